@@ -1,0 +1,286 @@
+"""Records of what happened, never of what was said.
+
+By construction: a line is made from a typed record whose keys are a closed set, and a text value is written only if it
+is shaped like a name (`_NAME`): no spaces, no "@", at most 64 characters. Whatever is not becomes "unprintable". Other
+people's loggers are reduced to their name, a level and a place in code; their messages are never rendered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import logging
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final, Literal
+
+import msgspec
+import structlog
+
+from filters.events import Decided
+from gateway.errors import GatewayError
+from gateway.types import Principal, RequestId
+
+Value = str | int | float | bool | None | Mapping[str, int]
+
+SubjectForm = Literal["hashed", "plain", "off"]
+AddressForm = Literal["truncated", "hashed", "full", "off"]
+
+HASH_CHARS: Final = 16  # 64 bits: two callers in a million collide with a chance of 3e-8
+V4_KEPT_BITS: Final = 24
+V6_KEPT_BITS: Final = 48
+PLAIN_CHARS: Final = 256  # a plain subject is cut here
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
+_UNPRINTABLE: Final = "unprintable"
+
+
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of one request; filled on its way, written once at its end. Times are seconds."""
+
+    request_id: RequestId
+    arrived: float  # since the epoch
+    clock: float  # the monotonic clock at the same moment
+    route: str | None = None
+    address: str | None = None
+    status: int = 0  # 0: the caller went before there was one
+    error: str | None = None
+    reason: str | None = None
+    principal: Principal | None = None
+    model: str | None = None
+    policy: str | None = None
+    upstream: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None  # released
+    first_token: float | None = None
+    duration: float | None = None
+    hold_back_max: float = 0.0
+    findings: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    base_questions: int = 0
+    fallback: bool = False
+    cancelled: bool = False  # the caller went away before the end
+
+    def failed(self, error: GatewayError) -> None:
+        """Why it ended; the first failure stays."""
+        if self.error is None:
+            self.error, self.reason = error.code or error.type, str(error.reason)
+
+    def decided(self, decided: Decided) -> None:
+        self.findings[decided.kind] += 1
+        self.verdicts[decided.verdict.value] += 1
+
+    def held(self, seconds: float) -> None:
+        self.hold_back_max = max(self.hold_back_max, seconds)
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.clock
+
+
+class Pseudonyms:
+    """How callers appear in records. `key` is secret; without it a hash says nothing."""
+
+    def __init__(self, key: bytes, *, subject: SubjectForm = "hashed", address: AddressForm = "truncated") -> None:
+        self._key, self._subject, self._address = key, subject, address
+
+    def subject(self, principal: Principal) -> str | None:
+        """The caller's mark. A plain one is cut and loses what is not printable ASCII."""
+        if self._subject == "off":
+            return None
+        if self._subject == "plain":
+            return re.sub(r"[^\x21-\x7e]", "?", principal.subject[:PLAIN_CHARS])
+        return self._hash("subject", f"{principal.issuer}\0{principal.tenant}\0{principal.subject}")
+
+    def address(self, address: str | None) -> str | None:
+        if address is None or self._address == "off":
+            return None
+        if self._address == "hashed":
+            return self._hash("address", address)
+        return _truncated(address) if self._address == "truncated" else address
+
+    def _hash(self, purpose: str, text: str) -> str:
+        message = f"{purpose}\0{text}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:HASH_CHARS]
+
+
+class Logs:
+    """Writes JSON lines. `stream` is binary and is flushed after each line."""
+
+    def __init__(self, stream: BinaryIO, pseudonyms: Pseudonyms, *, now: Callable[[], float] = time.time) -> None:
+        self._pseudonyms, self._now = pseudonyms, now
+        self._logger = structlog.wrap_logger(
+            structlog.BytesLogger(stream),
+            processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
+            wrapper_class=structlog.BoundLoggerBase,
+        )
+
+    def request(self, record: RequestRecord) -> None:
+        """The one line of one request."""
+        principal = record.principal
+        self._write(
+            "request",
+            time=_stamp(record.arrived),
+            request_id=record.request_id,
+            route=_name(record.route),
+            address=self._pseudonyms.address(record.address),
+            status=record.status,
+            error=_name(record.error),
+            reason=_name(record.reason),
+            subject=self._pseudonyms.subject(principal) if principal else None,
+            role=_name(principal.role) if principal else None,
+            tenant=_name(principal.tenant) if principal else None,
+            model=_name(record.model),
+            policy=_name(record.policy),
+            upstream=_name(record.upstream),
+            tokens_in=record.tokens_in,
+            tokens_out=record.tokens_out,
+            first_token=_rounded(record.first_token),
+            duration=_rounded(record.duration),
+            hold_back_max=_rounded(record.hold_back_max),
+            findings=_counts(record.findings),
+            verdicts=_counts(record.verdicts),
+            base_questions=record.base_questions,
+            fallback=record.fallback,
+            cancelled=record.cancelled,
+        )
+
+    def process(self, event: str, code: str | None = None) -> None:
+        """Something in the life of the process: `started`, `ready`, `draining`, `stopped`; `code` is a closed name."""
+        self._write("process", time=_stamp(self._now()), code=_name(event), detail=_name(code))
+
+    def foreign(self, logger: str, level: str, code: str) -> None:
+        """What another library had to say: only that it did, and where in its code."""
+        self._write("library", time=_stamp(self._now()), logger=_name(logger), level=_name(level), code=_name(code))
+
+    def uncaught(self, kind: type[BaseException], where: str) -> None:
+        """An exception that nobody caught: its type's name, never its text."""
+        self._write("uncaught", time=_stamp(self._now()), code=_name(kind.__name__), detail=_name(where))
+
+    def _write(self, event: str, **values: Value) -> None:
+        self._logger._proxy_to_logger("msg", event, **values)
+
+
+KEYS: Final = (
+    frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level"})
+    | {f.name for f in fields(RequestRecord)}
+) - {"arrived", "clock", "principal"}
+
+
+def _refuse_other_keys(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A key that is not in the closed set is a mistake in our code. Raises TypeError, whose text names no value."""
+    if not event.keys() <= KEYS:
+        raise TypeError("a log record has a key outside the closed set")
+    return event
+
+
+def _encode(event: Mapping[str, Value], **_options: Any) -> bytes:
+    return msgspec.json.encode({key: value for key, value in event.items() if value is not None})
+
+
+def _name(text: str | None) -> str | None:
+    if text is None:
+        return None
+    return str(text) if _NAME.fullmatch(text) else _UNPRINTABLE
+
+
+def _counts(counter: Counter[str]) -> Mapping[str, int] | None:
+    return {_name(kind) or _UNPRINTABLE: count for kind, count in counter.items()} or None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
+def _stamp(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+
+
+def _truncated(address: str) -> str | None:
+    """The network an address is in. What is not an address (a Unix socket's name) is left out."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    bits = V4_KEPT_BITS if ip.version == 4 else V6_KEPT_BITS
+    return str(ipaddress.ip_network((ip, bits), strict=False))
+
+
+# ---- other people's loggers ------------------------------------------------------------------------------------------
+
+# Names that may stand in a record; a logger may be named after anything, so every other one is "other".
+_LIBRARIES: Final = frozenset(
+    {"uvicorn", "aiohttp", "asyncio", "presidio-analyzer", "presidio-anonymizer", "py.warnings", "tldextract"}
+    | {"filelock", "urllib3", "phonenumbers", "fastapi", "starlette", "concurrent", "httpx", "jwt", "root"}
+)
+
+
+class Reducer(logging.Handler):
+    """Turns any library's record into its logger, level and place in code. The message is never formatted."""
+
+    def __init__(self, logs: Logs) -> None:
+        super().__init__(logging.WARNING)
+        self._logs = logs
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._logs.foreign(_library(record.name), record.levelname.lower(), _code(record))
+
+
+def take_over(logs: Logs) -> None:
+    """From here on every logger, warning and uncaught exception of the process goes through `logs`.
+
+    Loggers made before lose their own handlers. `raiseExceptions` is off because the standard library prints the whole
+    record to stderr when a handler fails.
+    """
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)
+    root = logging.getLogger()
+    root.handlers[:] = [Reducer(logs)]
+    root.setLevel(logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        _strip(logging.getLogger(name))
+    _take_hooks(logs)
+
+
+def watch_tasks(loop: asyncio.AbstractEventLoop, logs: Logs) -> None:
+    """Exceptions of tasks that nobody awaited: asyncio would print the exception with its text."""
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception")
+        logs.uncaught(type(error) if isinstance(error, BaseException) else RuntimeError, "task")
+
+    loop.set_exception_handler(handle)
+
+
+def _strip(logger: logging.Logger) -> None:
+    logger.handlers[:] = []
+    logger.propagate = True
+    if logger.level < logging.WARNING:  # debug records would be made, with their arguments, only to be dropped
+        logger.setLevel(logging.NOTSET)
+
+
+def _take_hooks(logs: Logs) -> None:
+    sys.excepthook = lambda kind, _error, _trace: logs.uncaught(kind, "main")
+    sys.unraisablehook = lambda args: logs.uncaught(args.exc_type, "finaliser")
+    threading.excepthook = lambda args: logs.uncaught(args.exc_type, "thread")
+
+
+def _library(name: str) -> str:
+    return next((known for known in (name, name.split(".", 1)[0]) if known in _LIBRARIES), "other")
+
+
+def _code(record: logging.LogRecord) -> str:
+    """The exception's type where there is one, else the place in code."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind.__name__ if kind else f"{record.module}:{record.lineno}"

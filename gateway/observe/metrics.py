@@ -1,0 +1,180 @@
+"""Prometheus metrics. Every label has a closed set of values: whatever is not in it counts as "other"."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from filters.events import Decided, Verdict
+from gateway.errors import Reason
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+NONE: Final = "none"  # not known at that point of the request
+OTHER: Final = "other"  # not in the closed set
+
+UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "refused", "error", "cut"})
+QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
+
+# Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+HOLD_BACK_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """All that the process counts. One per process; `registry` is what the management listener shows."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        models: Collection[str] = (),
+        roles: Collection[str] = (),
+        routes: Collection[str] = (),
+        kinds: Collection[str] = (),
+    ) -> None:
+        self.registry = registry
+        self._models, self._roles = frozenset(models), frozenset(roles)
+        self._routes, self._kinds = frozenset(routes), frozenset(kinds)
+        self._make_traffic(registry)
+        self._make_filters(registry)
+        self._make_process(registry)
+
+    # ---- requests ----------------------------------------------------------------------------------------------------
+
+    def request(self, route: str | None, role: str | None, model: str | None, status: int, seconds: float) -> None:
+        """One request has ended; `status` is what the caller saw first (an in-band error keeps 200)."""
+        labels = (_closed(route, self._routes), _closed(role, self._roles), _closed(model, self._models))
+        self._requests.labels(*labels, str(status) if 100 <= status < 600 else OTHER).inc()
+        self._duration.labels(labels[0]).observe(seconds)
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """Seconds from the request's arrival to the first released text."""
+        self._first_token.labels(_closed(model, self._models)).observe(seconds)
+
+    def tokens(self, model: str, prompt: int, released: int, generated: int) -> None:
+        """True counts; what a caller's `usage` says is `prompt` and `released`."""
+        name = _closed(model, self._models)
+        for direction, count in (("prompt", prompt), ("released", released), ("generated", generated)):
+            self._tokens.labels(name, direction).inc(count)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Counts as an active stream while inside."""
+        with self._active.track_inprogress():
+            yield
+
+    def auth_failure(self, reason: str) -> None:
+        self._auth_failures.labels(_closed(reason, _REASONS)).inc()
+
+    # ---- filters -----------------------------------------------------------------------------------------------------
+
+    def decided(self, model: str, decided: Decided) -> None:
+        labels = _closed(model, self._models), _closed(decided.kind, self._kinds), decided.verdict.value
+        self._verdicts.labels(*labels).inc()
+        if decided.excess_bits is not None:
+            self._excess.labels(labels[0]).observe(decided.excess_bits)
+
+    def hold_back(self, seconds: float) -> None:
+        """How long a piece of text waited from its arrival until it was decided."""
+        self._hold_back.observe(seconds)
+
+    def question(self, model: str, outcome: str, seconds: float) -> None:
+        """One question to the base model; `outcome` is of QUESTION_OUTCOMES."""
+        name = _closed(model, self._models)
+        self._questions.labels(name, _closed(outcome, QUESTION_OUTCOMES)).inc()
+        self._question_seconds.labels(name).observe(seconds)
+
+    def fallback(self, model: str) -> None:
+        self._fallbacks.labels(_closed(model, self._models)).inc()
+
+    def upstream_error(self, model: str, kind: str) -> None:
+        """`kind` is of UPSTREAM_KINDS."""
+        self._upstream_errors.labels(_closed(model, self._models), _closed(kind, UPSTREAM_KINDS)).inc()
+
+    # ---- the process -------------------------------------------------------------------------------------------------
+
+    def running(self, *, version: str, policy: str) -> None:
+        """What is in force. Called again when the policy changes: the series of the one before goes."""
+        self._info.clear()
+        self._info.labels(version, policy).set(1)
+
+    def ready(self, state: bool) -> None:
+        self._ready.set(1 if state else 0)
+
+    def plaintext_upstreams(self, count: int) -> None:
+        """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
+        self._plaintext.set(count)
+
+    # ---- the series --------------------------------------------------------------------------------------------------
+
+    def _make_traffic(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "tightlip_requests", "Requests answered.", ("route", "role", "model", "status"), registry=registry
+        )
+        self._duration = Histogram(
+            "tightlip_request_duration_seconds",
+            "From the request's first byte to the answer's last.",
+            ("route",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._first_token = Histogram(
+            "tightlip_time_to_first_token_seconds",
+            "From the request to the first released text.",
+            ("model",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._tokens = Counter("tightlip_tokens", "Tokens by direction.", ("model", "direction"), registry=registry)
+        self._active = Gauge("tightlip_active_streams", "Answers under way.", registry=registry)
+        self._auth_failures = Counter("tightlip_auth_failures", "Refused tokens.", ("reason",), registry=registry)
+        self._upstream_errors = Counter(
+            "tightlip_upstream_errors", "Failures of model servers.", ("model", "kind"), registry=registry
+        )
+
+    def _make_filters(self, registry: CollectorRegistry) -> None:
+        self._verdicts = Counter(
+            "tightlip_verdicts", "Findings by type and what became of them.", ("model", "type", "verdict"), registry=registry
+        )
+        self._excess = Histogram(
+            "tightlip_excess_bits",
+            "Bits by which the tuned model was surer than its base, per segment asked about.",
+            ("model",),
+            buckets=(0, 1, 2, 4, 8, 12, 16, 24, 32, 64, 128),
+            registry=registry,
+        )
+        self._hold_back = Histogram(
+            "tightlip_hold_back_seconds",
+            "How long text waited until it was decided.",
+            buckets=HOLD_BACK_BUCKETS,
+            registry=registry,
+        )
+        self._questions = Counter(
+            "tightlip_base_questions", "Questions to the base model.", ("model", "outcome"), registry=registry
+        )
+        self._question_seconds = Histogram(
+            "tightlip_base_question_seconds",
+            "How long the base model took to answer a question.",
+            ("model",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._fallbacks = Counter("tightlip_fallbacks", "Answers handed to the base model.", ("model",), registry=registry)
+
+    def _make_process(self, registry: CollectorRegistry) -> None:
+        self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
+        self._ready = Gauge("tightlip_ready", "1 while the process takes requests.", registry=registry)
+        self._plaintext = Gauge(
+            "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS.", registry=registry
+        )
+
+
+_REASONS: Final = frozenset(Reason)
+VERDICTS: Final = frozenset(Verdict)
+
+
+def _closed(value: str | None, known: frozenset[str]) -> str:
+    if value is None:
+        return NONE
+    return str(value) if value in known else OTHER
