@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
 from filters.events import Decided, Verdict
 from gateway.errors import Reason
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
@@ -135,7 +136,10 @@ class Metrics:
 
     def _make_filters(self, registry: CollectorRegistry) -> None:
         self._verdicts = Counter(
-            "tightlip_verdicts", "Findings by type and what became of them.", ("model", "type", "verdict"), registry=registry
+            "tightlip_verdicts",
+            "Findings by type and what became of them.",
+            ("model", "type", "verdict"),
+            registry=registry,
         )
         self._excess = Histogram(
             "tightlip_excess_bits",
@@ -160,7 +164,9 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
-        self._fallbacks = Counter("tightlip_fallbacks", "Answers handed to the base model.", ("model",), registry=registry)
+        self._fallbacks = Counter(
+            "tightlip_fallbacks", "Answers handed to the base model.", ("model",), registry=registry
+        )
 
     def _make_process(self, registry: CollectorRegistry) -> None:
         self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
