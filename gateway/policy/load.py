@@ -1,0 +1,80 @@
+"""From a policy file to the rules in force: all of it, or an error that says where."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filters.profile import Profile
+from gateway.config_file import ConfigError, Document, Problem, check, read
+from gateway.policy.fields import GRANTABLE
+from gateway.policy.schema import DEFAULT_PROFILES, IssuerPolicy, Policy, Role
+
+VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A policy that checked out. `version` names the content: the same bytes have the same version everywhere."""
+
+    version: str
+    issuers: tuple[IssuerPolicy, ...]
+    roles: Mapping[str, Role]
+    profiles: Mapping[str, Profile]
+    document: Document
+
+
+def load(path: Path) -> Rules:
+    """Raises ConfigError with every problem that the file has."""
+    document = read(path)
+    policy = check(Policy, document)
+    if found := list(_contradictions(policy, document)):
+        raise ConfigError(*found)
+    profiles = {**DEFAULT_PROFILES, **policy.profiles}
+    return Rules(
+        version=hashlib.sha256(document.raw).hexdigest()[:VERSION_CHARS],
+        issuers=policy.issuers,
+        roles=policy.roles,
+        profiles={name: profile.profile(name) for name, profile in profiles.items()},
+        document=document,
+    )
+
+
+def check_models(rules: Rules, served: frozenset[str]) -> None:
+    """A role that names a model which is not served is a typing error. Raises ConfigError."""
+    found = [
+        rules.document.problem(("roles", name, "models"), f"{model!r} is not a model of the configuration")
+        for name, role in rules.roles.items()
+        for model in sorted(role.models - served)
+    ]
+    if found:
+        raise ConfigError(*found)
+
+
+def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
+    yield from _doubled_issuers(policy, document)
+    for index, issuer in enumerate(policy.issuers):
+        for role in sorted(issuer.roles - policy.roles.keys()):
+            yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
+    for name, role_policy in policy.roles.items():
+        yield from _role_problems(name, role_policy, policy, document)
+
+
+def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, issuer in enumerate(policy.issuers):
+        if issuer.issuer in seen:
+            yield document.problem(("issuers", index, "issuer"), "stands here twice")
+        seen.add(issuer.issuer)
+
+
+def _role_problems(name: str, role: Role, policy: Policy, document: Document) -> Iterator[Problem]:
+    if role.profile not in policy.profiles and role.profile not in DEFAULT_PROFILES:
+        yield document.problem(("roles", name, "profile"), f"{role.profile!r} is not a profile of this policy")
+    for field in sorted(role.fields - GRANTABLE):
+        yield document.problem(("roles", name, "fields"), f"{field!r} is not a field that a role can be given")
+    if not any(name in issuer.roles for issuer in policy.issuers):
+        yield document.problem(("roles", name), "no issuer may give this role")

@@ -1,0 +1,137 @@
+"""What a policy file may say. Deny by default: what a role does not list, it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from filters.events import Verdict
+from filters.profile import OnFailure, Profile, ReleaseUnit
+from gateway.types import Endpoint
+
+DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
+LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
+MAX_OUTPUT_TOKENS: Final = 131_072  # no served model writes more in one answer; keeps a typing error from being a limit
+MAX_CHOICES: Final = 16  # each is filtered on its own
+MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
+
+# Shaped so that it can stand in a log record and in a metric's label.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
+Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "chat": Endpoint.CHAT,
+    "completions": Endpoint.COMPLETIONS,
+    "models": Endpoint.MODELS,
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class KeySource(_Strict):
+    """A file of public keys: PEM (one key, which may be named here) or a JWKS document."""
+
+    file: str
+    kid: Claim | None = None
+
+
+class TenantRule(_Strict):
+    """A tenant is fixed for the issuer, or read from a claim and then one of a list."""
+
+    fixed: Name | None = None
+    claim: Claim | None = None
+    allowed: frozenset[Name] = frozenset()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.fixed is None) == (self.claim is None):
+            raise ValueError("needs either 'fixed' or 'claim'")
+        if self.claim is not None and not self.allowed:
+            raise ValueError("'claim' needs 'allowed', the tenants that this issuer may name")
+        return self
+
+
+class IssuerPolicy(_Strict):
+    """Whose tokens are good, for what, and which roles they may give at all."""
+
+    issuer: Claim
+    audience: frozenset[Claim] = Field(min_length=1)
+    algorithms: frozenset[Algorithm] = Field(min_length=1)
+    keys: tuple[KeySource, ...] = Field(min_length=1)
+    roles: frozenset[Name] = Field(min_length=1)
+    role_claim: Claim | tuple[Claim, ...] = "role"  # a list is a path into nested claims
+    token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
+    types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: any, or none
+    max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
+    tenant: TenantRule
+
+    @property
+    def role_path(self) -> tuple[str, ...]:
+        return (self.role_claim,) if isinstance(self.role_claim, str) else self.role_claim
+
+
+class Role(_Strict):
+    """What its bearers may do."""
+
+    models: frozenset[Name] = frozenset()
+    endpoints: frozenset[Literal["chat", "completions", "models"]] = frozenset()
+    fields: frozenset[str] = frozenset()  # refused by default, allowed here
+    max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
+    max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
+    profile: Name = "strict"
+
+    def may_call(self, endpoint: Endpoint) -> bool:
+        return any(ENDPOINTS[name] is endpoint for name in self.endpoints)
+
+
+class ProfilePolicy(_Strict):
+    """One way of filtering. Weaker ones say why, so that a review can ask whether that still holds."""
+
+    detect: bool = True
+    compare: bool = True
+    evidence: bool = True
+    release: ReleaseUnit = ReleaseUnit.SENTENCE
+    memorised_bits: float = Field(default=12.0, ge=1.0, le=1000.0)
+    on_memorised: Literal[Verdict.MASK, Verdict.FALL_BACK, Verdict.STOP] = Verdict.FALL_BACK
+    on_failure: OnFailure = OnFailure.MASK
+    allowed_types: frozenset[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]] = frozenset()
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.compare and not (self.evidence and self.detect):
+            raise ValueError("'compare' needs 'detect' and 'evidence'")
+        if not (self.detect and self.compare) and len(self.reason or "") < MIN_REASON_CHARS:
+            raise ValueError("a profile without 'detect' or 'compare' needs a 'reason' of ten characters or more")
+        return self
+
+    def profile(self, name: str) -> Profile:
+        return Profile(
+            name=name,
+            detect=self.detect,
+            compare=self.compare,
+            evidence=self.evidence,
+            release=self.release,
+            memorised_bits=self.memorised_bits,
+            on_memorised=self.on_memorised,
+            on_failure=self.on_failure,
+            allowed_types=frozenset(self.allowed_types),
+        )
+
+
+class Policy(_Strict):
+    """The whole file. What must agree across its parts is checked in `load`, which knows the lines."""
+
+    version: Literal[1]
+    issuers: tuple[IssuerPolicy, ...] = Field(min_length=1)
+    roles: Mapping[Name, Role] = Field(min_length=1)
+    profiles: Mapping[Name, ProfilePolicy] = Field(default_factory=dict)
+
+
+DEFAULT_PROFILES: Final[Mapping[str, ProfilePolicy]] = {"strict": ProfilePolicy()}

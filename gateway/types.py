@@ -1,0 +1,66 @@
+"""The values that a request turns into on its way, in order: Principal, Grant, Plan."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from filters.profile import Profile
+
+RequestId = NewType("RequestId", str)
+
+
+class Endpoint(enum.StrEnum):
+    CHAT = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    MODELS = "/v1/models"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, as the token proved it."""
+
+    issuer: str
+    tenant: str
+    subject: str
+    token_id: str | None
+    role: str
+    expires_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What that principal may do with this endpoint and model. Made by `rbac.authorize` only."""
+
+    principal: Principal
+    endpoint: Endpoint
+    model: str
+    profile: Profile
+    policy_version: str
+    max_output_tokens: int  # of each choice
+    max_choices: int
+    allowed_fields: frozenset[str]  # refused by default, allowed to this role
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One admitted request: what goes upstream, and what the filters must know of it. Made by `parameters.admit` only.
+
+    `body` is the upstream request without the fields that the gateway sets itself (model, stream, stream_options,
+    logprobs, return_token_ids, stop). It is built from nothing by the field table.
+    """
+
+    grant: Grant
+    body: Mapping[str, Any]
+    stream: bool
+    include_usage: bool
+    n: int
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    own_texts: tuple[str, ...]  # what the end user wrote, and tool results: these ground
+    continued: str  # the tail of what the model continues: a completion's prompt; "" for a chat
+    json_keys: frozenset[str]  # keys that stand in the request's tools, schema or messages
+    tool_names: frozenset[str]
+    json_mode: bool
