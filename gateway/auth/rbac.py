@@ -1,0 +1,37 @@
+"""What a principal may do. Pure; deny by default."""
+
+from __future__ import annotations
+
+from gateway.errors import ModelNotFound, NotAllowed
+from gateway.policy.load import Rules
+from gateway.policy.schema import Role
+from gateway.types import Endpoint, Grant, Principal
+
+
+def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str) -> Grant:
+    """Raises NotAllowed for the endpoint; ModelNotFound alike for a model that is not there or not his."""
+    role = _role(principal, rules, endpoint)
+    if model not in role.models:
+        raise ModelNotFound(param="model")
+    return Grant(
+        principal=principal,
+        endpoint=endpoint,
+        model=model,
+        profile=rules.profiles[role.profile],
+        policy_version=rules.version,
+        max_output_tokens=role.max_output_tokens,
+        max_choices=role.max_choices,
+        allowed_fields=role.fields,
+    )
+
+
+def visible_models(principal: Principal, rules: Rules) -> list[str]:
+    """The models that this role may use, by name. Raises NotAllowed."""
+    return sorted(_role(principal, rules, Endpoint.MODELS).models)
+
+
+def _role(principal: Principal, rules: Rules, endpoint: Endpoint) -> Role:
+    role = rules.roles.get(principal.role)
+    if role is None or not role.may_call(endpoint):
+        raise NotAllowed
+    return role

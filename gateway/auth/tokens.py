@@ -1,0 +1,258 @@
+"""A raw token to a Principal, or NotAuthenticated. Pure: keys and time are parameters.
+
+RFC 7515 and 7519, under the restrictions of RFC 8725: asymmetric algorithms only, taken from the issuer's list; keys
+from the issuer's own set and never from the token; every claim that we rely on must be there and have its type. Outside,
+all refusals look the same; inside, each has a Reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jwt.algorithms import Algorithm, get_default_algorithms
+
+from gateway.auth.keys import KeySet
+from gateway.errors import NotAuthenticated, Reason, TokenExpired
+from gateway.types import Principal
+
+MAX_TOKEN_CHARS: Final = 8192  # what common servers take as one header line
+LEEWAY: Final = 10.0  # seconds that two well-kept clocks may differ
+MAX_TIME: Final = 2.0**40  # seconds, in 36,000 years; beyond it floats lose their fractions
+MAX_SUBJECT_CHARS: Final = 256
+MAX_ID_CHARS: Final = 256
+
+_PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Header parameters that name a key, or change what is signed. None of our issuers needs one.
+_REFUSED_HEADERS: Final = frozenset({"crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "cty"})
+_ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    name: algorithm
+    for name, algorithm in get_default_algorithms().items()
+    if name.startswith(("RS", "PS", "ES")) or name == "EdDSA"
+}
+
+_Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Whose tokens are good, and what they may say."""
+
+    name: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+    keys: KeySet
+    max_life: float
+    token_id_claim: str | None
+    types: frozenset[str]
+    role_path: tuple[str, ...]
+    roles: frozenset[str]
+    tenant: str | None  # fixed for the issuer, or
+    tenant_claim: str | None  # read from a claim
+    tenants: frozenset[str]
+
+
+Issuers = Mapping[str, Issuer]
+
+
+def verify(raw_token: str, issuers: Issuers, now: float) -> Principal:
+    """Who calls. `now` is seconds since the epoch. Raises NotAuthenticated with a Reason, TokenExpired among them."""
+    header_part, payload_part, signature_part = _parts(raw_token)
+    unverified_header = _json(header_part)
+    unverified_claims = _json(payload_part)
+    issuer = _issuer(unverified_claims, issuers)
+    algorithm = _algorithm(unverified_header, issuer)
+    _verify_signature(f"{header_part}.{payload_part}", signature_part, unverified_header, algorithm, issuer.keys)
+    return _principal(unverified_claims, issuer, now)
+
+
+def bearer(authorization: Sequence[bytes]) -> str:
+    """The token in the one Authorization header. Raises NotAuthenticated: none, several, another scheme."""
+    if len(authorization) != 1:
+        raise NotAuthenticated(Reason.MALFORMED if authorization else Reason.MISSING)
+    scheme, _, token = authorization[0].decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated(Reason.MALFORMED)
+    return token.lstrip(" ")
+
+
+# ---- the token's form ------------------------------------------------------------------------------------------------
+
+
+def _parts(raw_token: str) -> tuple[str, str, str]:
+    if len(raw_token) > MAX_TOKEN_CHARS:
+        raise NotAuthenticated(Reason.MALFORMED)
+    parts = raw_token.split(".")
+    if len(parts) != 3 or not all(_PART.fullmatch(part) for part in parts):
+        raise NotAuthenticated(Reason.MALFORMED)
+    return parts[0], parts[1], parts[2]
+
+
+def _decoded(part: str) -> bytes:
+    """Base64url without padding, in its canonical form: spare bits that are set would give a token a second name."""
+    try:
+        raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except (binascii.Error, ValueError):
+        raise NotAuthenticated(Reason.MALFORMED) from None
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != part.encode("ascii"):
+        raise NotAuthenticated(Reason.MALFORMED)
+    return raw
+
+
+def _json(part: str) -> _Json:
+    raw = _decoded(part)
+    try:
+        value = _DECODER.decode(raw.decode("utf-8"))
+    except (ValueError, RecursionError):  # they carry the token's text, which goes no further
+        raise NotAuthenticated(Reason.MALFORMED) from None
+    if type(value) is not dict:
+        raise NotAuthenticated(Reason.MALFORMED)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Json:
+    found = dict(pairs)
+    if len(found) != len(pairs):  # two parsers may each pick another one
+        raise ValueError
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:  # 2^64 has 20 digits
+        raise ValueError
+    return int(text)
+
+
+def _no_constant(_name: str) -> float:
+    raise ValueError  # NaN and Infinity are not JSON
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_no_constant)
+
+
+# ---- issuer, algorithm, key ------------------------------------------------------------------------------------------
+
+
+def _issuer(unverified_claims: _Json, issuers: Issuers) -> Issuer:
+    name = unverified_claims.get("iss")
+    if name is None:
+        raise NotAuthenticated(Reason.CLAIM_MISSING)
+    issuer = issuers.get(name) if type(name) is str else None
+    if issuer is None:
+        raise NotAuthenticated(Reason.UNKNOWN_ISSUER)
+    return issuer
+
+
+def _algorithm(unverified_header: _Json, issuer: Issuer) -> str:
+    if not _REFUSED_HEADERS.isdisjoint(unverified_header):
+        raise NotAuthenticated(Reason.MALFORMED)
+    if issuer.types and unverified_header.get("typ") not in issuer.types:
+        raise NotAuthenticated(Reason.MALFORMED)
+    name = unverified_header.get("alg")
+    if type(name) is not str or name not in issuer.algorithms or name not in _ALGORITHMS:
+        raise NotAuthenticated(Reason.ALGORITHM)
+    return name
+
+
+def _verify_signature(signed: str, signature_part: str, unverified_header: _Json, algorithm: str, keys: KeySet) -> None:
+    signature = _decoded(signature_part)
+    candidates = keys.candidates(unverified_header.get("kid"), algorithm)
+    if not candidates:
+        raise NotAuthenticated(Reason.UNKNOWN_KEY)
+    check = _ALGORITHMS[algorithm].verify
+    if not any(check(signed.encode("ascii"), key.public_key, signature) for key in candidates):
+        raise NotAuthenticated(Reason.SIGNATURE)
+
+
+# ---- claims, read only after the signature held ----------------------------------------------------------------------
+
+
+def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
+    expires = _life(claims, issuer, now)
+    _audience(claims, issuer)
+    return Principal(
+        issuer=issuer.name,
+        tenant=_tenant(claims, issuer),
+        subject=_text(claims, "sub", Reason.CLAIM_MISSING, MAX_SUBJECT_CHARS),
+        token_id=_token_id(claims, issuer),
+        role=_role(claims, issuer),
+        expires_at=expires + LEEWAY,
+    )
+
+
+def _life(claims: _Json, issuer: Issuer, now: float) -> float:
+    """When it expires. A life that is too long is refused, not shortened: its issuer does not do as agreed."""
+    issued, expires = _time(claims, "iat"), _time(claims, "exp")
+    if expires + LEEWAY <= now:
+        raise TokenExpired(Reason.EXPIRED)
+    starts = max(issued, _time(claims, "nbf")) if "nbf" in claims else issued
+    if starts - LEEWAY > now:
+        raise NotAuthenticated(Reason.NOT_YET)
+    if not 0 < expires - issued <= issuer.max_life:
+        raise NotAuthenticated(Reason.TOO_LONG_LIVED)
+    return expires
+
+
+def _time(claims: _Json, name: str) -> float:
+    value: Any = claims.get(name)
+    if type(value) not in (int, float):  # true is not 1
+        raise NotAuthenticated(Reason.CLAIM_MISSING if value is None else Reason.MALFORMED)
+    if not math.isfinite(value) or not 0 < value < MAX_TIME:
+        raise NotAuthenticated(Reason.MALFORMED)
+    return float(value)
+
+
+def _audience(claims: _Json, issuer: Issuer) -> None:
+    value = claims.get("aud")
+    if value is None:
+        raise NotAuthenticated(Reason.CLAIM_MISSING)
+    named = [value] if type(value) is str else value
+    if type(named) is not list or not all(type(name) is str for name in named):
+        raise NotAuthenticated(Reason.MALFORMED)
+    if issuer.audiences.isdisjoint(named):
+        raise NotAuthenticated(Reason.AUDIENCE)
+
+
+def _token_id(claims: _Json, issuer: Issuer) -> str | None:
+    if issuer.token_id_claim is None:
+        return None
+    return _text(claims, issuer.token_id_claim, Reason.TOKEN_ID, MAX_ID_CHARS)
+
+
+def _role(claims: _Json, issuer: Issuer) -> str:
+    """Exactly one of the roles that this issuer may give; two would make us choose, and the caller would know how."""
+    value: Any = claims
+    for name in issuer.role_path:
+        value = value.get(name) if type(value) is dict else None
+    named = [value] if type(value) is str else value
+    if type(named) is not list or not all(type(name) is str for name in named):
+        raise NotAuthenticated(Reason.ROLE)
+    known = issuer.roles.intersection(named)
+    if len(known) != 1:
+        raise NotAuthenticated(Reason.ROLE)
+    return next(iter(known))
+
+
+def _tenant(claims: _Json, issuer: Issuer) -> str:
+    if issuer.tenant is not None:
+        return issuer.tenant
+    value = claims.get(issuer.tenant_claim or "")
+    if type(value) is not str or value not in issuer.tenants:
+        raise NotAuthenticated(Reason.TENANT)
+    return value
+
+
+def _text(claims: _Json, name: str, missing: Reason, longest: int) -> str:
+    value = claims.get(name)
+    if value is None:
+        raise NotAuthenticated(missing)
+    if type(value) is not str or not 1 <= len(value) <= longest or _CONTROL.search(value):
+        raise NotAuthenticated(Reason.MALFORMED)
+    return value

@@ -1,0 +1,189 @@
+"""Every error a caller can meet, split by who is at fault. The one place that knows status, type and code.
+
+The texts are fixed: none of them quotes a request, a token, an upstream or a model's words. Why something was refused
+goes to the metrics as a `Reason` from a closed set, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all; `message` is all that a caller learns. `param` names a field of OpenAI's protocol, never a value."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = "internal_error"
+    message: ClassVar[str] = "The gateway could not complete the request."
+
+    def __init__(self, reason: str = "", *, param: str | None = None) -> None:
+        super().__init__(reason or self.code or self.type)
+        self.reason = reason or (self.code or self.type)
+        self.param = param
+
+    def body(self) -> dict[str, object]:
+        """OpenAI's error object."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+# ---- the caller's ----------------------------------------------------------------------------------------------------
+
+
+class CallerError(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+    message = "The request is not valid."
+
+
+class BadJson(CallerError):
+    code = "invalid_json"
+    message = "The request body is not valid JSON."
+
+
+class BadField(CallerError):
+    code = "invalid_value"
+    message = "A field of the request has a wrong type or value."
+
+
+class UnknownField(CallerError):
+    code = "unknown_parameter"
+    message = "The request has a field that this endpoint does not know."
+
+
+class FieldRefused(CallerError):
+    code = "unsupported_parameter"
+    message = "The request has a field that this role may not use."
+
+
+class ContextTooLong(CallerError):
+    code = "context_length_exceeded"
+    message = "The request is longer than the model's context."
+
+
+class RequestTimeout(CallerError):
+    """The body did not come in time."""
+
+    status = 408
+    code = "request_timeout"
+    message = "The request was not sent in time."
+
+
+class BodyTooLarge(CallerError):
+    status = 413
+    code = "request_too_large"
+    message = "The request body is too large."
+
+
+class UnsupportedMedia(CallerError):
+    status = 415
+    code = "unsupported_media_type"
+    message = "The request body must be JSON without a content encoding."
+
+
+class NotAuthenticated(CallerError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+    message = "The access token is missing or not valid."
+
+
+class TokenExpired(NotAuthenticated):
+    """Ends a running stream; before a stream the public answer is that of any other bad token."""
+
+
+class NotAllowed(CallerError):
+    status = 403
+    type = "permission_error"
+    code = "not_allowed"
+    message = "This role may not do that."
+
+
+class NotFound(CallerError):
+    status = 404
+    code = "not_found"
+    message = "There is nothing here."
+
+
+class ModelNotFound(CallerError):
+    status = 404
+    code = "model_not_found"
+    message = "This model does not exist, or this role may not use it."
+
+
+class MethodNotAllowed(CallerError):
+    status = 405
+    code = "method_not_allowed"
+    message = "This method is not allowed here."
+
+
+# ---- the upstream's --------------------------------------------------------------------------------------------------
+
+
+class UpstreamError(GatewayError):
+    status = 502
+    type = "server_error"
+    code = "upstream_error"
+    message = "The model server failed to answer."
+
+
+class UpstreamUnavailable(UpstreamError):
+    status = 503
+    code = "upstream_unavailable"
+    message = "The model server can't be reached at the moment."
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    code = "upstream_timeout"
+    message = "The model server did not answer in time."
+
+
+class UpstreamBusy(UpstreamError):
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    message = "The model server is busy. Try again later."
+
+
+class UpstreamBroken(UpstreamError):
+    """It sent what is not its protocol."""
+
+
+# ---- ours ------------------------------------------------------------------------------------------------------------
+
+
+class FilterFailed(GatewayError):
+    """A detector raised, timed out or is not there: the segment is not released."""
+
+    status = 503
+    code = "filter_unavailable"
+    message = "The answer could not be checked and was not sent."
+
+
+class ShuttingDown(GatewayError):
+    status = 503
+    code = "shutting_down"
+    message = "The gateway is shutting down. Try again."
+
+
+class Reason(enum.StrEnum):
+    """Why a token was refused: for metrics, never for the caller."""
+
+    MISSING = "missing"
+    IN_QUERY = "in_query"
+    MALFORMED = "malformed"
+    ALGORITHM = "algorithm"
+    UNKNOWN_ISSUER = "unknown_issuer"
+    UNKNOWN_KEY = "unknown_key"
+    SIGNATURE = "signature"
+    CLAIM_MISSING = "claim_missing"
+    AUDIENCE = "audience"
+    EXPIRED = "expired"
+    NOT_YET = "not_yet"
+    TOO_LONG_LIVED = "too_long_lived"
+    TOKEN_ID = "token_id"  # noqa: S105 - the name of a reason
+    ROLE = "role"
+    TENANT = "tenant"
