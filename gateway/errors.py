@@ -118,6 +118,11 @@ class MethodNotAllowed(CallerError):
     code = "method_not_allowed"
     message = "This method is not allowed here."
 
+    def __init__(self, allowed: str = "") -> None:
+        """`allowed` is the list of methods for the Allow header (RFC 9110, 15.5.6)."""
+        super().__init__()
+        self.allowed = allowed
+
 
 # ---- the upstream's --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """A raw token to a Principal, or NotAuthenticated. Pure: keys and time are parameters.
 
 RFC 7515 and 7519, under the restrictions of RFC 8725: asymmetric algorithms only, taken from the issuer's list; keys
-from the issuer's own set and never from the token; every claim that we rely on must be there and have its type. Outside,
-all refusals look the same; inside, each has a Reason.
+from the issuer's own set and never from the token; every claim that we rely on must be there and have its type.
+Outside, all refusals look the same; inside, each has a Reason.
 """
 
 from __future__ import annotations

@@ -48,14 +48,16 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
     about = _chat(fields, grant) if request.endpoint is Endpoint.CHAT else _completion(fields)
     body.update(about.body)
     json_mode, schema_keys = _response_format(fields.get("response_format"), body)
+    n, max_tokens = _integer(fields, "n", 1, grant.max_choices), _max_tokens(fields, grant)
+    body |= {"max_tokens": max_tokens} | ({"n": n} if n > 1 else {})
     stream = _boolean(fields, "stream")
     return Plan(
         grant=grant,
         body=body,
         stream=stream,
         include_usage=_include_usage(fields.get("stream_options"), stream),
-        n=_integer(fields, "n", 1, grant.max_choices),
-        max_tokens=_max_tokens(fields, grant),
+        n=n,
+        max_tokens=max_tokens,
         stop=_stop(fields.get("stop")),
         own_texts=about.own_texts,
         continued=about.continued,

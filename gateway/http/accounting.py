@@ -1,0 +1,94 @@
+"""The outermost layer: one record and one count per request, whatever becomes of it. Plain ASGI, nothing per frame."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import GatewayError, ShuttingDown
+from gateway.http.headers import error_event, error_response
+from gateway.http.lifecycle import Lifecycle
+from gateway.observe.logs import Logs, RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.types import RequestId
+
+_RECORD: Final = "tightlip.record"
+ID_BYTES: Final = 16  # of randomness: ids must not tell how many requests there are
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record of the request that this scope belongs to."""
+    record: RequestRecord = scope[_RECORD]
+    return record
+
+
+class Accounted:
+    """Wraps the public application."""
+
+    def __init__(self, app: ASGIApp, logs: Logs, metrics: Metrics, lifecycle: Lifecycle) -> None:
+        self._app, self._logs, self._metrics, self._lifecycle = app, logs, metrics, lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_RECORD] = record = _new_record(scope)
+        exchange = _Exchange(send, record)
+        try:
+            with self._lifecycle.request():
+                await self._run(scope, receive, exchange)
+        finally:
+            self._close(record)
+
+    async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+        if self._lifecycle.draining:
+            return await exchange.end(ShuttingDown(), scope, receive)
+        try:
+            await self._app(scope, receive, exchange.send)
+        except asyncio.CancelledError:
+            if not self._lifecycle.expired:
+                raise
+            await exchange.end(ShuttingDown(), scope, receive)
+
+    def _close(self, record: RequestRecord) -> None:
+        record.duration = record.elapsed()
+        role = record.principal.role if record.principal else None
+        self._metrics.request(record.route, role, record.model, record.status, record.duration)
+        self._logs.request(record)
+
+
+class _Exchange:
+    """One answer on its way: remembers how far it got."""
+
+    def __init__(self, send: Send, record: RequestRecord) -> None:
+        self._send, self._record = send, record
+        self._streams = self._complete = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._record.status = message["status"]
+            self._streams = any(
+                name == b"content-type" and b"event-stream" in value for name, value in message["headers"]
+            )
+        elif not message.get("more_body", False):
+            self._complete = True
+        await self._send(message)
+
+    async def end(self, error: GatewayError, scope: Scope, receive: Receive) -> None:
+        """Say why it ends here, in the form that the answer has by now; half a JSON document is only cut off."""
+        self._record.failed(error)
+        if not self._record.status:
+            await error_response(error, self._record.request_id)(scope, receive, self.send)
+        elif self._streams and not self._complete:
+            await self.send({"type": "http.response.body", "body": error_event(error), "more_body": False})
+
+
+def _new_record(scope: Scope) -> RequestRecord:
+    client = scope.get("client")
+    return RequestRecord(
+        request_id=RequestId("req_" + secrets.token_hex(ID_BYTES)),
+        arrived=time.time(),
+        clock=time.monotonic(),
+        address=client[0] if client else None,
+    )

@@ -1,0 +1,108 @@
+"""What comes in: the header lines that count, and a body of bounded size and duration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive
+
+from gateway.errors import BadJson, BodyTooLarge, NotAuthenticated, Reason, RequestTimeout, UnsupportedMedia
+
+# Names under which tokens are put into queries, from where they reach logs, histories and Referer headers.
+_TOKEN_NAMES: Final = frozenset(
+    {
+        "access_token",
+        "id_token",
+        "token",
+        "api_key",
+        "api-key",
+        "apikey",
+        "authorization",
+        "auth",
+        "bearer",
+        "jwt",
+        "key",
+    }
+)
+_JWT_START: Final = "eyJ"  # '{"' in base64url: how every JWT begins
+MAX_QUERY_BYTES: Final = 4096  # no endpoint takes a query; more than this is not even looked at
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    size: int  # bytes
+    seconds: float  # for all of it
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The header lines that we read; every other one does not exist for us."""
+
+    authorization: Sequence[bytes]
+    content_type: Sequence[bytes]
+    content_encoding: Sequence[bytes]
+    content_length: Sequence[bytes]
+
+
+_READ: Final = (b"authorization", b"content-type", b"content-encoding", b"content-length")
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    lines: dict[bytes, list[bytes]] = {name: [] for name in _READ}
+    for name, value in headers:
+        if name in lines:
+            lines[name].append(value)
+    return Head(*lines.values())
+
+
+def refuse_token_in_query(query: bytes) -> None:
+    """A token in a query has been written down on the way; it is refused even beside a good header.
+
+    Raises NotAuthenticated.
+    """
+    if not query:
+        return
+    if len(query) > MAX_QUERY_BYTES:
+        raise NotAuthenticated(Reason.IN_QUERY)
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name.lower() in _TOKEN_NAMES or _JWT_START in name or _JWT_START in value:
+            raise NotAuthenticated(Reason.IN_QUERY)
+
+
+async def read_body(head: Head, receive: Receive, limits: BodyLimits) -> bytes:
+    """The whole body. Raises UnsupportedMedia, BodyTooLarge, RequestTimeout; BadJson when the caller went away."""
+    _check_media(head)
+    if head.content_length and int(head.content_length[0]) > limits.size:
+        raise BodyTooLarge
+    try:
+        async with asyncio.timeout(limits.seconds):
+            return await _collect(receive, limits.size)
+    except TimeoutError:
+        raise RequestTimeout from None
+
+
+def _check_media(head: Head) -> None:
+    """JSON, in UTF-8 as JSON is, and not compressed: a small body must not become a large one."""
+    if len(head.content_type) != 1 or head.content_encoding not in ([], [b"identity"]):
+        raise UnsupportedMedia
+    kind, _, parameters = head.content_type[0].decode("latin-1").lower().partition(";")
+    if kind.strip() != "application/json" or parameters.replace(" ", "").replace('"', "") not in ("", "charset=utf-8"):
+        raise UnsupportedMedia
+
+
+async def _collect(receive: Receive, most: int) -> bytes:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadJson("disconnected")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise BodyTooLarge
+        more = message.get("more_body", False)
+    return bytes(body)

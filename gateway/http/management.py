@@ -1,0 +1,33 @@
+"""The other listener: for probes and Prometheus, never for callers."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.http.lifecycle import Lifecycle
+
+
+def create_app(registry: CollectorRegistry, lifecycle: Lifecycle) -> Starlette:
+    """/healthz: the loop turns. /readyz: policy, keys and detectors are loaded and no shutdown has begun. /metrics."""
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        return PlainTextResponse("ready\n") if lifecycle.ready else PlainTextResponse("not ready\n", 503)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+    )

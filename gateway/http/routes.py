@@ -1,0 +1,128 @@
+"""The public surface: three paths. A request is read downwards here; each stop has a type that the next asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from gateway.auth import rbac, tokens
+from gateway.auth.issuers import Verifier
+from gateway.errors import CallerError, GatewayError, MethodNotAllowed, NotAuthenticated, NotFound
+from gateway.http import inbound
+from gateway.http.accounting import record_of
+from gateway.http.headers import error_response, json_response
+from gateway.observe.logs import RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.policy import parameters
+from gateway.policy.load import Rules
+from gateway.types import Endpoint, Plan, Principal
+
+MODEL_CREATED: Final = 0  # when a model was made is nobody's business; clients want a number
+OWNER: Final = "tightlip"
+
+Answer = Callable[[Plan, RequestRecord], ASGIApp]
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What the routes work with. `answer` makes the response that runs a plan."""
+
+    rules: Rules
+    verifier: Verifier
+    answer: Answer
+    limits: inbound.BodyLimits
+    metrics: Metrics
+
+    async def chat(self, request: Request) -> ASGIApp:
+        return await self._complete(request, Endpoint.CHAT)
+
+    async def completions(self, request: Request) -> ASGIApp:
+        return await self._complete(request, Endpoint.COMPLETIONS)
+
+    async def models(self, request: Request) -> Response:
+        record = self._open(request, Endpoint.MODELS)
+        principal = self._authenticate(request, inbound.read_head(request.scope["headers"]), record)
+        names = rbac.visible_models(principal, self.rules)
+        return json_response({"object": "list", "data": [_model(name) for name in names]}, record.request_id)
+
+    async def _complete(self, request: Request, endpoint: Endpoint) -> ASGIApp:
+        record = self._open(request, endpoint)
+        head = inbound.read_head(request.scope["headers"])
+        principal = self._authenticate(request, head, record)
+        raw_body = await inbound.read_body(head, request.receive, self.limits)
+        asked = parameters.read(raw_body, endpoint)
+        grant = rbac.authorize(principal, self.rules, endpoint, asked.model)
+        record.model = grant.model
+        return self.answer(parameters.admit(asked, grant), record)
+
+    def _open(self, request: Request, endpoint: Endpoint) -> RequestRecord:
+        record = record_of(request.scope)
+        record.route, record.policy = endpoint.value, self.rules.version
+        return record
+
+    def _authenticate(self, request: Request, head: inbound.Head, record: RequestRecord) -> Principal:
+        inbound.refuse_token_in_query(request.scope["query_string"])
+        record.principal = self.verifier.verify(tokens.bearer(head.authorization))
+        return record.principal
+
+
+def create_app(surface: Surface) -> FastAPI:
+    """The public application. Its paths are those added here; everything else is 404 in OpenAI's shape.
+
+    Plain routes: FastAPI's own would resolve dependencies and models for each request, at several times the cost of all
+    that is done here, and would quote the caller's text in their errors.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.add_route(Endpoint.CHAT.value, surface.chat, methods=["POST"])  # type: ignore[arg-type]
+    app.add_route(Endpoint.COMPLETIONS.value, surface.completions, methods=["POST"])  # type: ignore[arg-type]
+    app.add_route(Endpoint.MODELS.value, surface.models, methods=["GET"])
+    for kind, handle in _handlers(surface.metrics):
+        app.add_exception_handler(kind, handle)
+    return app
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": MODEL_CREATED, "owned_by": OWNER}
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+Handler = Callable[[Request, Exception], Response]
+
+
+def _handlers(metrics: Metrics) -> list[tuple[type[Exception], Handler]]:
+    """Every error becomes one of ours; the texts of others are not looked at."""
+
+    def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, GatewayError)
+        if isinstance(error, NotAuthenticated):
+            metrics.auth_failure(error.reason)
+        return _refuse(request, error)
+
+    return [
+        (GatewayError, ours),
+        (HTTPException, lambda request, error: _refuse(request, _from_status(error))),
+        (RequestValidationError, lambda request, _error: _refuse(request, CallerError())),
+        (Exception, lambda request, error: _refuse(request, GatewayError(type(error).__name__))),
+    ]
+
+
+def _from_status(error: Exception) -> GatewayError:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        return MethodNotAllowed((getattr(error, "headers", None) or {}).get("Allow", ""))
+    return NotFound() if status == 404 else CallerError()
+
+
+def _refuse(request: Request, error: GatewayError) -> Response:
+    record = record_of(request.scope)
+    record.failed(error)
+    return error_response(error, record.request_id)
