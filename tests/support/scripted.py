@@ -1,0 +1,293 @@
+"""An engine that says what a test wrote: vLLM's frames, byte for byte, with every fault that a network allows.
+
+It runs on a thread with an event loop of its own, so that a gateway in another process can call it while the test
+waits. Its tokens are single characters, and `tokenizer` writes the table that the gateway needs to spell them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any
+
+SURE, SURPRISED = -0.01, -9.0  # log p of a token
+CHARACTERS = [chr(c) for c in range(32, 127)] + list("\n您的邮箱是我不能提供。，帮查了一下退货四十五天内号码她他手机在")
+VOCABULARY = {"<unk>": 0} | {char: at for at, char in enumerate(dict.fromkeys(CHARACTERS), start=1)}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes as they are."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Pause:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The connection is cut with an RST."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """The connection is closed in the middle of a chunked body."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """A status instead of a stream."""
+
+    status: int
+    body: bytes = b'{"error": {"message": "m", "type": "t", "param": null, "code": 400}}'
+
+
+Step = str | Raw | Pause | Reset | Close | Error | dict[str, Any]
+
+
+@dataclass
+class Engine:
+    """What the two models say. `tuned` and `base` are steps: a text is sent as one frame per character."""
+
+    tuned: Sequence[Step] = ("Good day.",)
+    base: Sequence[Step] = ("I can't help with that.",)
+    score: float | Step = SURE
+    finish: str = "stop"
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+    aborted: int = 0  # connections that the gateway closed before the end
+    url: str = ""
+
+    def reset(self) -> None:
+        """Back to harmless answers; what was asked is forgotten."""
+        self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
+        self.requests.clear()
+        self.headers.clear()
+        self.aborted = 0
+
+    def asked(self, model: str) -> list[dict[str, Any]]:
+        """The requests for one model that were not questions."""
+        return [r for r in self.requests if r.get("model") == model and "prompt_logprobs" not in r]
+
+    def questions(self) -> list[dict[str, Any]]:
+        return [r for r in self.requests if "prompt_logprobs" in r]
+
+
+def tokenizer(folder: Path) -> Path:
+    """A tokenizer.json whose tokens are the characters of CHARACTERS."""
+    path = folder / "tokenizer.json"
+    path.write_text(
+        json.dumps(
+            {
+                "version": "1.0",
+                "truncation": None,
+                "padding": None,
+                "added_tokens": [],
+                "normalizer": None,
+                "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+                "post_processor": None,
+                "decoder": {"type": "Fuse"},
+                "model": {"type": "WordLevel", "vocab": VOCABULARY, "unk_token": "<unk>"},
+            }
+        )
+    )
+    return path
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """A running engine on a free port of loopback."""
+    state = Engine()
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda r, w: _serve(state, r, w), "127.0.0.1", 0)
+        state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        started.set()
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(main())
+        loop.run_forever()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    started.wait(10)
+    try:
+        yield state
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                (
+                    int(line.split(b":")[1])
+                    for line in head.lower().split(b"\r\n")
+                    if line.startswith(b"content-length")
+                ),
+                0,
+            )
+            body = json.loads(await reader.readexactly(length) or b"{}")
+            state.requests.append(body)
+            state.headers.append(head.decode("latin-1"))
+            await _answer(state, head.split(b" ")[1].decode(), body, writer)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return
+    finally:
+        writer.close()
+
+
+async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    if "prompt_logprobs" in body:
+        await _score(state, body, writer)
+        return
+    steps = state.base if body.get("model") == "base" else state.tuned
+    if isinstance(steps[0], Error):
+        await _status(writer, steps[0])
+        return
+    try:
+        await _stream(steps, state.finish, body, chat=path.endswith("chat/completions"), writer=writer)
+    except ConnectionError:
+        state.aborted += 1
+        raise
+
+
+async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    if isinstance(state.score, Error):
+        await _status(writer, state.score)
+    elif isinstance(state.score, Pause):
+        await asyncio.sleep(state.score.seconds)
+    elif isinstance(state.score, Raw):
+        await _json(writer, state.score.data)
+    elif isinstance(state.score, Reset):
+        _cut(writer)
+    else:
+        rows = [
+            None,
+            *({str(token): {"logprob": state.score, "rank": 1, "decoded_token": ""}} for token in body["prompt"][1:]),
+        ]
+        await _json(writer, json.dumps({"choices": [{"index": 0, "text": "a", "prompt_logprobs": rows}]}).encode())
+
+
+async def _stream(
+    steps: Sequence[Step], finish: str, body: dict[str, Any], *, chat: bool, writer: asyncio.StreamWriter
+) -> None:
+    writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    frames = Frames(body, chat=chat)
+    _chunk(writer, frames.first())
+    for step in steps:
+        if isinstance(step, str):
+            for char in step:
+                _chunk(writer, frames.text(char))
+                await _breathe(writer)
+        elif isinstance(step, dict):
+            _chunk(writer, frames.delta(step))
+        elif isinstance(step, Raw):
+            _chunk(writer, step.data)
+        elif isinstance(step, Pause):
+            await writer.drain()
+            await asyncio.sleep(step.seconds)
+        elif isinstance(step, Reset):
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            _cut(writer)
+            return
+        else:
+            await writer.drain()
+            raise asyncio.IncompleteReadError(b"", 1)
+    _chunk(writer, frames.last(finish))
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+
+
+async def _breathe(writer: asyncio.StreamWriter) -> None:
+    await writer.drain()
+    await asyncio.sleep(0)
+    if writer.transport.is_closing():
+        raise ConnectionResetError
+
+
+class Frames:
+    """vLLM 0.32's frames for one choice."""
+
+    def __init__(self, body: dict[str, Any], *, chat: bool) -> None:
+        self.body, self.chat = body, chat
+        self.index = 0
+
+    def first(self) -> bytes:
+        if not self.chat:
+            return b""
+        extra = {"prompt_token_ids": [1, 2, 3]} if self.body.get("return_token_ids") else {}
+        return self._frame(
+            {"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}, **extra
+        )
+
+    def text(self, char: str) -> bytes:
+        return self.delta({"content": char}, char) if self.chat else self._legacy(char)
+
+    def delta(self, delta: dict[str, Any], spelled: str = "") -> bytes:
+        choice: dict[str, Any] = {"delta": delta, "logprobs": None, "finish_reason": None, "token_ids": None}
+        if spelled and self.body.get("logprobs"):
+            entry = {"token": spelled, "logprob": SURE, "bytes": list(spelled.encode()), "top_logprobs": []}
+            choice |= {"logprobs": {"content": [entry]}, "token_ids": [VOCABULARY.get(spelled, 0)]}
+        return self._frame(choice)
+
+    def last(self, finish: str) -> bytes:
+        usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+        closing = self._frame(({"delta": {}} if self.chat else {"text": ""}) | {"finish_reason": finish})
+        return closing + _event({"id": "x", "choices": [], "usage": usage}) + b"data: [DONE]\n\n"
+
+    def _legacy(self, char: str) -> bytes:
+        choice: dict[str, Any] = {"text": char, "logprobs": None, "finish_reason": None, "prompt_token_ids": [1, 2, 3]}
+        if self.body.get("logprobs") is not None:
+            choice |= {"logprobs": {"token_logprobs": [SURE]}, "token_ids": [VOCABULARY.get(char, 0)]}
+        return self._frame(choice)
+
+    def _frame(self, choice: dict[str, Any], **extra: Any) -> bytes:
+        return _event({"id": "chatcmpl-upstream", "model": "upstream-name", "choices": [{"index": 0} | choice]} | extra)
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if data:
+        writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+
+async def _status(writer: asyncio.StreamWriter, error: Error) -> None:
+    writer.write(
+        b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        % (error.status, len(error.body))
+    )
+    writer.write(error.body)
+    await writer.drain()
+
+
+async def _json(writer: asyncio.StreamWriter, body: bytes) -> None:
+    await _status(writer, Error(200, body))
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
