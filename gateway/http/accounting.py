@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError, ShuttingDown
+from gateway.errors import GatewayError, ShuttingDown, UpstreamTimeout
 from gateway.http.headers import error_event, error_response
 from gateway.http.lifecycle import Lifecycle
 from gateway.observe.logs import Logs, RequestRecord
@@ -29,8 +29,12 @@ def record_of(scope: Scope) -> RequestRecord:
 class Accounted:
     """Wraps the public application."""
 
-    def __init__(self, app: ASGIApp, logs: Logs, metrics: Metrics, lifecycle: Lifecycle) -> None:
-        self._app, self._logs, self._metrics, self._lifecycle = app, logs, metrics, lifecycle
+    def __init__(
+        self, app: ASGIApp, logs: Logs, metrics: Metrics, lifecycle: Lifecycle, longest: float | None = None
+    ) -> None:
+        """`longest`: seconds that one request may take, however lively it is."""
+        self._app, self._logs, self._metrics = app, logs, metrics
+        self._lifecycle, self._longest = lifecycle, longest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_RECORD] = record = _new_record(scope)
@@ -44,12 +48,18 @@ class Accounted:
     async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         if self._lifecycle.draining:
             return await exchange.end(ShuttingDown(), scope, receive)
+        timeout = asyncio.timeout(self._longest)
         try:
-            await self._app(scope, receive, exchange.send)
+            async with timeout:
+                await self._app(scope, receive, exchange.send)
         except asyncio.CancelledError:
             if not self._lifecycle.expired:
                 raise
             await exchange.end(ShuttingDown(), scope, receive)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            await exchange.end(UpstreamTimeout("total"), scope, receive)
 
     def _close(self, record: RequestRecord) -> None:
         record.duration = record.elapsed()

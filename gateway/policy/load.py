@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from filters.pii.types import TYPES
 from filters.profile import Profile
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
@@ -61,6 +62,9 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
             yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
     for name, role_policy in policy.roles.items():
         yield from _role_problems(name, role_policy, policy, document)
+    for name, profile in policy.profiles.items():
+        for kind in sorted(profile.allowed_types - TYPES.keys()):
+            yield document.problem(("profiles", name, "allowed_types"), f"{kind!r} is not a finding type")
 
 
 def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:

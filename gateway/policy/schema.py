@@ -100,7 +100,7 @@ class ProfilePolicy(_Strict):
     memorised_bits: float = Field(default=12.0, ge=1.0, le=1000.0)
     on_memorised: Literal[Verdict.MASK, Verdict.FALL_BACK, Verdict.STOP] = Verdict.FALL_BACK
     on_failure: OnFailure = OnFailure.MASK
-    allowed_types: frozenset[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]] = frozenset()
+    allowed_types: frozenset[str] = frozenset()
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")

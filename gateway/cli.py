@@ -1,0 +1,170 @@
+"""The command `tightlip`. Heavy imports stay inside the commands: `tightlip --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from gateway.config_file import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.embedded.server import ModelSource
+
+EXIT_PROBLEMS: Final = 1  # of `policy check`: the file was read and is wrong
+EXIT_CONFIG: Final = 2
+
+app = typer.Typer(
+    name="tightlip",
+    help="A gateway that holds back what a fine-tuned model should not say.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, texts and tokens among them
+)
+policy_app = typer.Typer(help="Work with policy files.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+
+
+def main() -> None:
+    """The console script. A wrong configuration ends with one line per problem and exit code 2."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error)
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Option(help="The configuration, a YAML file.", metavar="FILE")],
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second Ctrl-C does not wait for running answers."""
+    from gateway import settings
+
+    loaded = settings.load(config)
+    from gateway import app as gateway_app
+
+    gateway_app.run(loaded, _say)
+
+
+@app.command()
+def upstream(
+    model: Annotated[list[str], typer.Option(help="A model folder under its name; repeatable.", metavar="NAME=FOLDER")],
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Run the embedded upstream alone: a small OpenAI-compatible model server, for demos and tests."""
+    from gateway.embedded.errors import ModelError
+
+    sources = dict(map(_model_source, model))
+    try:
+        _serve_upstream(sources, host, port)
+    except ModelError as error:
+        typer.echo(f"tightlip: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+
+
+@app.command()
+def token(
+    key: Annotated[Path, typer.Option(help="The private key, PEM.", metavar="FILE")],
+    role: Annotated[str, typer.Option()],
+    subject: Annotated[str, typer.Option()] = "developer",
+    tenant: Annotated[str | None, typer.Option(help="A tenant claim, where the issuer's policy reads one.")] = None,
+    issuer: Annotated[str, typer.Option()] = "tightlip-dev",
+    audience: Annotated[str, typer.Option()] = "tightlip",
+    ttl: Annotated[int, typer.Option(min=1, max=86400, help="Seconds.")] = 3600,
+    create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
+) -> None:
+    """Print a DEVELOPMENT token, signed with a local key. Never give a production gateway such a key."""
+    from gateway.auth import development
+
+    _warn("development token: whoever holds this key can be anyone; not for production")
+    if create_key and not key.exists():
+        public = development.create_key(key)
+        _warn(f"made a private key, {key}, and its public half, {public}")
+    claims = development.Claims(issuer, audience, subject, role, tenant, ttl)
+    print(development.sign(development.read_key(key), claims))
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Say what is wrong with a policy file, by line and key. Exit code 0: nothing, 1: something."""
+    from gateway.policy.load import load
+
+    try:
+        rules = load(file)
+    except ConfigError as error:
+        _print_problems(error)
+        raise typer.Exit(EXIT_PROBLEMS) from None
+    print(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option(help="End after the show.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the public listener.")] = 8080,
+) -> None:
+    """Show a fine-tuned model's raw answer beside what a caller gets, then leave the gateway running."""
+    from gateway.demo import run
+
+    raise typer.Exit(run(once=once, port=port))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib import metadata
+
+    print(metadata.version("tightlip"))
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _model_source(text: str) -> tuple[str, ModelSource]:
+    import argparse
+
+    from gateway.embedded.__main__ import parse_model
+    from gateway.embedded.server import ModelSource
+
+    try:
+        name, folder, adapter = parse_model(text)
+    except argparse.ArgumentTypeError:
+        raise typer.BadParameter("must be NAME=FOLDER or NAME=FOLDER+ADAPTER", param_hint="--model") from None
+    return name, ModelSource(folder, adapter)
+
+
+def _serve_upstream(sources: dict[str, ModelSource], host: str, port: int) -> None:
+    import uvicorn
+
+    from gateway.embedded.server import create_app
+    from gateway.listening import bind, url
+    from gateway.settings import Listener
+
+    application = create_app(sources)
+    listener = bind(Listener(host=host, port=port))
+    _say(f"tightlip: upstream {url(listener)}  models {', '.join(sources)}")
+    uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False)).run([listener])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _warn(text: str) -> None:
+    typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
+
+
+def _print_problems(error: ConfigError) -> None:
+    for problem in error.problems:
+        typer.echo(f"tightlip: {problem}", err=True)
+
+
+def _fail(error: ConfigError) -> NoReturn:
+    _print_problems(error)
+    sys.exit(EXIT_CONFIG)
+
+
+if __name__ == "__main__":
+    main()

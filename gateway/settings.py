@@ -1,0 +1,276 @@
+"""The configuration: one YAML file, `TIGHTLIP_…` environment variables over it, read once into one frozen object.
+
+A nested key is joined with two underscores: `TIGHTLIP_PUBLIC__PORT=9000`. Paths are relative to the file. Secrets are
+never in it, only the paths of files that hold them. What contradicts itself stops the start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from gateway.config_file import ConfigError, Document, Problem, complaint, read
+from gateway.observe.logs import AddressForm, SubjectForm
+from gateway.policy.schema import Name
+
+PREFIX: Final = "TIGHTLIP_"
+NESTED: Final = "__"
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, and `serve` prints what it chose
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Listener(_Strict):
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    port: Port
+
+
+class ServerSettings(_Strict):
+    """One model on one server that speaks OpenAI's protocol. `url` is its root, without /v1."""
+
+    url: str
+    model: str = Field(min_length=1, max_length=256)
+    api_key_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_root(cls, url: str) -> str:
+        parts = _split(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http://HOST[:PORT] or https://HOST[:PORT]")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not hold a user name or password; use api_key_file")
+        if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/v1"):
+            raise ValueError("must be the server's root, without /v1, query or fragment")
+        return url.rstrip("/")
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether answers would cross a network unencrypted."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+class ModelSettings(_Strict):
+    """A served model: the tuned one, the base it was tuned from, and the tokenizer that both use."""
+
+    tuned: ServerSettings
+    base: ServerSettings
+    tokenizer: Path  # tokenizer.json, or the model folder that holds it
+    style_shift_bits: float = Field(default=0.0, ge=0, le=100)  # per token; a constant of the pair
+    context_tokens_per_question: int = Field(default=2048, ge=16, le=65536)
+    question_deadline_seconds: Seconds = 5.0
+    questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
+
+    @model_validator(mode="after")
+    def _two_models(self) -> Self:
+        if (self.tuned.url, self.tuned.model) == (self.base.url, self.base.model):
+            raise ValueError("'tuned' and 'base' are the same model: nothing could ever be found more specific")
+        return self
+
+
+class UpstreamSettings(_Strict):
+    """Patience with model servers."""
+
+    connect_seconds: Seconds = 5.0
+    first_byte_seconds: Seconds = 60.0
+    stall_seconds: Seconds = 60.0  # between two frames
+
+
+class LimitSettings(_Strict):
+    body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
+    body_seconds: Seconds = 30.0
+    answer_seconds: Seconds = 600.0  # from the request to the answer's end
+
+
+class LogSettings(_Strict):
+    """`key_file` holds the secret (32 bytes or more) for hashed callers; without it one is made for each run."""
+
+    subject: SubjectForm = "hashed"
+    address: AddressForm = "truncated"
+    key_file: Path | None = None
+    destination: Literal["stdout", "stderr"] | Path = "stdout"
+
+
+class Settings(BaseSettings):
+    """All of it. Made by `load` only."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        nested_model_default_partial_update=True,
+    )
+
+    public: Listener = Listener(port=8080)
+    management: Listener = Listener(port=9090)
+    policy: Path
+    models: Mapping[Name, ModelSettings] = Field(min_length=1)
+    upstream: UpstreamSettings = UpstreamSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    keep_alive_seconds: Seconds = 15.0
+    drain_seconds: Seconds = 30.0
+    allow_plaintext_upstream: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if _overlap(self.public, self.management):
+            raise ValueError("'public' and 'management' must not be the same address")
+        if not self.allow_plaintext_upstream and (names := sorted(self.plaintext_models())):
+            raise ValueError(
+                f"model {names[0]!r} is reached by plain http off loopback; "
+                "use https, or set 'allow_plaintext_upstream' if that network is yours alone"
+            )
+        return self
+
+    def plaintext_models(self) -> Iterator[str]:
+        for name, model in self.models.items():
+            if model.tuned.plaintext or model.base.plaintext:
+                yield name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over the file, which comes in as arguments; nothing else."""
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """Raises ConfigError with every problem of the file and the environment, none of which quotes a value."""
+    document = read(path)
+    _refuse_unknown_variables(os.environ)
+    try:
+        settings = Settings(**document.data)
+    except ValidationError as error:
+        raise ConfigError(*_problems(error, document)) from None
+    except SettingsError:
+        raise ConfigError(
+            Problem("environment", None, f"{PREFIX}…", "a variable does not hold the JSON it must")
+        ) from None
+    return _anchored(settings, path.parent)
+
+
+def read_secret(path: Path) -> str:
+    """The one line of a secret file. Raises ConfigError, which never quotes it."""
+    try:
+        secret = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Problem(str(path), None, "", "is not ASCII")) from None
+    if not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise ConfigError(Problem(str(path), None, "", "must hold one word"))
+    return secret
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------------
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text quotes the url
+        raise ValueError("is not a URL") from None
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _overlap(one: Listener, other: Listener) -> bool:
+    """Port 0 never does: the system gives each its own."""
+    every = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
+    same_host = one.host == other.host or bool({one.host, other.host} & every)
+    return same_host and one.port == other.port != 0
+
+
+# ---- paths -----------------------------------------------------------------------------------------------------------
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """The same with every path made absolute from the configuration's folder."""
+    root = folder.absolute()
+
+    def server(given: ServerSettings) -> ServerSettings:
+        return given.model_copy(update={"api_key_file": _from(root, given.api_key_file)})
+
+    models = {
+        name: model.model_copy(
+            update={
+                "tuned": server(model.tuned),
+                "base": server(model.base),
+                "tokenizer": root / model.tokenizer,
+            }
+        )
+        for name, model in settings.models.items()
+    }
+    log = settings.log.model_copy(
+        update={
+            "key_file": _from(root, settings.log.key_file),
+            "destination": _from(root, settings.log.destination),
+        }
+    )
+    return settings.model_copy(update={"policy": root / settings.policy, "models": models, "log": log})
+
+
+def _from(root: Path, value: Path | str | None) -> Path | str | None:
+    return root / value if isinstance(value, Path) else value
+
+
+# ---- problems --------------------------------------------------------------------------------------------------------
+
+# A Kubernetes service called "tightlip" puts these into every pod beside it.
+_KUBERNETES: Final = re.compile(r"TIGHTLIP_(?:.+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT(?:_[0-9]+_.+)?)")
+
+
+def _refuse_unknown_variables(environment: Iterable[str]) -> None:
+    """A variable with a typing error in its name would be a setting that silently isn't. Raises ConfigError."""
+    for name in sorted(environment):
+        first = name[len(PREFIX) :].split(NESTED, 1)[0].lower()
+        if name.upper().startswith(PREFIX) and first not in Settings.model_fields and not _KUBERNETES.fullmatch(name):
+            raise ConfigError(Problem("environment", None, name, "is not a known setting"))
+
+
+def _problems(error: ValidationError, document: Document) -> list[Problem]:
+    return [_problem(detail["loc"], complaint(detail["type"], detail["msg"]), document) for detail in _details(error)]
+
+
+def _details(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+def _problem(location: tuple[str | int, ...], text: str, document: Document) -> Problem:
+    variable = _variable(location, os.environ)
+    return Problem("environment", None, variable, text) if variable else document.problem(location, text)
+
+
+def _variable(location: tuple[str | int, ...], environment: Iterable[str]) -> str | None:
+    """The variable that set this key, if one did."""
+    wanted = PREFIX + NESTED.join(map(str, location))
+    return next((name for name in environment if name.upper() == wanted.upper()), None)
