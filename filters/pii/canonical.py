@@ -1,0 +1,42 @@
+"""The form in which two spellings of one value are equal."""
+
+from __future__ import annotations
+
+from filters.normalise import normalise
+
+# Types whose letters and signs carry nothing: only their digits are compared.
+_DIGITS_ONLY = frozenset({"PHONE", "CARD", "US_SSN", "QQ"})
+# Types in which grouping is free and case is not meant.
+_UNGROUPED = frozenset(
+    {
+        "IBAN",
+        "RESIDENT_ID",
+        "NATIONAL_ID",
+        "PASSPORT",
+        "DRIVER_LICENCE",
+        "CREDIT_CODE",
+        "PLATE",
+        "ACCOUNT",
+        "MAC_ADDRESS",
+    }
+)
+# Types in which case tells two values apart.
+_EXACT = frozenset({"SECRET", "CRYPTO_WALLET"})
+
+
+def canonical(kind: str, raw_value: str) -> str:
+    """`raw_value` of the finding type `kind` without what people vary: width, case, spacing, grouping.
+
+    An unknown kind is compared by its words, case-folded. Country prefixes stay: whether they may be dropped is asked
+    by grounding, not here.
+    """
+    text = normalise(raw_value).text.strip()
+    if kind in _DIGITS_ONLY:
+        return "".join(filter(str.isdigit, text))
+    if kind in _UNGROUPED:
+        return "".join(filter(str.isalnum, text)).casefold()
+    if kind in _EXACT:
+        return text
+    if kind == "EMAIL":
+        return "".join(text.split()).casefold()
+    return " ".join(text.casefold().split())

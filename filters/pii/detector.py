@@ -1,0 +1,99 @@
+"""All typed detectors as one.
+
+`find` makes the plain readings of a text (normalise.py), shows each to every recognizer and maps what they find back to
+the raw text. A recognizer has a cheap test first, so that most of them do not run on most texts; measured by
+tests/bench/bench_detectors.py.
+
+A text of any length is read in pieces that overlap, so that the time-out of a pattern is one on a bounded text. What
+is longer than the overlap (a private key) is found from its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from filters.evidence import DetectorError
+from filters.normalise import Normalised, readings
+from filters.pii.addresses import Addresses
+from filters.pii.chinese import ChinesePassports, CreditCodes, Plates, QqNumbers, ResidentIds, WeChatIds
+from filters.pii.emails import Emails
+from filters.pii.labelled import KINDS, Labelled
+from filters.pii.numbers import Cards, Ibans, Phones
+from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
+from filters.pii.secrets import Secrets
+from filters.pii.tail import boundary_ok, open_tail
+from filters.pii.types import TYPES
+from filters.pii.view import View
+from filters.spans import Span
+
+__all__ = ["TYPES", "PatternDetector", "boundary_ok", "build_detector", "open_tail"]
+
+# Longer than any value with a form of its own except keys and tokens; short enough for the time-out.
+_PIECE = 16_384
+_OVERLAP = 2_048
+
+
+def build_detector(types: Collection[str] | None = None) -> PatternDetector:
+    """Every recognizer, or those that find one of `types`. Raises ValueError for a type that is not in TYPES."""
+    wanted = frozenset(TYPES if types is None else types)
+    unknown = wanted - TYPES.keys()
+    if unknown:
+        raise ValueError(f"no such finding types: {sorted(unknown)}")
+    silence_presidio()
+    return PatternDetector([r for r in _all_recognizers() if r.kind in wanted])
+
+
+def _all_recognizers() -> list[Recognizer]:
+    own: list[Recognizer] = [
+        Emails(),
+        Phones(),
+        Cards(),
+        Ibans(),
+        ResidentIds(),
+        CreditCodes(),
+        ChinesePassports(),
+        Plates(),
+        WeChatIds(),
+        QqNumbers(),
+        Addresses(),
+        Secrets(),
+    ]
+    labelled: list[Recognizer] = [Labelled(kind) for kind in KINDS]
+    return own + labelled + [PresidioPatterns(choice) for choice in CHOICES]
+
+
+class PatternDetector:
+    """Fulfils `filters.evidence.Detector`."""
+
+    def __init__(self, recognizers: Sequence[Recognizer]) -> None:
+        self._recognizers = tuple(recognizers)
+
+    @property
+    def types(self) -> frozenset[str]:
+        return frozenset(r.kind for r in self._recognizers)
+
+    def find(self, raw_text: str) -> list[Span]:
+        """Spans in offsets of `raw_text`, overlapping where recognizers disagree. Raises DetectorError, without text."""
+        spans: set[Span] = set()
+        for start in range(0, max(1, len(raw_text) - _OVERLAP), _PIECE - _OVERLAP):
+            piece = raw_text[start : start + _PIECE]
+            spans.update(span.shifted(start) for span in self._find_in_piece(piece))
+        return sorted(spans)
+
+    def _find_in_piece(self, raw_text: str) -> list[Span]:
+        failed: str | None = None
+        try:
+            return [span for reading in readings(raw_text) for span in self._find_in_reading(reading)]
+        except DetectorError:
+            raise
+        except Exception as error:  # whatever a recognizer does, the caller must hear of it in one way
+            failed = type(error).__name__
+        # Outside the handler: the other exception, whose message or frames may hold text, must not travel along.
+        raise DetectorError(f"recognizer failed: {failed}")
+
+    def _find_in_reading(self, reading: Normalised) -> Iterator[Span]:
+        view = View(reading.text)
+        for recognizer in self._recognizers:
+            for found in recognizer.find(view):
+                start, end = reading.raw_span(found.start, found.end)
+                yield Span(start, end, found.type, found.score)

@@ -1,0 +1,190 @@
+"""What at the end of a text could still become a typed value, and where a text may be cut without splitting one.
+
+Both are functions of the text alone and err on the side of "open". The rules of `open_tail`, whose answer is the
+smallest offset that any of them gives (lengths are in plain characters, normalise.py):
+
+1. Word run. The trailing run of letters and digits that are not Chinese, and of `. _ % + - @ : / = & # ~ $ * \\` and
+   quotes inside it: any word may be the beginning of an e-mail address, a token, a URL with a password. A closing sign at
+   its end (`, ; ! ? ) ] } > " '`) closes it, unless the run holds "://" or "=", which passwords follow. An "@" or
+   " at " before the run opens it back to the word in front.
+2. Digit groups. The trailing groups of digits with at most three separators between them, back to 40 digits, with "+" and
+   "(" before them. Digits and separators (space, dash, dot, comma, slash, brackets, line break) stay open: "call 138 1234 ".
+   Chinese numerals count as digits from the third on. Words directly before ("x818", "ext") are rule 1.
+3. Letter-digit groups. Two letters and two digits or more in groups of at most four (IBAN, national insurance numbers,
+   credit codes), with single spaces or dashes.
+4. Plates. A province's character with what a plate may go on with.
+5. English addresses. A number, then up to five words of a street's name ("221 Baker"), also lower case before the last
+   two words; and what may follow a street word until the postcode. Also a street word in front of its number (German,
+   French, Italian) up to the number.
+6. Chinese addresses. A trailing run without punctuation that holds a province, or an administrative or road word
+   (省市区县镇乡路街巷…): from the province, else from its start, at most 48 characters.
+7. Blocks. "-----BEGIN" without its end line: from there on, however long.
+
+Prose that ends in a closed sentence ("完成了。", "That is all!") gives the length of the text. A full stop after a word
+does not close it: "mail vexlo." may go on "tru@…".
+
+`boundary_ok` uses the same rules on the left side and asks whether the right side goes on with what is open.
+"""
+
+from __future__ import annotations
+
+import regex
+
+from filters.normalise import Normalised, normalise
+from filters.pii.addresses import PROVINCES, ROAD_WORDS
+from filters.pii.chinese import PLATE_PROVINCES
+from filters.pii.view import CJK
+
+# A run without a space may be as long as it likes (tokens, keys); every other rule looks no further back than this.
+_REACH = 256
+
+_WORD_CHAR = rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\^|`'\"!?;,()\[\]{{}}<>])"
+_OPEN_END = rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\^|`])"
+# (?r) reads backwards from the end of the text: linear whatever the run's length.
+_RUN = regex.compile(rf"(?r){_WORD_CHAR}+")
+_OPEN = regex.compile(rf"(?r){_OPEN_END}")
+_SPELLED_MAIL = regex.compile(
+    rf"(?r)[\w.+%-]{{1,64}}(?: ?@ ?| ?(?:\[at\]|\(at\)|\{{at\}}|<at>| at |艾特) ?)[\w-]{{0,64}}"
+    rf"(?:(?: \.|\.(?=\w)| ?(?:\[dot\]|\(dot\)| dot |点) ?)[\w-]{{0,62}}){{0,4}} ?(?:[\[({{<]?(?:at|dot|do|d|a)?)?"
+)
+
+_NUMERAL = "〇零○一二三四五六七八九幺两壹贰叁肆伍陆柒捌玖"
+_SEPARATOR = r"[ \-.,·/()\t\n+*_]"
+_DIGITS = regex.compile(rf"(?r)(?:[+(]{{0,2}}\d+{_SEPARATOR}{{0,3}}){{1,40}}[Xx]?")
+_NUMERALS = regex.compile(rf"(?r)(?:[{_NUMERAL}\d][ ,、.-]?){{3,40}}")
+_LETTER_GROUPS = regex.compile(
+    r"(?r)(?<![A-Za-z0-9])(?:[A-Za-z]{2}\d{2}(?:[ \-.]{0,2}[A-Za-z0-9]{1,4}){0,9}[ \-.]{0,2}"
+    r"|[0-9A-Z]{2}[ \-]?\d{6}(?:[ \-.]{0,2}[A-Z0-9]{1,10}){0,3}[ \-.]{0,2})"
+)
+_PREFIXED = regex.compile(r"(?r)(?<![A-Za-z0-9])[A-Z]{1,4}[ \-.·]{1,2}(?:\d{1,8}[ \-.]{0,2}){1,6}[A-Za-z]?")
+_PLATE = regex.compile(rf"(?r)[{PLATE_PROVINCES}使] ?[A-Za-z][ ·.\-•]{{0,2}}(?:[A-Za-z0-9] ?){{0,7}}")
+
+_NAME = r"(?:[A-Z][A-Za-z]{0,3}\.|[A-Z0-9][\w'’-]*|of|the|de|la|du|des|der|di|del|da)"
+_ENGLISH = regex.compile(
+    rf"(?r)(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ ]+(?:{_NAME}[ ]+){{0,5}}(?:[\w'’#-]+[ ]+){{0,2}}(?:{_NAME}|[\w'’#-]*)[ ]?"
+)
+_STREET_FIRST = regex.compile(
+    r"(?r)(?i)\b(?:[\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)"
+    r"|(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]*),?[ ]{0,2}(?:n[.º°]?[ ]?)?\d{0,4}[ ]?[a-z]?"
+)
+_PO_BOX = regex.compile(r"(?r)(?i)\bp\.?[ ]?o\.?[ ]?(?:b|bo|box)?[ ]?\d{0,6}")
+
+_HAN_RUN = regex.compile(rf"(?r)[{CJK}A-Za-z0-9\-# ]{{1,48}}")
+_AREA_WORDS = regex.compile(rf"(?:{PROVINCES})|[省市区县州旗镇乡号栋幢座室楼]|街道|{ROAD_WORDS}")
+_PROVINCE = regex.compile(PROVINCES)
+_HAN = regex.compile(rf"[{CJK}]")
+
+_BLOCK = "-----BEGIN "
+_BLOCK_END = regex.compile(r"-----END [A-Z0-9 ]{0,40}-----")
+
+
+def open_tail(raw_text: str) -> int:
+    """The smallest offset of `raw_text` from which its end could still be the beginning of a typed value."""
+    plain = normalise(raw_text)
+    return plain.raw_start(_open_from(plain), len(raw_text))
+
+
+def boundary_ok(left: str, right: str) -> bool:
+    """Whether a cut between the two splits no typed value, whatever stands further away.
+
+    Give up to 80 characters of each side. An empty `right` means that nothing is known of what comes.
+    """
+    before, after = normalise(left), normalise(right)
+    if not before.text:
+        return True
+    opened = _open_from(before)
+    if opened == len(before.text):
+        return not _wrapped_token(before.text, after.text)
+    return bool(after.text) and not _goes_on(before.text, opened, after.text)
+
+
+# ---- the rules ---------------------------------------------------------------------------------------------------------
+
+
+def _open_from(plain: Normalised) -> int:
+    text = plain.text
+    starts = [len(text), _open_block(text), _open_run(text)]
+    starts += [_begin(rule, text) for rule in (_DIGITS, _NUMERALS, _LETTER_GROUPS, _PREFIXED, _PLATE, _SPELLED_MAIL)]
+    starts += [_begin(rule, text) for rule in (_ENGLISH, _STREET_FIRST, _PO_BOX)]
+    starts.append(_open_chinese_address(text))
+    return min(starts)
+
+
+def _begin(rule: regex.Pattern[str], text: str) -> int:
+    """Where the match of a backward rule that ends at the text's end begins; the text's length if there is none."""
+    match = rule.match(text, max(0, len(text) - _REACH), len(text))
+    return match.start() if match else len(text)
+
+
+def _open_run(text: str) -> int:
+    match = _RUN.match(text)
+    if match is None:
+        return len(text)
+    run = match.group()
+    closed = _OPEN.match(text) is None and "://" not in run and "=" not in run
+    return len(text) if closed else match.start()
+
+
+def _open_block(text: str) -> int:
+    head = text.rfind(_BLOCK)
+    if head < 0 or _BLOCK_END.search(text, head):
+        return len(text)
+    return head
+
+
+def _open_chinese_address(text: str) -> int:
+    match = _HAN_RUN.match(text)
+    if match is None or not _HAN.search(match.group()):
+        return len(text)
+    run = match.group()
+    if not _AREA_WORDS.search(run):
+        return len(text)
+    province = _PROVINCE.search(run)
+    return match.start() + (province.start() if province else 0)
+
+
+# ---- what goes on ------------------------------------------------------------------------------------------------------
+
+_STARTS_VALUE = regex.compile(rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\])")
+_NEXT_DIGIT = regex.compile(rf"{_SEPARATOR}{{0,3}}(?:\d|[{_NUMERAL}])")
+_LATIN = regex.compile(rf"[ \-.·,\n]{{0,3}}[^\W{CJK}]")
+
+
+def _goes_on(left: str, opened: int, right: str) -> bool:
+    """Whether `right` continues what is open at the end of `left`."""
+    tail = left[opened:]
+    if left[-1:].isspace() or right[:1].isspace():
+        return _across_space(tail, left, right)
+    if _STARTS_VALUE.match(right) and (_OPEN.match(left) or _open_run(left) < len(left)):
+        return True
+    return _across_space(tail, left, right)
+
+
+def _across_space(tail: str, left: str, right: str) -> bool:
+    if _DIGIT_END.search(tail) and _NEXT_DIGIT.match(right):
+        return True
+    rules = (_LETTER_GROUPS, _PREFIXED, _PLATE, _ENGLISH, _STREET_FIRST, _PO_BOX)
+    if any(_begin(rule, left) < len(left) for rule in rules) and _LATIN.match(right):
+        return True
+    if _begin(_NUMERALS, left) < len(left) and _NEXT_DIGIT.match(right):
+        return True
+    if _begin(_SPELLED_MAIL, left) < len(left) and _LATIN.match(right):
+        return True
+    if _MAIL_SIGN.match(right):
+        return True
+    if _open_block(left) < len(left):
+        return True
+    return _open_chinese_address(left) < len(left) and _HAN_GOES_ON.match(right) is not None
+
+
+_DIGIT_END = regex.compile(rf"[\dXx]{_SEPARATOR}{{0,3}}$")
+_MAIL_SIGN = regex.compile(r" ?(?:@|\[at\]|\(at\)|\{at\}|<at>|at \S+ dot |dot |\[dot\]|\(dot\)|艾特)", regex.IGNORECASE)
+_HAN_GOES_ON = regex.compile(rf"[ ,]?[{CJK}A-Za-z0-9\-#]")
+
+
+def _wrapped_token(left: str, right: str) -> bool:
+    """A line break inside a long base64 block, whose head may be out of sight."""
+    return (
+        regex.search(r"[A-Za-z0-9+/=]{40,}\n?$", left) is not None
+        and regex.match(r"\n?[A-Za-z0-9+/=]{16,}", right) is not None
+    )

@@ -1,0 +1,30 @@
+"""The finding types: a closed set, since they become policy keys, metric labels and placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "EMAIL": "an e-mail address",
+        "PHONE": "a telephone number, mobile, land-line or fax, with its extension",
+        "CARD": "a payment card number that passes the Luhn check",
+        "IBAN": "an international bank account number",
+        "ACCOUNT": "another number or name of an account, a member, a policy or a patient, by its label",
+        "IP_ADDRESS": "an IPv4 or IPv6 address",
+        "MAC_ADDRESS": "a hardware address of a network interface",
+        "US_SSN": "a US social security or individual taxpayer number",
+        "RESIDENT_ID": "a Chinese resident identity number",
+        "NATIONAL_ID": "another country's national identity, health or tax number",
+        "PASSPORT": "a passport or travel permit number",
+        "DRIVER_LICENCE": "a driving licence number",
+        "CREDIT_CODE": "a Chinese unified social credit code",
+        "PLATE": "a vehicle's number plate",
+        "WECHAT": "a WeChat id",
+        "QQ": "a QQ number",
+        "ADDRESS": "a postal address down to the door",
+        "CRYPTO_WALLET": "a Bitcoin wallet address",
+        "SECRET": "a key, token or password",
+    }
+)

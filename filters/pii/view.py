@@ -1,0 +1,90 @@
+"""One plain reading of a text as the recognizers see it, and the only way to run a regular expression over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import regex
+
+from filters.evidence import DetectorError
+
+# The bound on one pattern over one text, in seconds of the process's CPU time (that is what `regex` counts).
+PATTERN_SECONDS = 0.05
+
+# Letters that are written without spaces between words: to a Western pattern each of them is as good as a space.
+# Kana and Hangul too; CJK punctuation is one already.
+CJK = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+
+_CJK = regex.compile(f"[{CJK}]")
+_NOT_DIGIT_WORD = regex.compile(r"[^\W\d]|_")
+_HEX_ID = regex.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?=[0-9a-f]*[a-f][0-9a-f]*[a-f])[0-9a-f]{32,})"
+    r"(?![0-9A-Za-z])",
+    regex.IGNORECASE,
+)
+_DATE = regex.compile(
+    r"(?<![\d.-])(?:(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d)(?![\d-]|\.\d)"
+)
+
+
+class View:
+    """`text` and three shadows of it, each as long as it is, so that a match in one is a place in all."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def words(self) -> str:
+        """CJK letters and underscores are spaces: `\\b` then holds between a Chinese word and a value."""
+        text = self.text if self.text.isascii() else _CJK.sub(" ", self.text)
+        return text.replace("_", " ")
+
+    @cached_property
+    def lower(self) -> str:
+        """Lower case of `text`, for labels. ASCII only, since other letters may change their length."""
+        return self.text.translate(_ASCII_LOWER)
+
+    @cached_property
+    def numbers(self) -> str:
+        """Every letter is a space, and so are calendar dates and hexadecimal ids (UUIDs, hashes), which hold digits that
+        are no number. Values that are glued to a word ("tel4155552671") stand free here."""
+        text = self.text
+        if "-" in text or "/" in text or "." in text:
+            text = _DATE.sub(_blank, text)
+        if len(text) >= _SHORTEST_HEX_ID:
+            text = _HEX_ID.sub(_blank, text)
+        return str(_NOT_DIGIT_WORD.sub(" ", text))
+
+    @cached_property
+    def digits(self) -> int:
+        """How many ASCII digits the text holds."""
+        return sum(map(self.text.count, "0123456789"))
+
+
+_SHORTEST_HEX_ID = 32
+_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def _blank(match: Any) -> str:
+    return " " * len(match.group())
+
+
+def scan(pattern: Any, text: str, start: int = 0) -> Iterator[Any]:
+    """Matches of a compiled `regex` pattern. Raises DetectorError when it runs out of time: nothing is skipped."""
+    try:
+        yield from pattern.finditer(text, start, timeout=PATTERN_SECONDS)
+    except TimeoutError:
+        timed_out = True
+    else:
+        timed_out = False
+    # Raised outside the handler, so that no context of the other exception hangs on it.
+    if timed_out:
+        raise DetectorError("pattern out of time")
+
+
+def search(pattern: Any, text: str, start: int = 0) -> Any:
+    """The first of `scan`, or None."""
+    return next(scan(pattern, text, start), None)
