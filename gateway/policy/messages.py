@@ -103,7 +103,7 @@ def _message(value: Any) -> Json:
     _check_keys(value, _KEYS[role])
     built: Json = {"role": role, "content": _content(value.get("content"), empty=role == "assistant")}
     for key, read in _OPTIONAL.items():
-        if value.get(key) is not None:
+        if value.get(key) not in (None, []):
             built[key] = read(value[key])
     if built["content"] is None and not built.get("tool_calls"):
         raise BadField(param="messages")

@@ -1,0 +1,79 @@
+"""What a policy's roles may do: the whole table of role, endpoint and model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from gateway.auth import rbac
+from gateway.errors import GatewayError, ModelNotFound, NotAllowed
+from gateway.policy.load import Rules, load
+from gateway.types import Endpoint, Principal
+from tests.gateway.support import ISSUER, NOW, write_policy
+
+ALLOWED = {
+    ("customer", Endpoint.CHAT, "assistant"),
+    ("customer", Endpoint.MODELS, "assistant"),
+    ("support", Endpoint.CHAT, "assistant"),
+    ("support", Endpoint.CHAT, "second"),
+    ("support", Endpoint.COMPLETIONS, "assistant"),
+    ("support", Endpoint.COMPLETIONS, "second"),
+    ("support", Endpoint.MODELS, "assistant"),
+    ("support", Endpoint.MODELS, "second"),
+}
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Rules:
+    folder: Path = tmp_path_factory.mktemp("policy")
+    return load(write_policy(folder))
+
+
+def principal(role: str) -> Principal:
+    return Principal(ISSUER, "acme", "alice", None, role, NOW)
+
+
+@pytest.mark.parametrize(
+    ("role", "endpoint", "model"),
+    list(product(["customer", "support", "idle", "nobody"], Endpoint, ["assistant", "second", "third", ""])),
+)
+def test_only_what_is_listed_is_allowed(rules: Rules, role: str, endpoint: Endpoint, model: str) -> None:
+    if (role, endpoint, model) in ALLOWED:
+        grant = rbac.authorize(principal(role), rules, endpoint, model)
+        assert (grant.endpoint, grant.model, grant.policy_version) == (endpoint, model, rules.version)
+        return
+    with pytest.raises(GatewayError) as refused:
+        rbac.authorize(principal(role), rules, endpoint, model)
+    assert isinstance(refused.value, NotAllowed | ModelNotFound)
+
+
+def test_a_model_of_others_and_one_that_is_not_there_look_alike(rules: Rules) -> None:
+    bodies = []
+    for model in ("second", "third"):
+        with pytest.raises(ModelNotFound) as refused:
+            rbac.authorize(principal("customer"), rules, Endpoint.CHAT, model)
+        bodies.append(refused.value.body())
+    assert bodies[0] == bodies[1]
+
+
+def test_a_grant_carries_the_roles_limits_and_filters(rules: Rules) -> None:
+    customer = rbac.authorize(principal("customer"), rules, Endpoint.CHAT, "assistant")
+    support = rbac.authorize(principal("support"), rules, Endpoint.CHAT, "assistant")
+    assert (customer.max_output_tokens, customer.max_choices, customer.allowed_fields) == (100, 1, frozenset())
+    assert (customer.profile.name, customer.profile.detect, customer.profile.compare) == ("strict", True, True)
+    assert (support.profile.detect, support.allowed_fields) == (False, {"logit_bias"})
+
+
+def test_models_are_listed_as_far_as_the_role_may_use_them(rules: Rules) -> None:
+    assert rbac.visible_models(principal("customer"), rules) == ["assistant"]
+    assert rbac.visible_models(principal("support"), rules) == ["assistant", "second"]
+    with pytest.raises(NotAllowed):
+        rbac.visible_models(principal("idle"), rules)
+
+
+def test_a_role_that_left_the_policy_may_nothing(rules: Rules) -> None:
+    with pytest.raises(NotAllowed):
+        rbac.authorize(principal("customer"), replace(rules, roles={}), Endpoint.CHAT, "assistant")

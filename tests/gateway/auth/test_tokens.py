@@ -1,0 +1,202 @@
+"""Hostile tokens from tests/vectors/tokens.json are all refused alike; good ones of every algorithm are taken."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from gateway.auth.keys import KeySet
+from gateway.auth.tokens import LEEWAY, MAX_TOKEN_CHARS, bearer, verify
+from gateway.errors import NotAuthenticated, Reason, TokenExpired
+from tests.gateway.support import (
+    CLAIMS,
+    HEADER,
+    ISSUER,
+    NOW,
+    key_of,
+    make_issuer,
+    make_issuers,
+    make_token,
+    part,
+    private_key,
+)
+
+VECTORS = json.loads(Path("tests/vectors/tokens.json").read_text(encoding="utf-8"))["cases"]
+
+
+def merged(good: dict[str, Any], changes: Any) -> Any:
+    if isinstance(changes, str):
+        return changes
+    changed = {**good, **(changes or {})}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return {name: None if value == {"null": True} else value for name, value in kept.items()}
+
+
+def with_parts(token: str, change: Callable[[list[str]], list[str]]) -> str:
+    return ".".join(change(token.split(".")))
+
+
+def der(parts: list[str]) -> list[str]:
+    return [*parts[:2], part(encode_dss_signature(1, 1))]
+
+
+def with_spare_bits(parts: list[str]) -> list[str]:
+    """64 bytes are 86 characters of which the last has four spare bits: another last character, the same bytes."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = parts[2][-1]
+    return [*parts[:2], parts[2][:-1] + alphabet[alphabet.index(last) + 1]]
+
+
+EDITS: dict[str, Callable[[list[str]], list[str]]] = {
+    "no_signature": lambda p: [*p[:2], ""],
+    "empty": lambda _: [""],
+    "no_last_part": lambda p: p[:2],
+    "fourth_part": lambda p: [*p, "AA"],
+    "five_parts": lambda p: [*p, "AA", "AA"],
+    "padded": lambda p: [*p[:2], p[2] + "=="],
+    "space_inside": lambda p: [p[0], p[1][:4] + " " + p[1][4:], p[2]],
+    "line_break": lambda p: [*p[:2], p[2] + "\n"],
+    "standard_letters": lambda p: [*p[:2], "+/" + p[2][2:]],
+    "unicode": lambda p: [*p[:2], "\u0661" + p[2][1:]],
+    "spare_bits": with_spare_bits,
+    "cut_signature": lambda p: [*p[:2], p[2][:-4] + "AA"],
+    "zero_signature": lambda p: [*p[:2], part(bytes(64))],
+    "der_signature": der,
+    "other_claims": lambda p: [p[0], part(json.dumps({**CLAIMS, "sub": "bob"})), p[2]],
+    "other_header": lambda p: [part(json.dumps({**HEADER, "x": 1})), *p[1:]],
+    "huge": lambda p: [p[0], p[1] + "A" * 2 * MAX_TOKEN_CHARS, p[2]],
+    "deep": lambda p: [p[0], part("[" * 5000), p[2]],
+    "latin": lambda p: [p[0], part(b'{"iss":"\xe9"}'), p[2]],
+}
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
+def test_hostile_tokens_are_refused_alike_and_quickly(case: dict[str, Any]) -> None:
+    token = make_token(
+        merged(HEADER, case.get("header")),
+        merged(CLAIMS, case.get("claims")),
+        key=case.get("key", "ES256"),
+        algorithm=case.get("algorithm", "ES256"),
+    )
+    if "edit" in case:
+        token = with_parts(token, EDITS[case["edit"]])
+    issuers = make_issuers()
+    started = time.process_time()
+    with pytest.raises(NotAuthenticated) as refused:
+        verify(token, issuers, NOW)
+    assert time.process_time() - started < 0.05
+    assert refused.value.reason == Reason(case["reason"])
+    assert refused.value.body() == NotAuthenticated().body()
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+)
+def test_good_tokens_of_every_algorithm_are_taken(algorithm: str) -> None:
+    name = "RS256" if algorithm[:2] in ("RS", "PS") else algorithm
+    issuer = make_issuer(algorithms=frozenset({algorithm}), keys=KeySet((key_of(name, algorithm, kid="k"),)))
+    token = make_token({"alg": algorithm, "kid": "k"}, key=name, algorithm=algorithm)
+    principal = verify(token, {ISSUER: issuer}, NOW)
+    assert (principal.subject, principal.role, principal.tenant) == ("alice", "customer", "acme")
+    assert principal.expires_at == CLAIMS["exp"] + LEEWAY
+
+
+@pytest.mark.parametrize("kid", [None, "unnamed"])
+def test_a_key_without_an_id_serves_any_key_id(kid: str | None) -> None:
+    issuer = make_issuer(keys=KeySet((key_of("ES256"),)))
+    header = {"alg": "ES256"} | ({"kid": kid} if kid else {})
+    assert verify(make_token(header), {ISSUER: issuer}, NOW).subject == "alice"
+
+
+def test_the_second_of_two_keys_without_an_id_is_tried() -> None:
+    issuer = make_issuer(keys=KeySet((key_of("ES256/other", "ES256"), key_of("ES256"))))
+    assert verify(make_token({"alg": "ES256"}), {ISSUER: issuer}, NOW).subject == "alice"
+
+
+def test_a_list_of_audiences_with_ours_is_enough() -> None:
+    assert verify(make_token(claims={**CLAIMS, "aud": ["a", "tightlip"]}), make_issuers(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("path", "claim"),
+    [
+        (("realm_access", "roles"), {"realm_access": {"roles": ["offline", "support"]}}),
+        (("roles",), {"roles": ["support", "other"]}),
+        (("https://claims.test/role",), {"https://claims.test/role": "support"}),
+    ],
+)
+def test_roles_of_common_issuers_are_found(path: tuple[str, ...], claim: dict[str, Any]) -> None:
+    issuer = make_issuer(role_path=path)
+    claims = {name: value for name, value in CLAIMS.items() if name != "role"} | claim
+    assert verify(make_token(claims=claims), {ISSUER: issuer}, NOW).role == "support"
+
+
+def test_an_issuer_may_name_another_token_id_or_none() -> None:
+    claims = {name: value for name, value in CLAIMS.items() if name != "jti"}
+    named = verify(make_token(claims=claims | {"uti": "u1"}), {ISSUER: make_issuer(token_id_claim="uti")}, NOW)
+    unnamed = verify(make_token(claims=claims), {ISSUER: make_issuer(token_id_claim=None)}, NOW)
+    assert (named.token_id, unnamed.token_id) == ("u1", None)
+
+
+def test_the_type_header_is_checked_where_the_issuer_has_one() -> None:
+    issuer = make_issuer(types=frozenset({"at+jwt"}))
+    assert verify(make_token(HEADER | {"typ": "at+jwt"}), {ISSUER: issuer}, NOW)
+    with pytest.raises(NotAuthenticated):
+        verify(make_token(), {ISSUER: issuer}, NOW)
+
+
+def test_a_tenant_claim_must_be_one_of_the_issuers() -> None:
+    issuer = make_issuer(tenant=None, tenant_claim="tid", tenants=frozenset({"north"}))
+    assert verify(make_token(claims=CLAIMS | {"tid": "north"}), {ISSUER: issuer}, NOW).tenant == "north"
+    for wrong in ({}, {"tid": "south"}, {"tid": ["north"]}):
+        with pytest.raises(NotAuthenticated) as refused:
+            verify(make_token(claims=CLAIMS | wrong), {ISSUER: issuer}, NOW)
+        assert refused.value.reason == Reason.TENANT
+
+
+def test_expiry_has_the_leeway_and_no_more() -> None:
+    token, last = make_token(), CLAIMS["exp"] + LEEWAY
+    assert verify(token, make_issuers(), last - 0.001)
+    with pytest.raises(TokenExpired):
+        verify(token, make_issuers(), last)
+
+
+def test_verification_of_a_token_with_sixteen_candidate_keys_stays_cheap() -> None:
+    keys = KeySet(tuple(key_of(f"ES256/{number}", "ES256") for number in range(16)))
+    started = time.process_time()
+    with pytest.raises(NotAuthenticated):
+        verify(make_token({"alg": "ES256"}), {ISSUER: make_issuer(keys=keys)}, NOW)
+    assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], Reason.MISSING),
+        ([b"Bearer a", b"Bearer b"], Reason.MALFORMED),
+        ([b"Basic YTpi"], Reason.MALFORMED),
+        ([b"Bearer"], Reason.MALFORMED),
+        ([b"Bearer "], Reason.MALFORMED),
+        ([b"token"], Reason.MALFORMED),
+        ([b""], Reason.MALFORMED),
+    ],
+)
+def test_only_one_bearer_line_is_taken(lines: list[bytes], reason: Reason) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        bearer(lines)
+    assert refused.value.reason == reason
+
+
+def test_the_scheme_has_no_case() -> None:
+    assert bearer([b"bearer a.b.c"]) == bearer([b"BEARER a.b.c"]) == "a.b.c"
+
+
+def test_private_keys_of_the_tests_are_not_shared() -> None:
+    assert private_key("ES256") is private_key("ES256")
+    assert private_key("ES256") is not private_key("ES256/other")
