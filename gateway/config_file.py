@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 MAX_FILE_BYTES: Final = 1 << 20  # far above any policy; a wrong path (a log, a model) fails at once
+MAX_DEPTH: Final = 32  # levels; a configuration has six
 
 Location = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -71,7 +72,7 @@ def read(path: Path) -> Document:
         raise ConfigError(Problem(str(path), 1, "", "must be a mapping of keys to values"))
     lines: dict[Location, int] = {}
     _note_lines(path, node, (), lines)
-    return Document(path, raw, _Loader("").construct_document(node), lines)
+    return Document(path, raw, _construct(path, node), lines)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -135,17 +136,12 @@ _Loader.add_implicit_resolver(
 
 
 def _compose(path: Path, raw: bytes) -> yaml.Node | None:
-    loader = _Loader(_text(path, raw))
+    text = _text(path, raw)
     try:
-        return loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        # PyYAML's own text may quote what it met
-        raise ConfigError(Problem(str(path), line, "", "is not valid YAML")) from None
-    except yaml.YAMLError:
-        raise ConfigError(Problem(str(path), None, "", "is not valid YAML")) from None
-    finally:
-        loader.dispose()
+        return yaml.compose(text, _Loader)
+    except yaml.YAMLError as error:  # its own text may quote what it met
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(Problem(str(path), mark.line + 1 if mark else None, "", "is not valid YAML")) from None
 
 
 def _text(path: Path, raw: bytes) -> str:
@@ -155,7 +151,17 @@ def _text(path: Path, raw: bytes) -> str:
         raise ConfigError(Problem(str(path), None, "", "is not UTF-8")) from None
 
 
+def _construct(path: Path, node: yaml.Node) -> Mapping[str, Any]:
+    try:
+        data: Mapping[str, Any] = _Loader("").construct_document(node)
+    except yaml.YAMLError:  # a tag that is no plain value
+        raise ConfigError(Problem(str(path), None, "", "is not valid YAML")) from None
+    return data
+
+
 def _note_lines(path: Path, node: yaml.Node, at: Location, lines: dict[Location, int]) -> None:
+    if len(at) > MAX_DEPTH:
+        raise ConfigError(Problem(str(path), node.start_mark.line + 1, "", "is nested too deep, or refers to itself"))
     if isinstance(node, yaml.MappingNode):
         _note_mapping(path, node, at, lines)
     elif isinstance(node, yaml.SequenceNode):
