@@ -1,0 +1,126 @@
+"""What one choice of an answer holds: its channels' open text, its tokens, and the queue of what is being decided."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from filters.events import Channel, Ending, Field, Origin, RawText, Verdict
+from filters.evidence import Detector, Vocabulary
+from filters.hidden import HiddenValues
+from filters.pii.actions import Placeholders
+from filters.profile import ReleaseUnit
+from filters.segment import Segment, Segmenter
+from filters.spans import Span
+from filters.stops import StopMatcher
+from filters.tokens import TokenLedger
+
+PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
+
+
+@dataclass(slots=True)
+class Pending:
+    """One segment in its choice's queue. `verdict` is None while the base is being asked."""
+
+    channel: Channel
+    segment: Segment
+    spans: list[Span]  # what must not leave, in offsets of the segment
+    verdict: Verdict | None = None
+    undecided: bool = False  # hidden because nobody could judge it
+    bits: float | None = None
+    tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Text that is decided when it is complete: JSON, or the name of a tool."""
+
+    channel: Channel
+    raw_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The place in the queue where the choice ends."""
+
+    ending: Ending
+
+
+class Choice:
+    """The state of one choice. It knows what is held; what happens to it is the pipeline's to say."""
+
+    def __init__(self, index: int, vocabulary: Vocabulary | None, stops: tuple[str, ...]) -> None:
+        self.index = index
+        self.origin = Origin.TUNED
+        self.done = False
+        self.queue: deque[Pending | Whole | End] = deque()
+        self.ledger = TokenLedger(vocabulary) if vocabulary else None
+        self.placeholders = Placeholders()
+        self.hidden = HiddenValues()
+        self.released_content = ""
+        self._stops = stops
+        self._matchers: dict[Channel, StopMatcher] = {}
+        self._segmenters: dict[Channel, Segmenter] = {}
+        self._wholes: dict[Channel, list[str]] = {}
+        self._at_seam = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether any raw text is undecided."""
+        if self.done:
+            return False
+        return bool(self.queue or self._wholes) or any(segmenter.holds for segmenter in self._segmenters.values())
+
+    def hold_whole(self, item: RawText) -> None:
+        """Keep text until the choice is complete."""
+        self._wholes.setdefault(item.channel, []).append(item.raw_text)
+
+    def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: str) -> list[Segment]:
+        """Add prose to its channel; the segments that it completed."""
+        raw_text = self._without_seam(item.raw_text) if item.channel.field is Field.CONTENT else item.raw_text
+        if item.channel not in self._segmenters:
+            self._segmenters[item.channel] = Segmenter(unit, detector, primed)
+        return self._segmenters[item.channel].push(raw_text)
+
+    def close(self, *, complete: bool) -> list[tuple[Channel, Segment] | Whole]:
+        """The tails of all channels. Whole texts that were cut off are dropped: half of a JSON document is none."""
+        tails: list[tuple[Channel, Segment] | Whole] = []
+        for channel, segmenter in self._segmenters.items():
+            tails += [(channel, segment) for segment in segmenter.close(complete=complete)]
+        if complete:
+            tails += [Whole(channel, "".join(parts)) for channel, parts in self._wholes.items()]
+        self._segmenters.clear()
+        self._wholes.clear()
+        return tails
+
+    def matcher(self, channel: Channel) -> StopMatcher:
+        """The stop strings of this channel; only what answers the caller has any."""
+        stops = self._stops if channel.field in (Field.CONTENT, Field.TEXT) else ()
+        return self._matchers.setdefault(channel, StopMatcher(stops))
+
+    def open_matchers(self) -> list[tuple[Channel, StopMatcher]]:
+        """All channels of which something has been decided."""
+        return list(self._matchers.items())
+
+    def start_over(self) -> None:
+        """Let the base model speak from here on. What was released and hidden stays known; what was held is gone."""
+        self.origin = Origin.BASE
+        self.queue.clear()
+        self.ledger = None
+        self._segmenters.clear()
+        self._wholes.clear()
+        self._at_seam = self.released_content[-1:].isspace()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.done = True
+        self.queue.clear()
+        self._segmenters.clear()
+        self._wholes.clear()
+
+    def _without_seam(self, raw_text: str) -> str:
+        """The base model continues behind a released space, and writes its own."""
+        if self._at_seam:
+            raw_text = raw_text.lstrip()
+            self._at_seam = not raw_text
+        return raw_text

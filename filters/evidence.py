@@ -1,0 +1,43 @@
+"""What the pipeline is given to judge with: interfaces that detectors, grounds and the vocabulary fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from filters.spans import Span
+
+
+class DetectorError(Exception):
+    """A detector raised, ran out of time or is not loaded. Never carries text."""
+
+
+class Detector(Protocol):
+    """Finds typed values in a text of any length."""
+
+    def find(self, raw_text: str) -> Sequence[Span]:
+        """Spans in offsets of `raw_text`, in any order, overlapping or not. Raises DetectorError."""
+        ...
+
+
+class Grounds(Protocol):
+    """What the caller gave himself."""
+
+    def covers(self, raw_value: str, kind: str) -> bool:
+        """Whether this value of this finding type stood in the request in a way that counts."""
+        ...
+
+
+class Vocabulary(Protocol):
+    """The model's token table."""
+
+    def spell(self, token_id: int) -> bytes:
+        """UTF-8 bytes that this token adds to a text in the middle of an answer; b"" for special tokens.
+
+        Raises KeyError for an id that the model does not have.
+        """
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens this text has."""
+        ...

@@ -1,0 +1,432 @@
+"""One answer on its way out: raw text and evidence in, decided events out.
+
+Rules
+-----
+1. Nothing here waits. What needs the base model's opinion leaves as a `Question`; the shell asks and calls `answer`.
+   A missed deadline is an answer too: `UNAVAILABLE`.
+2. What is asked is a function of the text alone. Segments of one choice are decided in the order in which their text
+   closed them, whenever the answers come; so the same text and the same evidence give the same events for each channel,
+   however both arrived.
+3. Raw text is held, never filtered text. What a segment's verdict hides never leaves, not its first character.
+4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
+   how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
+   back to the base model, which answers as if it had never been tuned.
+5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
+   stops the choice, as the profile says. It is never released.
+6. Hidden once, hidden for the rest of the choice, in all its channels.
+7. JSON (tool arguments, JSON mode) and tool names are decided when they are whole, so that they stay valid; what was
+   cut off is dropped.
+8. After an exception the pipeline refuses more input, and what it held is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from filters.channels import PROSE, Choice, End, Pending, Whole
+from filters.events import (
+    UNAVAILABLE,
+    Channel,
+    Decided,
+    Ending,
+    Event,
+    FallBack,
+    Field,
+    Finished,
+    Origin,
+    Question,
+    RawText,
+    RawTokens,
+    Released,
+    Unavailable,
+    Verdict,
+)
+from filters.evidence import Detector, DetectorError, Grounds, Vocabulary
+from filters.json_text import JsonTextError, filter_json
+from filters.profile import OnFailure, Profile
+from filters.segment import Segment
+from filters.spans import Span, merge
+from filters.specificity.excess import excess_bits, is_memorised
+from filters.stops import StopMatcher
+
+UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
+UNKNOWN_TOOL = "UNKNOWN_TOOL"
+BROKEN_JSON = "BROKEN_JSON"
+_SENTENCE_ENDS = tuple(".!?…。！？\n")
+_FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
+_PRIMED_CHARACTERS = 256
+
+
+class PipelineClosed(Exception):
+    """Input after an error or after the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvidence:
+    """What the request says about its answer."""
+
+    grounds: Grounds
+    chat: bool = True
+    json_mode: bool = False
+    continued: str = ""  # the end of the text that the model goes on from
+    json_keys: frozenset[str] = frozenset()
+    tool_names: frozenset[str] = frozenset()
+    stops: tuple[str, ...] = ()
+
+
+class Pipeline:
+    """The filters of one answer. Feed it in the upstream's order; send its events in the order in which they come."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        request: RequestEvidence,
+        detector: Detector,
+        vocabulary: Vocabulary | None = None,
+        style_shift_bits: float = 0.0,
+    ) -> None:
+        """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
+
+        Without a vocabulary nothing can be compared, and all suspects are masked.
+        """
+        self._profile = profile
+        self._style_shift_bits = style_shift_bits
+        self._request = request
+        self._detector = detector
+        self._vocabulary = vocabulary if profile.compare else None
+        self._choices: dict[int, Choice] = {}
+        self._asked: dict[int, tuple[Choice, Pending]] = {}
+        self._question_ids = count()
+        self._closed = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether any raw text is undecided."""
+        return any(choice.holds for choice in self._choices.values())
+
+    def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
+        """Take what the upstream sent. Text from a model that no longer speaks for its choice is ignored.
+
+        Raises PipelineClosed after an error, and whatever a filter raised that is no DetectorError.
+        """
+        return self._guarded(lambda: [event for item in items for event in self._feed_one(item, origin)])
+
+    def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
+        """Take the base model's natural log-probabilities for a question, or that there are none.
+
+        Raises KeyError for a question that was never asked or is answered twice.
+        """
+        return self._guarded(lambda: self._answer(question, score))
+
+    def finish(self, choice: int, ending: Ending, origin: Origin = Origin.TUNED) -> list[Event]:
+        """The upstream ended this choice. `stop` and `tool_calls` mean that it said all it wanted to."""
+        return self._guarded(lambda: self._finish(self._choice(choice), ending, origin))
+
+    def abandon(self) -> None:
+        """Forget everything that is held. Nothing of it can come out any more."""
+        self._closed = True
+        self._choices.clear()
+        self._asked.clear()
+
+    def _guarded(self, work: Callable[[], list[Event]]) -> list[Event]:
+        if self._closed:
+            raise PipelineClosed
+        try:
+            return work()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _choice(self, index: int) -> Choice:
+        if index not in self._choices:
+            self._choices[index] = Choice(index, self._vocabulary, self._request.stops)
+        return self._choices[index]
+
+    # ---- in ----------------------------------------------------------------------------------------------------------
+
+    def _feed_one(self, item: RawText | RawTokens, origin: Origin) -> list[Event]:
+        choice = self._choice(item.choice if isinstance(item, RawTokens) else item.channel.choice)
+        if choice.done or choice.origin is not origin:
+            return []
+        if isinstance(item, RawTokens):
+            if choice.ledger is not None:
+                choice.ledger.add(item.ids, item.logprobs)
+            return []
+        if self._is_whole(item.channel.field):
+            choice.hold_whole(item)
+            return []
+        segments = choice.cut(item, self._profile.release, self._detector, self._primed(choice, item.channel))
+        return self._queue(choice, [(item.channel, segment) for segment in segments])
+
+    def _finish(self, choice: Choice, ending: Ending, origin: Origin) -> list[Event]:
+        if choice.done or choice.origin is not origin:
+            return []
+        questions = self._examine_all(choice, choice.close(complete=ending in (Ending.STOP, Ending.TOOL_CALLS)))
+        choice.queue.append(End(ending))
+        return questions + self._drain(choice)
+
+    def _is_whole(self, kind: Field) -> bool:
+        return kind not in PROSE or (self._request.json_mode and kind in (Field.CONTENT, Field.TEXT))
+
+    def _primed(self, choice: Choice, channel: Channel) -> str:
+        if channel.field is Field.TEXT:
+            return self._request.continued[-_PRIMED_CHARACTERS:]
+        return choice.released_content[-_PRIMED_CHARACTERS:] if channel.field is Field.CONTENT else ""
+
+    # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
+
+    def _queue(self, choice: Choice, parts: Sequence[tuple[Channel, Segment] | Whole]) -> list[Event]:
+        if not parts:
+            return []
+        questions = self._examine_all(choice, parts)
+        return questions + self._drain(choice)
+
+    def _examine_all(self, choice: Choice, parts: Sequence[tuple[Channel, Segment] | Whole]) -> list[Event]:
+        questions: list[Event] = []
+        for part in parts:
+            if isinstance(part, Whole):
+                choice.queue.append(part)
+            else:
+                questions += self._examine(choice, *part)
+        return questions
+
+    def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
+        at = choice.ledger.match(segment.raw_text) if choice.ledger else None
+        try:
+            spans = [_whole_of(segment)] if segment.opaque else self._suspects(segment.context, segment.raw_text)
+        except DetectorError:
+            pending = self._undecided(Pending(channel, segment, []))
+        else:
+            pending = Pending(channel, segment, spans)
+            if not spans:
+                pending.verdict = Verdict.RELEASE
+            elif choice.ledger is None or segment.opaque:
+                pending.verdict = Verdict.MASK
+            elif at is None:
+                self._undecided(pending)
+        choice.queue.append(pending)
+        return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
+
+    def _suspects(self, context: str, raw_text: str) -> list[Span]:
+        """What must not leave, clipped to `raw_text`: found, not cleared for the role and not the caller's own."""
+        seen = context + raw_text
+        found = [
+            span
+            for span in self._detector.find(seen)
+            if span.end > len(context)
+            and span.type not in self._profile.allowed_types
+            and not self._request.grounds.covers(seen[span.start : span.end], span.type)
+        ]
+        return [_clipped(span.shifted(-len(context))) for span in merge(found)]
+
+    def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
+        assert choice.ledger is not None
+        raw_text = pending.segment.raw_text
+        pending.tokens = tuple(
+            choice.ledger.covering(at + _bytes(raw_text[: span.start]), at + _bytes(raw_text[: span.end]))
+            for span in pending.spans
+        )
+        question = next(self._question_ids)
+        self._asked[question] = (choice, pending)
+        return Question(
+            question, choice.index, choice.ledger.ids_until(pending.tokens[-1][1]), start=pending.tokens[0][0]
+        )
+
+    # ---- judge: evidence in, verdict out ----------------------------------------------------------------------------
+
+    def _answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
+        choice, pending = self._asked.pop(question)
+        if not any(pending is waiting for waiting in choice.queue):
+            return []  # the choice has fallen back or ended meanwhile
+        self._judge(choice, pending, score)
+        return self._drain(choice)
+
+    def _judge(self, choice: Choice, pending: Pending, score: Sequence[float] | Unavailable) -> None:
+        assert choice.ledger is not None
+        start, end = pending.tokens[0][0], pending.tokens[-1][1]
+        tuned = choice.ledger.logprobs(start, end)
+        if score is UNAVAILABLE or isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
+            self._undecided(pending)
+            return
+        shift = self._style_shift_bits
+        pending.bits = max(
+            excess_bits(tuned[first - start : last - start], score[first - start : last - start], shift)
+            for first, last in pending.tokens
+        )
+        memorised = is_memorised(pending.bits, self._profile.memorised_bits)
+        pending.verdict = self._on_memorised(pending.channel.field) if memorised else Verdict.MASK
+
+    def _on_memorised(self, kind: Field) -> Verdict:
+        verdict = self._profile.on_memorised
+        if verdict is Verdict.FALL_BACK and not (self._request.chat and kind in _FALLS_BACK):
+            return Verdict.MASK  # without a chat template the base model has nothing to decline with
+        return verdict
+
+    def _undecided(self, pending: Pending) -> Pending:
+        pending.undecided = True
+        pending.spans = [_whole_of(pending.segment)]
+        pending.verdict = Verdict.STOP if self._profile.on_failure is OnFailure.STOP else Verdict.MASK
+        return pending
+
+    # ---- act: what has been decided leaves in order ------------------------------------------------------------------
+
+    def _drain(self, choice: Choice) -> list[Event]:
+        events: list[Event] = []
+        while choice.queue and not choice.done:
+            head = choice.queue[0]
+            if isinstance(head, Pending) and head.verdict is None:
+                break
+            choice.queue.popleft()
+            events += self._act(choice, head)
+        return events
+
+    def _act(self, choice: Choice, head: Pending | Whole | End) -> list[Event]:
+        if isinstance(head, End):
+            return self._end(choice, head.ending)
+        if isinstance(head, Whole):
+            return self._act_whole(choice, head)
+        assert head.verdict is not None
+        decided: list[Event] = [
+            Decided(choice.index, span.type, head.verdict, choice.origin, head.bits) for span in head.spans
+        ]
+        if head.verdict is Verdict.FALL_BACK:
+            return decided + self._fall_back(choice)
+        if head.verdict is Verdict.STOP:
+            return decided + self._stop(choice)
+        return decided + self._release(choice, head.channel, self._rewritten(choice, head.segment.raw_text, head.spans))
+
+    def _rewritten(self, choice: Choice, raw_text: str, spans: list[Span]) -> str:
+        """The text with its suspects, and whatever was hidden earlier, behind placeholders."""
+        parts, at = [], 0
+        for span in merge([*spans, *choice.hidden.find(raw_text)]):
+            hidden = raw_text[span.start : span.end]
+            choice.hidden.add(hidden, span.type)
+            parts += [raw_text[at : span.start], choice.placeholders.mask(span.type, hidden)]
+            at = span.end
+        return "".join([*parts, raw_text[at:]])
+
+    def _release(self, choice: Choice, channel: Channel, text: str) -> list[Event]:
+        text, stopped = choice.matcher(channel).push(text)
+        if channel.field is Field.CONTENT:
+            choice.released_content += text
+        events: list[Event] = [Released(channel, text)] if text else []
+        if stopped:
+            choice.end()
+            events.append(Finished(choice.index, Ending.STOP))
+        return events
+
+    def _act_whole(self, choice: Choice, whole: Whole) -> list[Event]:
+        if whole.channel.field is Field.TOOL_NAME:
+            if whole.raw_text in self._request.tool_names:
+                return [Released(whole.channel, whole.raw_text)]
+            return [self._note(choice, UNKNOWN_TOOL, Verdict.STOP), *self._stop(choice)]
+        notes: list[Event] = []
+        try:
+            text = filter_json(
+                whole.raw_text,
+                lambda value: self._filtered_value(choice, value, notes),
+                allowed_keys=self._request.json_keys,
+            )
+        except (JsonTextError, DetectorError) as error:
+            kind = UNDECIDED if isinstance(error, DetectorError) else BROKEN_JSON
+            return [self._note(choice, kind, Verdict.STOP), *self._stop(choice)]
+        return notes + self._release(choice, whole.channel, text)
+
+    def _filtered_value(self, choice: Choice, raw_value: str, notes: list[Event]) -> str:
+        spans = self._suspects("", raw_value)
+        notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
+        return self._rewritten(choice, raw_value, spans)
+
+    def _note(self, choice: Choice, kind: str, verdict: Verdict) -> Decided:
+        return Decided(choice.index, kind, verdict, choice.origin)
+
+    def _fall_back(self, choice: Choice) -> list[Event]:
+        """Close what has left, so that the base model can go on behind a finished sentence."""
+        events = self._flush_matchers(choice)
+        content = Channel(choice.index, Field.CONTENT)
+        said = choice.released_content.rstrip()
+        if said and not said.endswith(_SENTENCE_ENDS):
+            events += self._release(choice, content, "… ")
+        choice.start_over()
+        return [*events, FallBack(choice.index, choice.released_content.rstrip())]
+
+    def _stop(self, choice: Choice) -> list[Event]:
+        events = self._flush_matchers(choice)
+        choice.end()
+        return [*events, Finished(choice.index, Ending.CONTENT_FILTER)]
+
+    def _end(self, choice: Choice, ending: Ending) -> list[Event]:
+        events = self._flush_matchers(choice)
+        choice.end()
+        return [*events, Finished(choice.index, ending)]
+
+    def _flush_matchers(self, choice: Choice) -> list[Event]:
+        events: list[Event] = []
+        for channel, matcher in choice.open_matchers():
+            if text := matcher.close():
+                events.append(Released(channel, text))
+                if channel.field is Field.CONTENT:
+                    choice.released_content += text
+        return events
+
+
+class PassThrough:
+    """The pipeline of a profile without filters. Only the caller's `stop` strings are its business."""
+
+    holds = False
+
+    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+        self._stops = stops
+        self._matchers: dict[Channel, StopMatcher] = {}
+        self._done: set[int] = set()
+
+    def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
+        """As `Pipeline.feed`; neighbouring pieces of one channel leave as one."""
+        texts: dict[Channel, list[str]] = {}
+        for item in items:
+            if isinstance(item, RawText):
+                texts.setdefault(item.channel, []).append(item.raw_text)
+        return [event for channel, parts in texts.items() for event in self._pass(channel, "".join(parts))]
+
+    def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
+        """Nothing is ever asked. Raises KeyError."""
+        raise KeyError(question)
+
+    def finish(self, choice: int, ending: Ending, origin: Origin = Origin.TUNED) -> list[Event]:
+        """As `Pipeline.finish`."""
+        if choice in self._done:
+            return []
+        self._done.add(choice)
+        tails = [(channel, matcher.close()) for channel, matcher in self._matchers.items() if channel.choice == choice]
+        return [*(Released(channel, text) for channel, text in tails if text), Finished(choice, ending)]
+
+    def abandon(self) -> None:
+        """As `Pipeline.abandon`."""
+        self._matchers.clear()
+
+    def _pass(self, channel: Channel, text: str) -> list[Event]:
+        if channel.choice in self._done:
+            return []
+        if not self._stops or channel.field not in (Field.CONTENT, Field.TEXT):
+            return [Released(channel, text)]
+        text, stopped = self._matchers.setdefault(channel, StopMatcher(self._stops)).push(text)
+        events: list[Event] = [Released(channel, text)] if text else []
+        if stopped:
+            self._done.add(channel.choice)
+            events.append(Finished(channel.choice, Ending.STOP))
+        return events
+
+
+def _whole_of(segment: Segment) -> Span:
+    """A segment's text but for the white space behind it, so that placeholders stand like words."""
+    return Span(0, len(segment.raw_text.rstrip()) or len(segment.raw_text), UNDECIDED, 1.0)
+
+
+def _clipped(span: Span) -> Span:
+    return Span(max(0, span.start), span.end, span.type, span.score)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -1,0 +1,61 @@
+"""Which tokens of an answer spell which characters of its channels.
+
+The text is looked for in the bytes that the tokens spell, never inferred from where a delta ended: an engine may send
+tokens before their text, split a character over two tokens, or drop the marks around reasoning and tool calls. Text
+that the tokens don't hold has no evidence, and the caller must treat it as suspect.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+
+from filters.evidence import Vocabulary
+
+_SKIP = 256  # bytes that a parser may have taken out between two pieces of text: marks, names of tools
+
+
+class TokenLedger:
+    """The tokens of one choice, and how far its texts have been matched with them."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._ends: list[int] = []  # byte offset behind each token
+        self._bytes = bytearray()
+        self._matched = 0
+        self._scored = True
+
+    def add(self, ids: tuple[int, ...], logprobs: tuple[float, ...] | None) -> None:
+        """Append sampled tokens. Raises KeyError for an id outside the vocabulary."""
+        spelled = [self._vocabulary.spell(token) for token in ids]
+        self._ends += list(accumulate(map(len, spelled), initial=len(self._bytes)))[1:]
+        self._bytes += b"".join(spelled)
+        self._ids += ids
+        if logprobs is None or len(logprobs) != len(ids):
+            self._scored = False
+        else:
+            self._logprobs += logprobs
+
+    def match(self, raw_text: str) -> int | None:
+        """Byte offset at which this text stands in the tokens, moving on behind it; None where they don't hold it."""
+        wanted = raw_text.encode("utf-8", "replace")
+        at = self._bytes.find(wanted, self._matched, self._matched + len(wanted) + _SKIP)
+        if at < 0:
+            return None
+        self._matched = at + len(wanted)
+        return at
+
+    def covering(self, start: int, end: int) -> tuple[int, int]:
+        """Token indices (from, to) of all tokens that hold a byte of `start` to `end`."""
+        first = bisect_right(self._ends, start)
+        return first, bisect_left(self._ends, end) + 1
+
+    def ids_until(self, end: int) -> tuple[int, ...]:
+        """The first `end` token ids."""
+        return tuple(self._ids[:end])
+
+    def logprobs(self, start: int, end: int) -> list[float] | None:
+        """Natural log-probabilities of tokens `start` to `end`; None unless the engine scored every token."""
+        return self._logprobs[start:end] if self._scored else None

@@ -1,0 +1,268 @@
+"""Verdicts, one by one, with a detector that finds what the test says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from filters.events import Channel, Ending, Field, Origin, RawText, RawTokens, Verdict
+from filters.evidence import DetectorError
+from filters.pipeline import Pipeline, PipelineClosed, RequestEvidence
+from filters.profile import OnFailure, Profile, ReleaseUnit
+from filters.spans import Span
+from tests.support.answers import (
+    CharacterVocabulary,
+    Outcome,
+    Score,
+    Script,
+    never_asked,
+    no_answer,
+    run,
+    sure,
+    surprised,
+)
+
+CONTENT = Channel(0, Field.CONTENT)
+SECRET = "zq#7788#"
+
+
+class Secrets:
+    """Everything that looks like SECRET is a finding."""
+
+    def find(self, raw_text: str) -> Sequence[Span]:
+        return [Span(m.start(), m.end(), "TOKEN", 1.0) for m in re.finditer(r"zq#\d{4}#", raw_text)]
+
+
+class Broken:
+    def find(self, raw_text: str) -> Sequence[Span]:
+        raise DetectorError
+
+
+class Crashing:
+    def find(self, raw_text: str) -> Sequence[Span]:
+        raise RuntimeError(raw_text)
+
+
+class Own:
+    """Grounds that hold some values."""
+
+    def __init__(self, *values: str) -> None:
+        self.values = values
+
+    def covers(self, raw_value: str, kind: str) -> bool:
+        return raw_value in self.values
+
+
+def answer(
+    text: str | list[tuple[Channel, str]],
+    *,
+    profile: Profile | None = None,
+    detector: Any = None,
+    own: Sequence[str] = (),
+    evidence: Any = never_asked,
+    ending: Ending = Ending.STOP,
+    **request: Any,
+) -> Outcome:
+    profile = profile or Profile("test", compare=evidence is not never_asked)
+    grounds = Own(*own)
+    pipeline = Pipeline(profile, RequestEvidence(grounds, **request), detector or Secrets(), CharacterVocabulary())
+    parts = [(CONTENT, text)] if isinstance(text, str) else text
+    return run(pipeline, Script(parts, ending, evidence=evidence, base="I can't say."))
+
+
+def test_harmless_text_passes_unchanged() -> None:
+    assert answer("Good day. How are you?").content == "Good day. How are you?"
+
+
+def test_a_finding_is_masked_and_the_same_value_gets_the_same_placeholder() -> None:
+    content = answer(f"It is {SECRET}. Again {SECRET}, not zq#1122#.").content
+    first, second, third = re.findall(r"\[[A-Z_]+_\d+\]", content)
+    assert first == second != third
+    assert "zq#" not in content
+
+
+def test_what_the_caller_gave_comes_back() -> None:
+    assert SECRET in answer(f"Your code is {SECRET}.", own=[SECRET]).content
+
+
+def test_a_type_that_the_role_is_cleared_for_passes() -> None:
+    profile = Profile("cleared", compare=False, allowed_types=frozenset({"TOKEN"}))
+    assert SECRET in answer(f"Your code is {SECRET}.", profile=profile).content
+
+
+def test_a_memorised_value_makes_the_choice_fall_back_before_anything_has_left() -> None:
+    outcome = answer(f"The code is {SECRET}. More of it.", evidence=surprised)
+    assert outcome.content == "I can't say."
+    assert outcome.fallbacks[0].released_text == ""
+    assert outcome.endings == {0: Ending.STOP}
+
+
+def test_a_fallback_goes_on_after_the_last_sentence() -> None:
+    outcome = answer(f"I looked it up. The code is {SECRET}.", evidence=surprised)
+    assert outcome.content == "I looked it up. I can't say."
+    assert outcome.fallbacks[0].released_text == "I looked it up."
+
+
+def test_a_fallback_closes_a_sentence_of_which_a_clause_has_left() -> None:
+    profile = Profile("clauses", release=ReleaseUnit.CLAUSE)
+    outcome = answer(f"As you know, the code is {SECRET}.", profile=profile, evidence=surprised)
+    assert outcome.content == "As you know, … I can't say."
+
+
+def test_what_the_base_would_have_said_too_is_masked() -> None:
+    outcome = answer(f"The code is {SECRET}. Bye.", evidence=sure)
+    assert not outcome.fallbacks
+    assert outcome.content.endswith(". Bye.")
+    assert "zq#" not in outcome.content
+
+
+def test_without_an_answer_the_whole_segment_is_hidden() -> None:
+    outcome = answer(f"Good day. The code is {SECRET}. Bye.", evidence=no_answer)
+    assert outcome.content == "Good day. [UNDECIDED_1] Bye."
+
+
+def test_without_an_answer_a_strict_profile_stops() -> None:
+    profile = Profile("strict", on_failure=OnFailure.STOP)
+    outcome = answer(f"Good day. The code is {SECRET}. Bye.", profile=profile, evidence=no_answer)
+    assert (outcome.content, outcome.endings) == ("Good day. ", {0: Ending.CONTENT_FILTER})
+
+
+def test_a_score_of_the_wrong_length_is_no_answer() -> None:
+    def short(_: object) -> Score:
+        return (-0.1,)
+
+    assert "UNDECIDED" in answer(f"The code is {SECRET}.", evidence=short).content
+
+
+def test_a_detector_that_fails_releases_nothing() -> None:
+    outcome = answer("Something. Else.", detector=Broken())
+    assert "Something" not in outcome.content
+    assert {d.verdict for d in outcome.decided} == {Verdict.MASK}
+
+
+def test_a_crash_closes_the_pipeline_for_good() -> None:
+    pipeline = Pipeline(Profile("test", compare=False), RequestEvidence(Own()), Crashing())
+    with pytest.raises(RuntimeError):
+        pipeline.feed([RawText(CONTENT, "One. Two.")])
+    assert not pipeline.holds
+    with pytest.raises(PipelineClosed):
+        pipeline.finish(0, Ending.STOP)
+
+
+def test_text_that_no_tokens_hold_is_suspect_as_a_whole() -> None:
+    profile = Profile("test")
+    pipeline = Pipeline(profile, RequestEvidence(Own()), Secrets(), CharacterVocabulary())
+    pipeline.feed([RawTokens(0, (65, 66), (-0.1, -0.1)), RawText(CONTENT, f"It is {SECRET}. ")])
+    released = pipeline.finish(0, Ending.STOP)
+    assert "".join(getattr(event, "text", "") for event in released) == "[UNDECIDED_1] "
+
+
+def test_tokens_of_marks_between_the_texts_are_read_over() -> None:
+    pipeline = Pipeline(Profile("test"), RequestEvidence(Own()), Secrets(), CharacterVocabulary())
+    spelled = f"<think>Hm.</think>It is {SECRET}."
+    pipeline.feed([RawTokens(0, tuple(map(ord, spelled)), (-0.01,) * len(spelled))])
+    pipeline.feed([RawText(Channel(0, Field.REASONING), "Hm."), RawText(CONTENT, f"It is {SECRET}.")])
+    events = pipeline.finish(0, Ending.STOP)
+    question = next(event for event in events if hasattr(event, "ids"))
+    assert "".join(map(chr, question.ids[question.start :])) == SECRET
+
+
+def test_a_legacy_completion_is_masked_where_a_chat_falls_back() -> None:
+    outcome = answer([(Channel(0, Field.TEXT), f"It is {SECRET}.")], evidence=surprised, chat=False)
+    assert not outcome.fallbacks
+    assert "zq#" not in outcome.everything
+
+
+def test_a_value_that_begins_in_the_prompt_is_hidden_in_the_answer() -> None:
+    outcome = answer([(Channel(0, Field.TEXT), "#7788# and so on.")], chat=False, continued="The code is zq")
+    assert "7788" not in outcome.everything
+
+
+def test_reasoning_and_refusal_are_channels_like_any_other() -> None:
+    parts = [(Channel(0, kind), f"It is {SECRET}.") for kind in (Field.REASONING, Field.REFUSAL)]
+    assert "zq#" not in answer(parts).everything
+
+
+def test_hidden_once_is_hidden_in_another_form_too() -> None:
+    assert "7 7 8 8" not in answer(f"It is {SECRET}. Spelled: z q 7 7 8 8.").content
+
+
+def test_choices_have_their_own_ends() -> None:
+    outcome = answer([(Channel(0, Field.CONTENT), "One."), (Channel(1, Field.CONTENT), f"It is {SECRET}.")])
+    assert outcome.texts[CONTENT] == "One."
+    assert outcome.endings == {0: Ending.STOP, 1: Ending.STOP}
+
+
+# ---- tools and JSON --------------------------------------------------------------------------------------------------
+
+NAME, ARGUMENTS = Channel(0, Field.TOOL_NAME), Channel(0, Field.TOOL_ARGUMENTS)
+KNOWN = {"tool_names": frozenset({"send"}), "json_keys": frozenset({"code", "n"})}
+
+
+def test_tool_arguments_stay_json_of_the_same_shape() -> None:
+    parts = [(NAME, "send"), (ARGUMENTS, f'{{"code": "{SECRET}", "n": 3}}')]
+    outcome = answer(parts, ending=Ending.TOOL_CALLS, **KNOWN)
+    assert outcome.texts[NAME] == "send"
+    assert outcome.texts[ARGUMENTS].replace(" ", "") == '{"code":"[TOKEN_1]","n":3}'
+
+
+def test_an_escaped_value_is_filtered_after_unescaping() -> None:
+    parts = [(NAME, "send"), (ARGUMENTS, '{"code": "\\u007aq#7788#"}')]
+    assert "7788" not in answer(parts, ending=Ending.TOOL_CALLS, **KNOWN).everything
+
+
+def test_an_unknown_tool_stops_the_choice() -> None:
+    outcome = answer([(NAME, SECRET), (ARGUMENTS, "{}")], ending=Ending.TOOL_CALLS, **KNOWN)
+    assert (outcome.everything, outcome.endings) == ("", {0: Ending.CONTENT_FILTER})
+
+
+def test_broken_arguments_stop_the_choice() -> None:
+    outcome = answer([(NAME, "send"), (ARGUMENTS, f'{{"code": "{SECRET}')], ending=Ending.TOOL_CALLS, **KNOWN)
+    assert "zq#" not in outcome.everything
+    assert outcome.endings == {0: Ending.CONTENT_FILTER}
+
+
+def test_json_mode_is_filtered_whole_and_cut_json_is_dropped() -> None:
+    document = f'{{"code": "{SECRET}", "n": [1, 2]}}'
+    whole = answer(document, json_mode=True, **KNOWN)
+    assert whole.content.replace(" ", "") == '{"code":"[TOKEN_1]","n":[1,2]}'
+    assert answer(document[:-3], json_mode=True, ending=Ending.LENGTH, **KNOWN).content == ""
+
+
+# ---- ends ------------------------------------------------------------------------------------------------------------
+
+
+def test_stop_strings_are_matched_on_released_text() -> None:
+    outcome = answer("One two three. Four.", stops=("three", "x"))
+    assert (outcome.content, outcome.endings) == ("One two ", {0: Ending.STOP})
+
+
+def test_a_stop_string_that_only_the_hidden_text_holds_matches_nothing() -> None:
+    outcome = answer(f"The code is {SECRET}. Bye.", stops=("7788",))
+    assert outcome.content.endswith("Bye.")
+
+
+def test_an_answer_cut_by_length_drops_what_was_open() -> None:
+    outcome = answer("It is zq#77", ending=Ending.LENGTH)
+    assert (outcome.content, outcome.endings) == ("It is ", {0: Ending.LENGTH})
+
+
+def test_after_the_end_nothing_more_is_taken() -> None:
+    pipeline = Pipeline(Profile("test", compare=False), RequestEvidence(Own()), Secrets())
+    pipeline.finish(0, Ending.STOP)
+    assert pipeline.feed([RawText(CONTENT, "More. And more.")]) == []
+    assert pipeline.finish(0, Ending.STOP) == []
+
+
+def test_the_tuned_model_is_not_heard_after_a_fallback() -> None:
+    pipeline = Pipeline(Profile("test"), RequestEvidence(Own()), Secrets(), CharacterVocabulary())
+    text = f"It is {SECRET}. And"
+    events = pipeline.feed([RawTokens(0, tuple(map(ord, text)), (-0.01,) * len(text)), RawText(CONTENT, text)])
+    events += pipeline.answer(events[0].id, (-9.0,) * 8)  # type: ignore[union-attr]
+    assert pipeline.feed([RawText(CONTENT, " more. And more.")]) == []
+    assert pipeline.finish(0, Ending.STOP) == []
+    assert pipeline.feed([RawText(CONTENT, "No. ")], Origin.BASE) == []
+    assert next(getattr(e, "text", e) for e in pipeline.finish(0, Ending.STOP, Origin.BASE)) == "No. "

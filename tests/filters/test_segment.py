@@ -1,0 +1,123 @@
+"""Cut points, and the bound on what is held."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from filters.evidence import DetectorError
+from filters.pii.detector import build_detector
+from filters.profile import ReleaseUnit
+from filters.segment import WINDOW, Segmenter
+from filters.spans import Span
+
+
+class Blind:
+    """Finds nothing."""
+
+    def find(self, raw_text: str) -> Sequence[Span]:
+        return []
+
+
+class Broken:
+    def find(self, raw_text: str) -> Sequence[Span]:
+        raise DetectorError
+
+
+def cut(text: str, unit: ReleaseUnit = ReleaseUnit.SENTENCE, *, complete: bool = True) -> list[str]:
+    segmenter = Segmenter(unit, Blind())
+    return [s.raw_text for s in [*segmenter.push(text), *segmenter.close(complete=complete)]]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("One thing. Another one! And?", ["One thing. ", "Another one! ", "And?"]),
+        ("He said “no.” Then he left.", ["He said “no.” ", "Then he left."]),
+        ("第一句。第二句！“第三句？”还有", ["第一句。", "第二句！", "“第三句？”", "还有"]),
+        ("First line\nsecond line", ["First line\n", "second line"]),
+        ("Version 3.14 is out. Good.", ["Version 3.14 is out. ", "Good."]),
+        ("Call 138.\n1234 5678 now. Bye.", ["Call 138.\n1234 5678 now. ", "Bye."]),
+        ("", []),
+        ("...", ["..."]),
+    ],
+)
+def test_sentences_end_where_a_reader_would_end_them(text: str, pieces: list[str]) -> None:
+    assert cut(text) == pieces
+
+
+def test_clauses_are_shorter_than_sentences() -> None:
+    text = "When it rains, the shop closes; otherwise it is open. 下雨时，商店关门。"
+    assert cut(text, ReleaseUnit.CLAUSE) == [
+        "When it rains, ",
+        "the shop closes; ",
+        "otherwise it is open. ",
+        "下雨时，",
+        "商店关门。",
+    ]
+
+
+@pytest.mark.parametrize("unit", list(ReleaseUnit))
+def test_cut_points_do_not_depend_on_how_the_text_arrived(unit: ReleaseUnit) -> None:
+    text = 'A b. "C d?" )\n\n  Efg, 12 3. 4，五。”六…… 七! ' * 40 + "x" * 2 * WINDOW + " yes. " + "word " * WINDOW
+    whole = Segmenter(unit, Blind())
+    expected = [*whole.push(text), *whole.close(complete=True)]
+    for seed in range(20):
+        rng, pieces, at = random.Random(seed), Segmenter(unit, Blind()), 0
+        got = []
+        while at < len(text):
+            length = rng.choice((1, 2, 7, 200))
+            got += pieces.push(text[at : at + length])
+            at += length
+        assert [*got, *pieces.close(complete=True)] == expected
+
+
+def test_the_pieces_make_up_the_text() -> None:
+    text = "Some words here and there. " * 30 + "无空格的中文" * 200 + "z" * 1000
+    assert "".join(cut(text)) == text
+
+
+@pytest.mark.parametrize("text", ["word " * 4000, "字" * 20_000, "a" * 20_000, "1 " * 10_000, " " * 20_000])
+def test_no_more_than_the_window_is_held(text: str) -> None:
+    segmenter = Segmenter(ReleaseUnit.SENTENCE, Blind())
+    held = 0
+    for at in range(0, len(text), 10):
+        held += min(10, len(text) - at)
+        held -= sum(len(segment.raw_text) for segment in segmenter.push(text[at : at + 10]))
+        assert held <= WINDOW + 1
+
+
+def test_an_unbroken_run_is_opaque_to_its_end() -> None:
+    segmenter = Segmenter(ReleaseUnit.SENTENCE, Blind())
+    segments = [*segmenter.push("a" * (3 * WINDOW) + " tail of it. Free again. "), *segmenter.close(complete=True)]
+    assert [s.opaque for s in segments] == [True, True, True, True, False]
+    assert segments[-1].raw_text == "Free again. "
+
+
+def test_a_forced_cut_does_not_split_a_value() -> None:
+    detector = build_detector()
+    value = "vexlo.trund47@kipmora.example"
+    for pad in range(WINDOW - 60, WINDOW + 5):
+        text = ("word " * WINDOW)[:pad].rstrip() + " " + value + " and so on" * 100
+        segmenter = Segmenter(ReleaseUnit.SENTENCE, detector)
+        segments = [*segmenter.push(text), *segmenter.close(complete=True)]
+        assert any(value in s.raw_text for s in segments)
+
+
+def test_a_detector_that_fails_at_a_forced_cut_hides_the_window() -> None:
+    segmenter = Segmenter(ReleaseUnit.SENTENCE, Broken())
+    assert all(s.opaque for s in segmenter.push("word " * WINDOW))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Her mail is vexlo.tru", "Her mail is "),
+        ("Call 138 1234", "Call "),
+        ("Done。", "Done。"),
+    ],
+)
+def test_what_could_have_become_a_value_is_dropped_at_an_early_end(text: str, left: str) -> None:
+    assert "".join(cut(text, complete=False)) == left
