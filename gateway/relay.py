@@ -1,0 +1,351 @@
+"""One answer from the engine to the caller: ask, read, feed the pipeline, send what it decided.
+
+The shell around `filters.pipeline`. Three kinds of task touch one answer: the tuned stream, the base model's answers to
+questions, and fallbacks. Each feeds the pipeline and hands what came out to the sink in one step without a pause, so
+that events keep their order; a slow caller blocks the sink, the sink blocks the reading, and the engine's socket fills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol
+
+from filters.events import (
+    Decided,
+    Event,
+    FallBack,
+    Field,
+    Finished,
+    Origin,
+    Question,
+    RawText,
+    RawTokens,
+    Released,
+)
+from filters.evidence import Detector, Grounds
+from filters.pipeline import PassThrough, Pipeline, RequestEvidence
+from gateway.errors import FilterFailed, UpstreamBroken, UpstreamError
+from gateway.observe.logs import RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.types import Endpoint, Plan
+from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.frames import DONE, Ended, Frame, PlainFrame, Usage, decode, decode_plain, items, prompt_ids
+from gateway.upstream.scoring import Scorer
+from gateway.upstream.sse import SseDecoder
+from gateway.upstream.vocabulary import TokenizerVocabulary
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A served model: the tuned one, the base that it came from, and what is known of the two."""
+
+    name: str
+    tuned: Server
+    base: Server
+    vocabulary: TokenizerVocabulary
+    scorer: Scorer
+    style_shift_bits: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a caller is told of tokens: his own and those that were released."""
+
+    prompt: int
+    released: int
+
+
+class Sink(Protocol):
+    """Takes what may leave, in order."""
+
+    async def emit(self, events: Sequence[Released | Finished]) -> None: ...
+
+
+class Relay:
+    """All answers of the process."""
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        pairs: Mapping[str, Pair],
+        detector: Detector,
+        grounds: Callable[[Sequence[str]], Grounds],
+        metrics: Metrics,
+    ) -> None:
+        """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself."""
+        self._client, self._pairs, self._metrics = client, pairs, metrics
+        self._detector, self._grounds = detector, grounds
+
+    async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
+        """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
+        pair = self._pairs[plan.grant.model]
+        answer = _Answer(self._client, pair, plan, record, sink, self._pipeline(plan, pair), self._metrics)
+        try:
+            return await answer.run()
+        except BaseExceptionGroup as group:
+            raise self._first(pair, group) from None
+        except UpstreamError as error:
+            self._metrics.upstream_error(pair.name, _kind(error))
+            raise
+
+    def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
+        profile = plan.grant.profile
+        if not profile.detect:
+            return PassThrough(plan.stop)
+        request = RequestEvidence(
+            grounds=self._grounds(plan.own_texts),
+            chat=plan.grant.endpoint is Endpoint.CHAT,
+            json_mode=plan.json_mode,
+            continued=plan.continued,
+            json_keys=plan.json_keys,
+            tool_names=plan.tool_names,
+            stops=plan.stop,
+        )
+        return Pipeline(profile, request, self._detector, pair.vocabulary, pair.style_shift_bits)
+
+    def _first(self, pair: Pair, group: BaseExceptionGroup[BaseException]) -> BaseException:
+        """The error that ended the tasks; the others are its consequences."""
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, UpstreamError):
+            self._metrics.upstream_error(pair.name, _kind(error))
+        return error
+
+
+class _Answer:
+    """The run of one request."""
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        pair: Pair,
+        plan: Plan,
+        record: RequestRecord,
+        sink: Sink,
+        pipeline: Pipeline | PassThrough,
+        metrics: Metrics,
+    ) -> None:
+        self._client, self._pair, self._plan, self._record = client, pair, plan, record
+        self._sink, self._pipeline, self._metrics = sink, pipeline, metrics
+        self._sending = asyncio.Lock()
+        self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
+        self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
+        self._open = set(range(plan.n))  # choices that have not finished
+        self._prompt: list[int] = []
+        self._usage: Usage | None = None
+        self._released: dict[tuple[int, Field, int], list[str]] = {}
+        self._generated = 0
+        self._held_since: float | None = None
+
+    async def run(self) -> Counts:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                await self._tuned()
+            if self._open:
+                raise UpstreamBroken("cut")
+        finally:
+            self._pipeline.abandon()
+            counts = self._count()
+        return counts
+
+    # ---- the three sources ------------------------------------------------------------------------------------------
+
+    async def _tuned(self) -> None:
+        path = CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
+        body = dict(self._plan.body) | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
+        plain = not self._plan.grant.profile.evidence
+        async with aclosing(self._frames(self._pair.tuned, path, body, plain=plain)) as reads:
+            async for frames in reads:
+                for frame in frames:
+                    self._note(frame)
+                await self._feed([item for frame in frames for item in items(frame)], Origin.TUNED)
+                if self._engine_open and not self._wanted:
+                    return  # nothing more is of use: leaving closes the connection, which ends the generation
+        if self._wanted:
+            raise UpstreamBroken("cut")
+
+    async def _ask(self, question: Question) -> None:
+        self._record.base_questions += 1
+        score = await self._pair.scorer.score(self._prompt, question.ids, question.start, self._record.request_id)
+        await self._emit(_filtered(self._pipeline.answer, question.id, score))
+
+    async def _fall_back(self, fallback: FallBack) -> None:
+        self._record.fallback = True
+        self._metrics.fallback(self._pair.name)
+        body = _fallback_body(self._plan.body, fallback, self._tokens_left(fallback.choice))
+        body |= {"model": self._pair.base.model, **_STREAMED}
+        async with aclosing(self._frames(self._pair.base, CHAT, body, plain=True)) as reads:
+            async for frames in reads:
+                parts = [item for frame in frames for item in items(frame, only=fallback.choice)]
+                await self._feed(parts, Origin.BASE)
+        if fallback.choice in self._open:
+            raise UpstreamBroken("cut")
+
+    async def _frames(
+        self, server: Server, path: str, body: Mapping[str, Any], *, plain: bool
+    ) -> AsyncGenerator[list[Frame | PlainFrame], None]:
+        """The frames of each read together, up to the end mark."""
+        sse, read = SseDecoder(), decode_plain if plain else decode
+        async with self._client.stream(server, path, body, self._record.request_id) as pieces:
+            async for piece in pieces:
+                events = sse.feed(piece)
+                ended = DONE in events
+                if ended:
+                    del events[events.index(DONE) :]
+                if events:
+                    yield [read(event) for event in events]
+                if ended:
+                    return
+
+    def _evidence(self) -> dict[str, Any]:
+        if not self._plan.grant.profile.evidence:
+            return {}
+        logprobs: bool | int = True if self._plan.grant.endpoint is Endpoint.CHAT else 0
+        return {"logprobs": logprobs, "return_token_ids": True}
+
+    def _note(self, frame: Frame | PlainFrame) -> None:
+        if frame.usage is not None:
+            self._usage = frame.usage
+        if isinstance(frame, Frame):
+            self._prompt = prompt_ids(frame) or self._prompt
+            self._generated += sum(len(choice.token_ids or ()) for choice in frame.choices)
+
+    # ---- in and out of the pipeline ---------------------------------------------------------------------------------
+
+    async def _feed(self, parts: Iterable[RawText | RawTokens | Ended], origin: Origin) -> None:
+        events: list[Event] = []
+        batch: list[RawText | RawTokens] = []
+        for part in parts:
+            if isinstance(part, Ended):
+                events += _filtered(self._pipeline.feed, batch, origin)
+                events += self._ended(part, origin)
+                batch = []
+            else:
+                batch.append(part)
+        await self._emit(events + _filtered(self._pipeline.feed, batch, origin))
+
+    def _ended(self, ended: Ended, origin: Origin) -> list[Event]:
+        if ended.choice not in range(self._plan.n):
+            raise UpstreamBroken("choice")
+        if origin is Origin.TUNED:
+            self._engine_open.discard(ended.choice)
+            self._wanted.discard(ended.choice)
+        return _filtered(self._pipeline.finish, ended.choice, ended.ending, origin)
+
+    async def _emit(self, events: Sequence[Event]) -> None:
+        out: list[Released | Finished] = []
+        for event in events:
+            if isinstance(event, Released | Finished):
+                out.append(self._noted(event))
+            elif isinstance(event, Question):
+                self._tasks.create_task(self._ask(event))
+            elif isinstance(event, FallBack):
+                self._wanted.discard(event.choice)
+                self._tasks.create_task(self._fall_back(event))
+            else:
+                self._decided(event)
+        self._time_hold_back(released=bool(out))
+        if out:
+            async with self._sending:
+                await self._sink.emit(out)
+
+    def _noted(self, event: Released | Finished) -> Released | Finished:
+        if isinstance(event, Finished):
+            self._open.discard(event.choice)
+            self._wanted.discard(event.choice)
+        else:
+            channel = event.channel
+            self._released.setdefault((channel.choice, channel.field, channel.call), []).append(event.text)
+            self._first_text()
+        return event
+
+    # ---- counting ----------------------------------------------------------------------------------------------------
+
+    def _first_text(self) -> None:
+        if self._record.first_token is None:
+            self._record.first_token = self._record.elapsed()
+            self._metrics.first_token(self._pair.name, self._record.first_token)
+
+    def _decided(self, event: Decided) -> None:
+        self._record.decided(event)
+        self._metrics.decided(self._pair.name, event)
+
+    def _time_hold_back(self, *, released: bool) -> None:
+        holds = self._pipeline.holds
+        if released and self._held_since is not None:
+            seconds = time.monotonic() - self._held_since
+            self._metrics.hold_back(seconds)
+            self._record.held(seconds)
+        if not holds or released:
+            self._held_since = None
+        if holds and self._held_since is None:
+            self._held_since = time.monotonic()
+
+    def _tokens_left(self, choice: int) -> int | None:
+        if self._plan.max_tokens is None:
+            return None
+        return max(1, self._plan.max_tokens - self._count_released(choice))
+
+    def _count_released(self, choice: int | None = None) -> int:
+        texts = ("".join(parts) for (index, _, _), parts in self._released.items() if choice in (None, index))
+        return sum(self._pair.vocabulary.count(text) for text in texts)
+
+    def _count(self) -> Counts:
+        counts = self._counts()
+        self._record.tokens_in, self._record.tokens_out = counts.prompt, counts.released
+        self._metrics.tokens(self._pair.name, counts.prompt, counts.released, self._generated or counts.released)
+        return counts
+
+    def _counts(self) -> Counts:
+        if isinstance(self._pipeline, PassThrough) and self._usage is not None:
+            return Counts(self._usage.prompt_tokens, self._usage.completion_tokens)
+        prompt = len(self._prompt) or (self._usage.prompt_tokens if self._usage else 0)
+        return Counts(prompt, self._count_released())
+
+
+def _filtered(work: Callable[P, list[Event]], *args: P.args, **kwargs: P.kwargs) -> list[Event]:
+    """A filter that breaks is our fault, and its exception may hold text: only its kind goes on."""
+    try:
+        return work(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - mapped and raised again
+        raise FilterFailed(type(error).__name__) from None
+
+
+_STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+_NOT_FOR_FALLBACK = frozenset({"tools", "tool_choice", "parallel_tool_calls", "response_format", "n"})
+
+
+def _fallback_body(body: Mapping[str, Any], fallback: FallBack, tokens_left: int | None) -> dict[str, Any]:
+    """The same request for one choice, the released text as the beginning of its answer."""
+    request = {key: value for key, value in body.items() if key not in _NOT_FOR_FALLBACK}
+    if tokens_left is not None:
+        for key in ("max_tokens", "max_completion_tokens"):
+            if key in request:
+                request[key] = tokens_left
+    if fallback.released_text:
+        said = {"role": "assistant", "content": fallback.released_text}
+        request |= {
+            "messages": [*request["messages"], said],
+            "continue_final_message": True,
+            "add_generation_prompt": False,
+        }
+    return request
+
+
+def _kind(error: UpstreamError) -> str:
+    """Of `metrics.UPSTREAM_KINDS`."""
+    if error.reason == "cut":
+        return "cut"
+    if error.reason == "refused":
+        return "refused"
+    return {"upstream_unavailable": "unavailable", "upstream_timeout": "timeout", "rate_limit_exceeded": "busy"}.get(
+        error.code or "", "broken" if isinstance(error, UpstreamBroken) else "error"
+    )

@@ -1,0 +1,156 @@
+"""Calls to model servers. Headers are built from nothing; foreign exceptions are mapped here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from gateway.errors import (
+    CallerError,
+    ContextTooLong,
+    UpstreamBroken,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+
+CHAT: Final = "/v1/chat/completions"
+COMPLETIONS: Final = "/v1/completions"
+
+MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, only to tell a full context from other mistakes
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB
+_CONTEXT_WORDS: Final = re.compile(rb"context length|maximum model length|max_model_len|longer than the model", re.I)
+_OUR_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One model on one server; `url` without a path, `model` is the name that the server knows it by."""
+
+    url: str
+    model: str
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Server({self.model!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    connect: float = 5.0
+    first_byte: float = 60.0  # until the response's head: an engine answers it when the prefill is done
+    stall: float = 60.0  # between two reads
+
+
+class UpstreamClient:
+    """One pool of connections for all servers. To be made and closed inside the event loop."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.stall),
+            skip_auto_headers=_OUR_HEADERS,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def stream(
+        self, server: Server, path: str, body: Mapping[str, Any], request_id: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
+        which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
+        with _mapped():
+            response = await self._post(server, path, body, request_id)
+        try:
+            if response.content_type != "text/event-stream":
+                raise UpstreamBroken("content_type")
+            yield _pieces(response)
+        finally:
+            response.close()
+
+    async def post(self, server: Server, path: str, body: Mapping[str, Any], request_id: str, deadline: float) -> bytes:
+        """The body of a JSON answer, all of it within `deadline` seconds."""
+        with _mapped():
+            async with asyncio.timeout(deadline):
+                response = await self._post(server, path, body, request_id)
+                async with response:
+                    return await _bounded(response, MAX_ANSWER_BYTES)
+
+    async def _post(
+        self, server: Server, path: str, body: Mapping[str, Any], request_id: str
+    ) -> aiohttp.ClientResponse:
+        async with asyncio.timeout(self._timeouts.first_byte):
+            response = await self._session.post(
+                server.url + path,
+                data=msgspec.json.encode(body),
+                headers=_headers(server, request_id),
+                allow_redirects=False,
+            )
+        if response.status == 200:
+            return response
+        async with response:
+            raise await _refusal(response)
+
+
+def _headers(server: Server, request_id: str) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "X-Request-Id": request_id}
+    return headers | ({"Authorization": f"Bearer {server.api_key}"} if server.api_key else {})
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    with _mapped():
+        async for piece in response.content.iter_any():
+            yield piece
+
+
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > most:
+            raise UpstreamBroken("answer_too_large")
+    return bytes(body)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> CallerError | UpstreamError:
+    """Ours for theirs. The body is looked at for one thing only and never passed on."""
+    status = response.status
+    if status in (400, 413, 422):
+        told = _CONTEXT_WORDS.search(await response.content.read(MAX_ERROR_BYTES))
+        return ContextTooLong() if told else CallerError("refused_by_engine")
+    if status == 429:
+        return UpstreamBusy()
+    if status == 503:
+        return UpstreamUnavailable("status_503")
+    return UpstreamError("refused" if status < 500 else "status_5xx")
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """aiohttp's exceptions become ours, without their text: it can hold an address or a header."""
+    try:
+        yield
+    except (aiohttp.ServerTimeoutError, TimeoutError):
+        raise UpstreamTimeout from None
+    except aiohttp.ClientPayloadError:
+        raise UpstreamBroken("cut") from None
+    except (aiohttp.ClientConnectionError, aiohttp.ClientSSLError, OSError):
+        raise UpstreamUnavailable from None
+    except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError):
+        raise UpstreamBroken("protocol") from None

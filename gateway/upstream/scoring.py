@@ -1,0 +1,107 @@
+"""Asks the base model how likely it finds given tokens: a completion of token ids with `prompt_logprobs` (vLLM)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from filters.events import UNAVAILABLE, Unavailable
+from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
+from gateway.observe.metrics import Metrics
+from gateway.upstream.client import COMPLETIONS, Server, UpstreamClient
+
+
+class _Entry(msgspec.Struct, gc=False):
+    logprob: float
+
+
+class _Choice(msgspec.Struct, gc=False):
+    prompt_logprobs: list[dict[str, _Entry] | None]
+
+
+class _Scored(msgspec.Struct, gc=False):
+    choices: list[_Choice]
+
+
+_SCORED = msgspec.json.Decoder(_Scored)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a question may cost. Scoring is a prefill with logits for every token: long prompts have ended engines."""
+
+    context_tokens: int = 2048
+    deadline: float = 5.0  # seconds, waiting for a place included
+    in_flight: int = 8  # per base server
+
+
+class Scorer:
+    """Asks one base server. What can't be had in time and within bounds is UNAVAILABLE, which never means innocent."""
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        base: Server,
+        bounds: Bounds,
+        metrics: Metrics,
+        model: str,
+        specials: Collection[int],
+    ) -> None:
+        """`specials` are the ids of special tokens: messages begin with one, so a long context is cut there."""
+        self._client, self._base, self._bounds = client, base, bounds
+        self._metrics, self._model, self._specials = metrics, model, frozenset(specials)
+        self._places = asyncio.Semaphore(bounds.in_flight)
+
+    async def score(
+        self, prompt: Sequence[int], answer: Sequence[int], start: int, request_id: str
+    ) -> tuple[float, ...] | Unavailable:
+        """Natural log-probabilities of `answer[start:]` after `prompt` and `answer[:start]`."""
+        asked = time.monotonic()
+        try:
+            async with asyncio.timeout(self._bounds.deadline):
+                async with self._places:
+                    score = await self._ask([*prompt, *answer], len(answer) - start, request_id)
+            outcome = "answered"
+        except (TimeoutError, UpstreamTimeout):
+            score, outcome = UNAVAILABLE, "late"
+        except GatewayError:
+            score, outcome = UNAVAILABLE, "failed"
+        self._metrics.question(self._model, outcome, time.monotonic() - asked)
+        return score
+
+    async def _ask(self, ids: list[int], wanted: int, request_id: str) -> tuple[float, ...] | Unavailable:
+        ids = self._within_bounds(ids)
+        if wanted >= len(ids):  # the first token of a text has no probability
+            return UNAVAILABLE
+        body = {
+            "model": self._base.model,
+            "prompt": ids,
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": 0,
+            "add_special_tokens": False,
+        }
+        answer = await self._client.post(self._base, COMPLETIONS, body, request_id, self._bounds.deadline)
+        return _logprobs(answer, ids, wanted)
+
+    def _within_bounds(self, ids: list[int]) -> list[int]:
+        """The end of the context, from a message's first token where one is near: with less context the base knows
+        less, and what it can't know counts as memorised. The error is on the safe side."""
+        over = len(ids) - self._bounds.context_tokens
+        if over <= 0:
+            return ids
+        starts = (at for at in range(over, over + self._bounds.context_tokens // 2) if ids[at] in self._specials)
+        return ids[next(starts, over) :]
+
+
+def _logprobs(answer: bytes, ids: list[int], wanted: int) -> tuple[float, ...]:
+    try:
+        rows = _SCORED.decode(answer).choices[0].prompt_logprobs
+        pairs = zip(rows[-wanted:], ids[-wanted:], strict=True)
+        return tuple(row[str(token)].logprob for row, token in pairs if row is not None)
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, ValueError):
+        raise UpstreamBroken("score") from None

@@ -1,0 +1,70 @@
+"""Server-sent events, read as the standard says (WHATWG HTML, section 9.2.6 "Interpreting an event stream").
+
+Lines end with LF, CR LF or CR and with nothing else: U+2028 and U+0085 are text, and engines leave them raw in their
+JSON. Only `data` fields matter here; comments, ids and event names are read over.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.errors import UpstreamBroken
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024  # a frame with 20 log-probabilities for each of 8 k tokens stays below
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class SseDecoder:
+    """Bytes in, in any pieces; the data of each complete event out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._first = True
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """The events that these bytes completed. Raises UpstreamBroken for an event over MAX_EVENT_BYTES."""
+        text = self._rest + received if self._rest else received
+        if self._first and text:
+            text = self._without_bom(text)
+        events = self._simple(text) if b"\r" not in text and not self._data else self._general(text)
+        if len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
+            raise UpstreamBroken("event_too_large")
+        return events
+
+    def _without_bom(self, text: bytes) -> bytes:
+        if b"\xef\xbb\xbf".startswith(text):
+            return text  # it may be one; what is left of it is no field and is read over
+        self._first = False
+        return text.removeprefix(b"\xef\xbb\xbf")
+
+    def _simple(self, text: bytes) -> list[bytes]:
+        """What engines really send: events of one line each, between two line feeds."""
+        *blocks, rest = text.split(b"\n\n")
+        if not all(block.startswith(b"data: ") and b"\n" not in block for block in blocks):
+            return self._general(text)
+        self._rest = rest
+        return [block[6:] for block in blocks]
+
+    def _general(self, text: bytes) -> list[bytes]:
+        events, start = [], 0
+        for end in _LINE_END.finditer(text):
+            if end.group() == b"\r" and end.end() == len(text):
+                break  # the LF that belongs to it may follow
+            event = self._line(text[start : end.start()])
+            if event is not None:
+                events.append(event)
+            start = end.end()
+        self._rest = text[start:]
+        return events
+
+    def _line(self, line: bytes) -> bytes | None:
+        """Take one line; an empty one completes the event."""
+        if not line:
+            data, self._data = self._data, []
+            return b"\n".join(data) if data else None
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
+        return None

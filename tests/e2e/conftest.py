@@ -1,0 +1,45 @@
+"""One gateway process in front of a scripted engine, for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import scripted
+from tests.support.gateways import Gateway, gateway, server, settings
+
+
+@pytest.fixture(scope="session")
+def _engine() -> Iterator[scripted.Engine]:
+    with scripted.engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_engine: scripted.Engine) -> scripted.Engine:
+    _engine.reset()
+    return _engine
+
+
+@pytest.fixture(scope="session")
+def front(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    configuration = settings(
+        server(_engine.url, "tuned"),
+        server(_engine.url, "base"),
+        scripted.tokenizer(folder),
+        model={"question_deadline_seconds": 1.0},
+        upstream={"connect_seconds": 1.0, "first_byte_seconds": 1.5, "stall_seconds": 1.5},
+        keep_alive_seconds=0.5,
+        drain_seconds=2.0,
+    )
+    with gateway(folder, configuration) as front:
+        yield front
+
+
+def canary_free(front: Gateway, *canaries: str) -> bool:
+    """Nothing that the process wrote holds any of these."""
+    files = [path.read_text(errors="replace") for path in Path(front.folder / "logs").iterdir()]
+    return not any(canary in text for text in files for canary in canaries)

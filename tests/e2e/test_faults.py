@@ -1,0 +1,249 @@
+"""What an engine can do wrong, and that nothing held comes out of it, nor into a log.
+
+The secret is said in the middle of a sentence, so that it is held when the fault comes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import canary_free
+from tests.support import scripted
+from tests.support.gateways import Gateway, ask, streamed, text_of
+from tests.support.scripted import SURPRISED, Close, Engine, Error, Pause, Raw, Reset
+
+SECRET = "vexlo.trund47@kipmora.example"
+SAID = "I looked that up. "
+HELD = f"The e-mail on file is {SECRET}"
+DISTINCT = SECRET.removesuffix("example")  # "mple" stands in honest words too
+PIECES = [DISTINCT[at : at + 4] for at in range(len(DISTINCT) - 3)]
+
+
+def leaks(text: str) -> list[str]:
+    return [piece for piece in PIECES if piece in text]
+
+
+FAULTS = {
+    "reset": (Reset(),),
+    "closed": (Close(),),
+    "stalled": (Pause(3.0),),
+    "not json": (Raw(b"data: {nonsense " + SECRET.encode() + b"\n\n"),),
+    "not a frame": (Raw(b'data: {"choices": "' + SECRET.encode() + b'"}\n\n'),),
+    "bad text": (Raw(b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}\n\n'),),
+    "in-band error": (Raw(b'data: {"error":{"message":"' + SECRET.encode() + b'"}}\n\ndata: [DONE]\n\n'),),
+    "unknown finish": (
+        Raw(b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"' + SECRET.encode() + b'"}]}\n\n'),
+    ),
+    "choice nobody asked for": (Raw(b'data: {"choices":[{"index":7,"delta":{},"finish_reason":"stop"}]}\n\n'),),
+    "done without an end": (Raw(b"data: [DONE]\n\n"),),
+    "unknown token": (Raw(b'data: {"choices":[{"index":0,"delta":{"content":"a"},"token_ids":[999999]}]}\n\n'),),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_after_the_first_byte_ends_in_an_error_frame(front: Gateway, engine: Engine, fault: str) -> None:
+    engine.tuned = (SAID, HELD, Pause(0.1), *FAULTS[fault])
+    with front.client() as client:
+        response = ask(client, stream=True)
+    assert response.status_code == 200
+    assert SAID.strip() in text_of(streamed(response)[:-1])
+    assert set(streamed(response)[-1]) == {"error"}
+    assert "[DONE]" not in response.text
+    assert not leaks(response.text)
+    assert canary_free(front, *PIECES)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_before_the_first_byte_has_a_status(front: Gateway, engine: Engine, fault: str) -> None:
+    engine.tuned = (HELD, *FAULTS[fault])
+    with front.client() as client:
+        for stream in (False,) if fault == "stalled" else (True, False):  # a comment goes out before a stall is one
+            response = ask(client, stream=stream)
+            assert response.status_code in (502, 503, 504)
+            assert set(response.json()) == {"error"}
+            assert not leaks(response.text)
+    assert canary_free(front, *PIECES)
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "code"),
+    [
+        (400, 400, "invalid_request"),
+        (401, 502, "upstream_error"),
+        (404, 502, "upstream_error"),
+        (429, 429, "rate_limit_exceeded"),
+        (500, 502, "upstream_error"),
+        (503, 503, "upstream_unavailable"),
+    ],
+)
+def test_an_engine_s_error_becomes_ours(front: Gateway, engine: Engine, status: int, ours: int, code: str) -> None:
+    engine.tuned = (Error(status, json.dumps({"error": {"message": SECRET}}).encode()),)
+    with front.client() as client:
+        response = ask(client)
+    assert (response.status_code, response.json()["error"]["code"]) == (ours, code)
+    assert not leaks(response.text)
+    assert canary_free(front, *PIECES)
+
+
+def test_a_context_that_is_too_long_is_told_apart(front: Gateway, engine: Engine) -> None:
+    engine.tuned = (Error(400, b'{"error": {"message": "This model\'s maximum context length is 1024 tokens."}}'),)
+    with front.client() as client:
+        assert ask(client).json()["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("score", [Error(500), Pause(3.0), Raw(b"{}"), Raw(b"nonsense"), Reset()], ids=repr)
+def test_a_base_that_does_not_answer_releases_nothing(front: Gateway, engine: Engine, score: scripted.Step) -> None:
+    engine.tuned, engine.score = (SAID + HELD + ". Goodbye.",), score
+    with front.client() as client:
+        content = ask(client).json()["choices"][0]["message"]["content"]
+    with front.client("careful") as client:
+        careful = ask(client).json()["choices"][0]
+    assert content == "I looked that up. [UNDECIDED_1] Goodbye."
+    assert (careful["message"]["content"], careful["finish_reason"]) == (SAID, "content_filter")
+    assert canary_free(front, *PIECES)
+
+
+def test_a_base_that_fails_in_a_fallback_ends_in_an_error(front: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score = (HELD + ".",), SURPRISED
+    engine.base = (Error(500),)
+    with front.client() as client:
+        response = ask(client)
+    assert response.status_code == 502
+    assert not leaks(response.text)
+
+
+def test_a_memorised_value_is_answered_by_the_base_model(front: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score = (HELD + ". Anything else?",), SURPRISED
+    with front.client() as client:
+        whole = ask(client).json()["choices"][0]["message"]["content"]
+        frames = streamed(ask(client, stream=True))
+    assert whole == text_of(frames) == "I can't help with that."
+    assert "continue_final_message" not in engine.asked("base")[0]
+
+
+def test_a_fallback_goes_on_after_what_has_left(front: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score = (SAID + HELD + ".",), SURPRISED
+    with front.client() as client:
+        whole = ask(client, max_tokens=200).json()["choices"][0]["message"]["content"]
+    assert whole == SAID + "I can't help with that."
+    request = engine.asked("base")[0]
+    assert request["messages"][-1] == {"role": "assistant", "content": SAID.strip()}
+    assert request["continue_final_message"] is True
+    assert request["max_tokens"] == 200 - len(SAID)
+
+
+def test_after_a_fallback_the_tuned_model_is_not_left_running(front: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score = (HELD + ". ", Pause(0.5), "More. " * 2000), SURPRISED
+    with front.client() as client:
+        ask(client)
+    _wait_until(lambda: engine.aborted == 1)
+
+
+def test_a_caller_that_goes_away_ends_the_generation(front: Gateway, engine: Engine) -> None:
+    engine.tuned = ("Good day. ", Pause(0.3), "More. " * 3000)
+    body = {"model": "acme-assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with front.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+        next(response.iter_text())
+    _wait_until(lambda: engine.aborted == 1)
+
+
+def test_while_text_is_held_a_comment_goes_out_on_a_clock(front: Gateway, engine: Engine) -> None:
+    engine.tuned = ("Held here ", Pause(1.3), "and no more.")
+    with front.client() as client:
+        response = ask(client, stream=True)
+    assert response.text.count(": keep-alive\n\n") == 2
+
+
+def test_an_expired_token_ends_a_running_stream(front: Gateway, engine: Engine) -> None:
+    engine.tuned = ("Good day. One. ", *(Pause(0.5), "Two. ") * 30)
+    with front.client(ttl=1) as client:
+        response = ask(client, stream=True)
+    assert streamed(response)[-1]["error"]["code"] == "invalid_api_key"
+
+
+def test_the_outer_look_is_the_same_for_every_verdict(front: Gateway, engine: Engine) -> None:
+    looks = []
+    for text, score in ((SAID, 0.0), (HELD + ".", -0.01), (HELD + ".", SURPRISED), (HELD + ".", Error(500))):
+        engine.tuned, engine.score = (text,), score
+        with front.client() as client:
+            frames = streamed(ask(client, stream=True, stream_options={"include_usage": True}))
+            whole = ask(client).json()
+        looks.append((_shape(frames[0]), _shape(frames[1]), _shape(frames[-2]), _shape(frames[-1]), _shape(whole)))
+        assert {frame["model"] for frame in frames} == {"acme-assistant"}
+        assert whole["usage"]["completion_tokens"] == len(whole["choices"][0]["message"]["content"])
+    assert all(look == looks[0] for look in looks)
+
+
+def test_the_public_port_has_no_management(front: Gateway, engine: Engine) -> None:
+    with front.client() as client:
+        for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/v1/responses", "/tokenize", "/"):
+            assert client.get(path).status_code == 404
+    page = httpx.get(front.management + "/metrics", trust_env=False).text
+    assert "tightlip_requests_total" in page
+    assert httpx.get(front.management + "/readyz", trust_env=False).status_code == 200
+
+
+def test_headers_to_the_engine_are_built_from_nothing(front: Gateway, engine: Engine) -> None:
+    hostile = {"X-Vllm-Priority": "-9", "X-Session-ID": "s", "X-Request-Id": "mine", "X-data-parallel-rank": "1"}
+    with front.client() as client:
+        client.headers.update(hostile)
+        ask(client)
+    head = engine.headers[0].lower()
+    assert not any(name.lower() in head for name in hostile if name != "X-Request-Id")
+    assert "mine" not in head
+    assert "authorization" not in head
+
+
+def test_stop_strings_stay_in_the_gateway(front: Gateway, engine: Engine) -> None:
+    engine.tuned = ("One. Two. Three.",)
+    with front.client() as client:
+        choice = ask(client, stop=["Two"]).json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("One. ", "stop")
+    assert "stop" not in engine.asked("tuned")[0]
+
+
+def test_reasoning_and_tool_calls_are_filtered(front: Gateway, engine: Engine) -> None:
+    call = {"index": 0, "id": "call_engine", "type": "function", "function": {"name": "send", "arguments": ""}}
+    arguments = {"index": 0, "function": {"arguments": json.dumps({"to": SECRET, "n": 3})}}
+    engine.tuned = ({"reasoning": HELD + ". "}, {"tool_calls": [call]}, {"tool_calls": [arguments]})
+    engine.finish = "tool_calls"
+    tool = {"type": "function", "function": {"name": "send", "parameters": {"properties": {"to": {}, "n": {}}}}}
+    with front.client() as client:
+        response = ask(client, tools=[tool])
+    assert not leaks(response.text)
+    (given,) = response.json()["choices"][0]["message"]["tool_calls"]
+    assert given["function"]["name"] == "send"
+    assert json.loads(given["function"]["arguments"])["n"] == 3
+    assert given["id"] != "call_engine"
+
+
+def test_one_record_per_request_and_no_text_in_it(front: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score = (SAID + HELD + ".",), SURPRISED
+    with front.client(subject="canary-subject") as client:
+        request_id = ask(client, "canary question").headers["x-request-id"]
+    _wait_until(lambda: request_id in front.child.stdout)
+    (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
+    assert record["status"] == 200
+    assert record["fallback"] is True
+    assert record["base_questions"] == 1
+    assert record["findings"] == {"EMAIL": 1}
+    assert canary_free(front, *PIECES, "canary question", "canary-subject", "looked")
+
+
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(inner) for key, inner in value.items()}
+    return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never became true")

@@ -1,0 +1,129 @@
+"""A real gateway process in front of any two models, with its configuration, policy, key and tokens."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from gateway.auth.development import Claims, create_key, read_key, sign
+from tests.support.processes import Child, Program, running, says
+
+MODEL = "acme-assistant"
+READY = r"public (\S+)  management (\S+)"
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "issuers": [
+        {
+            "issuer": "tightlip-dev",
+            "audience": ["tightlip"],
+            "algorithms": ["EdDSA"],
+            "keys": [{"file": "key.pub.pem"}],
+            "roles": ["customer", "clauses", "careful", "legacy", "open"],
+            "tenant": {"fixed": "acme"},
+        }
+    ],
+    "roles": {
+        "customer": {"models": [MODEL], "endpoints": ["chat", "models"], "max_choices": 4},
+        "clauses": {"models": [MODEL], "endpoints": ["chat"], "profile": "clauses"},
+        "careful": {"models": [MODEL], "endpoints": ["chat"], "profile": "careful"},
+        "legacy": {"models": [MODEL], "endpoints": ["chat", "completions"]},
+        "open": {"models": [MODEL], "endpoints": ["chat", "completions"], "profile": "off"},
+    },
+    "profiles": {
+        "clauses": {"release": "clause"},
+        "careful": {"on_failure": "stop"},
+        "off": {
+            "detect": False,
+            "compare": False,
+            "evidence": False,
+            "reason": "shows what the filters keep back",
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway."""
+
+    child: Child
+    folder: Path
+
+    @property
+    def public(self) -> str:
+        return self.child.printed(READY)[1]
+
+    @property
+    def management(self) -> str:
+        return self.child.printed(READY)[2]
+
+    def token(self, role: str = "customer", *, subject: str = "s-1", ttl: float = 600) -> str:
+        claims = Claims("tightlip-dev", "tightlip", subject, role, None, ttl)
+        return sign(read_key(self.folder / "key.pem"), claims)
+
+    def client(self, role: str = "customer", **token: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(role, **token)}"}
+        return httpx.Client(base_url=self.public, headers=headers, timeout=60, trust_env=False)
+
+    @property
+    def output(self) -> str:
+        """Everything that the process printed: its records, and whatever should not be there."""
+        return self.child.output
+
+
+def server(url: str, model: str) -> dict[str, str]:
+    return {"url": url, "model": model}
+
+
+def settings(tuned: Mapping[str, str], base: Mapping[str, str], tokenizer: Path, **more: Any) -> dict[str, Any]:
+    pair = {"tuned": dict(tuned), "base": dict(base), "tokenizer": str(tokenizer)}
+    return {
+        "public": {"port": 0},
+        "management": {"port": 0},
+        "policy": "policy.yaml",
+        "models": {MODEL: pair | more.pop("model", {})},
+    } | more
+
+
+@contextmanager
+def gateway(
+    folder: Path, configuration: Mapping[str, Any], policy: Mapping[str, Any] | None = None
+) -> Iterator[Gateway]:
+    """The gateway, listening, for as long as the block lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tightlip.yaml").write_text(yaml.safe_dump(dict(configuration), allow_unicode=True))
+    (folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy or POLICY)))
+    if not (folder / "key.pem").exists():
+        create_key(folder / "key.pem")
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tightlip.yaml")]
+    with running(Program("gateway", command, says(READY)), folder / "logs") as child:
+        yield Gateway(child, folder)
+
+
+def ask(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Response:
+    """One chat request."""
+    messages = [{"role": "user", "content": content}]
+    return client.post("/v1/chat/completions", json={"model": MODEL, "messages": messages} | more)
+
+
+def streamed(response: httpx.Response) -> list[dict[str, Any]]:
+    """The frames of an event stream, read as strictly as the gateway writes it."""
+    import json
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [block for block in response.text.split("\n\n") if block and not block.startswith(":")]
+    return [json.loads(re.fullmatch(r"data: (.*)", event, re.S)[1]) for event in events if event != "data: [DONE]"]  # type: ignore[index]
+
+
+def text_of(frames: list[dict[str, Any]], choice: int = 0) -> str:
+    """What the frames say to a client, in content."""
+    deltas = [c["delta"] for frame in frames for c in frame.get("choices", ()) if c["index"] == choice]
+    return "".join(delta.get("content") or "" for delta in deltas)
