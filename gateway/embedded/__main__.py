@@ -1,11 +1,8 @@
-"""`python -m gateway.embedded --model NAME=FOLDER[+ADAPTER] … [--host H] [--port P]`: the embedded upstream as a process."""
+"""The embedded upstream as a process: `python -m gateway.embedded --model NAME=FOLDER[+ADAPTER] … [--port P]`."""
 
 import argparse
-import os
+import sys
 from pathlib import Path
-
-# Read by numpy's BLAS when it loads: the matrices are too small to be worth a second thread.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from gateway.embedded.server import ModelSource, serve
 
@@ -21,7 +18,12 @@ def main() -> None:
     parser.add_argument("--max-model-len", default=None, type=int)
     asked = parser.parse_args()
     models = {name: ModelSource(folder, adapter, asked.max_model_len) for name, folder, adapter in asked.model}
-    serve(models, asked.host, asked.port)
+    serve(models, asked.host, asked.port, _announce)
+
+
+def _announce(base_url: str) -> None:
+    sys.stdout.write(f"embedded upstream on {base_url}\n")
+    sys.stdout.flush()
 
 
 def parse_model(text: str) -> tuple[str, Path, Path | None]:

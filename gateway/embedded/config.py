@@ -40,12 +40,15 @@ class Rope:
         plain: NDArray[np.float32] = np.reciprocal(np.power(np.float32(self.theta), steps))
         if self.kind == "linear":
             plain /= np.float32(self.factor)
-        return self._llama3(plain) if self.kind == "llama3" else plain
+        if self.kind == "llama3":
+            return self._llama3(plain)
+        return plain
 
     def _llama3(self, plain: NDArray[np.float32]) -> NDArray[np.float32]:
         turns = self.original * plain / (2 * math.pi)
         smooth = np.clip((turns - self.low) / (self.high - self.low), 0.0, 1.0)
-        return ((1 - smooth) * plain / self.factor + smooth * plain).astype(np.float32)
+        mixed: NDArray[np.float32] = ((1 - smooth) * plain / self.factor + smooth * plain).astype(np.float32)
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class LlamaConfig:
     """What the forward pass and the server need of a folder's configuration.
 
     Attributes:
-        sampling: defaults for requests, from generation_config.json: temperature, top_p, top_k, min_p, repetition_penalty,
-            max_tokens, where that file sets them.
+        sampling: defaults for requests that generation_config.json sets: temperature, top_p, top_k, min_p,
+            repetition_penalty, max_tokens.
         eos: end-of-text ids of generation_config.json and config.json, beside the tokenizer's own.
         dtype: the name of the type that the weights were saved in.
     """

@@ -1,7 +1,7 @@
-"""Generation: one `Lane` per choice of an answer, a pure machine that is stepped; one `Engine` per model, which steps lanes in a thread."""
+"""Generation: a `Lane` per choice of an answer, which is stepped; an `Engine` per model, with a thread to step them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -39,16 +39,26 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A prompt as token ids, at least one, and as the text that `echo` repeats."""
+
+    ids: Sequence[int]
+    text: str
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A prompt that went through the model.
 
     Attributes:
+        ids, text: as in Encoded.
         scores: per position, None first, where the request asks for them.
         logits: of the next token, [vocab].
         cache: the keys and values of the prompt.
     """
 
-    ids: tuple[int, ...]
+    ids: Sequence[int]
+    text: str
     scores: list[Position | None] | None
     logits: Array
     cache: KvCache
@@ -102,7 +112,7 @@ class Lane:
 class StopText:
     """An answer's text, held back by as much as may still become a stop string.
 
-    As in vLLM the hold-back is a length: the longest stop string less one character, whatever the text's end looks like.
+    As in vLLM the hold-back is a length, the longest stop string less one character, however the text ends.
     """
 
     def __init__(self, stops: Sequence[str], include: bool) -> None:
@@ -112,7 +122,7 @@ class StopText:
         self._taken = 0
 
     def add(self, delta: str, armed: bool = True) -> str | None:
-        """Append; where armed, the stop string that is complete now, the one that ends first, cuts the text and is returned."""
+        """Append; where armed, the stop string that is now complete (the first to end) cuts the text and comes back."""
         seen = len(self._text)
         self._text += delta
         found = [(at + len(stop), stop) for stop in self._stops if (at := self._find(stop, seen)) >= 0]
@@ -135,50 +145,62 @@ class StopText:
 
 
 class Engine:
-    """A model and its tokenizer behind one worker thread, so that one model runs one step at a time and the event loop none.
+    """A model and its tokenizer behind one worker thread: one step at a time runs there, and none on the event loop.
 
-    Requests take turns token by token: each step waits its turn in the thread's queue.
+    Requests take turns token by token, since each step waits its turn in the thread's queue.
+
+    Attributes:
+        max_model_len: prompt and answer together, in tokens.
+        running: how many requests are being answered.
     """
 
     def __init__(self, model: Llama, tokenizer: TextTokenizer, max_model_len: int) -> None:
         self.model, self.tokenizer, self.max_model_len = model, tokenizer, max_model_len
+        self.running = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedded-model")
 
-    async def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> "Run":
-        """Run the prompts through the model; the answers come out of the returned run."""
-        run = [await self._in_thread(partial(self._prefill, ids, params)) for ids in prompts]
-        return Run(run, self._outputs([self._lane(number, run, params) for number in range(len(run) * params.n)]))
+    async def generate(self, prompts: Sequence[Encoded], params: SamplingParams) -> "Run":
+        """Run the prompts through the model; the answers come out of the returned run.
+
+        Cancelling stops after the step that runs, as does closing the run's outputs.
+        """
+        done = [await self._in_thread(partial(self._prefill, prompt, params)) for prompt in prompts]
+        return Run(done, self._outputs([self._lane(n, done, params) for n in range(len(done) * params.n)]))
 
     def close(self) -> None:
         """Let the step that runs end, and no other begin."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _lane(self, number: int, run: Sequence[Prompt], params: SamplingParams) -> Lane:
-        prompt = run[number // params.n]
+    def _lane(self, number: int, prompts: Sequence[Prompt], params: SamplingParams) -> Lane:
+        prompt = prompts[number // params.n]
         limit = min(params.max_tokens, self.max_model_len - len(prompt.ids))
         return Lane(number, prompt, self.model, self.tokenizer, params, limit)
 
-    async def _outputs(self, lanes: list[Lane]) -> AsyncIterator[Output]:
-        while lanes:
-            going = []
-            for lane in lanes:
-                output = await self._in_thread(lane.step)
-                yield output
-                going += [lane] if output.finish is None else []
-            lanes = going
+    async def _outputs(self, lanes: list[Lane]) -> AsyncGenerator[Output, None]:
+        self.running += 1
+        try:
+            while lanes:
+                going = []
+                for lane in lanes:
+                    output = await self._in_thread(lane.step)
+                    going += [lane] if output.finish is None else []
+                    yield output
+                lanes = going
+        finally:
+            self.running -= 1
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _prefill(self, ids: Sequence[int], params: SamplingParams) -> Prompt:
-        cache = KvCache(self.model.config, len(ids) + 1)
-        hidden = self.model.forward(np.array(ids), cache)
+    def _prefill(self, prompt: Encoded, params: SamplingParams) -> Prompt:
+        cache = KvCache(self.model.config, len(prompt.ids) + 1)
+        hidden = self.model.forward(np.array(prompt.ids), cache)
         if params.prompt_logprobs is None:
-            return Prompt(tuple(ids), None, self.model.logits(hidden[-1:])[0], cache)
+            return Prompt(prompt.ids, prompt.text, None, self.model.logits(hidden[-1:])[0], cache)
         logits = self.model.logits(hidden)
-        rows = log_softmax(logits[:-1])
-        scores = [score(row, token, params.prompt_logprobs) for row, token in zip(rows, ids[1:], strict=True)]
-        return Prompt(tuple(ids), [None, *scores], logits[-1], cache)
+        pairs = zip(log_softmax(logits[:-1]), prompt.ids[1:], strict=True)
+        scores = [score(row, token, params.prompt_logprobs) for row, token in pairs]
+        return Prompt(prompt.ids, prompt.text, [None, *scores], logits[-1], cache)
 
 
 @dataclass(frozen=True)
@@ -186,7 +208,7 @@ class Run:
     """A request under way: its prompts, scored where asked for, and its outputs as they come."""
 
     prompts: Sequence[Prompt]
-    outputs: AsyncIterator[Output]
+    outputs: AsyncGenerator[Output, None]
 
 
 def _generator(seed: int | None, choice: int) -> np.random.Generator:

@@ -1,7 +1,7 @@
 """A Llama forward pass in numpy, float32 throughout: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
-After Touvron et al. 2023 and transformers' LlamaForCausalLM, whose weight names and layout it reads; the tests hold its logits
-against recorded ones. One sequence at a time: a model of this size is bound by reading its weights once per token.
+After Touvron et al. 2023 and transformers' LlamaForCausalLM, whose weight names and layout it reads; the tests hold its
+logits against recorded ones. One sequence at a time: a model of this size is bound by reading its weights per token.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from gateway.embedded.config import LlamaConfig, read_config
 from gateway.embedded.errors import ModelError
 from gateway.embedded.weights import Array, Tensors, read_weights
 
-# Rows of a prompt that go through the layers at once: one pass for an ordinary prompt; bounds the attention scores of a long one
-# (8 heads x 1,024 x 8,192 positions of 4 bytes are 256 MiB).
+# Rows of a prompt that go through the layers at once: one pass for an ordinary prompt. Bounds the attention scores of a
+# long one: 8 heads, 1,024 rows and 8,192 positions of 4 bytes are 256 MiB.
 PREFILL_ROWS = 1024
 FIRST_CAPACITY = 128
 
 
 class KvCache:
-    """Keys and values of one sequence, each [layers, kv_heads, capacity, head_dim], of which `length` positions are filled."""
+    """Keys and values of one sequence, each [layers, kv_heads, capacity, head_dim]; `length` positions are filled."""
 
     def __init__(self, config: LlamaConfig, capacity: int = FIRST_CAPACITY) -> None:
         shape = (config.layers, config.kv_heads, capacity, config.head_dim)

@@ -1,6 +1,7 @@
 """How the next token is chosen, and which log-probabilities are told about it.
 
-Log-probabilities are those of the model itself, normalised over the whole vocabulary, before temperature, penalties and filters.
+Log-probabilities are those of the model itself, normalised over the whole vocabulary, before temperature, penalties and
+filters.
 """
 
 from collections import Counter
@@ -23,7 +24,8 @@ class SamplingParams:
     """One request's sampling, already validated; the names are vLLM's.
 
     Attributes:
-        logprobs: how many of the likeliest tokens to tell at each generated position, beside the chosen one; None for nothing.
+        logprobs: how many of the likeliest tokens to tell at each generated position, beside the chosen one; None
+            for not even that one.
         prompt_logprobs: the same of the prompt's positions.
         stop_ids: tokens that end the answer and are named as `stop_reason`; eos ends it unnamed.
     """
@@ -73,7 +75,7 @@ def log_softmax(logits: Array) -> Array:
 
 
 def score(logprobs: Array, token: int, top: int) -> Position:
-    """The token's entry first, then the `top` likeliest (-1: all) in order, each id once.
+    """The token's entry first, then the `top` likeliest in order, each id once.
 
     Args:
         logprobs: of one position, [vocab].
@@ -111,7 +113,7 @@ def _told(logprob: np.float32) -> float:
 def _likeliest(logprobs: Array, top: int) -> list[int]:
     if top == 0:
         return []
-    if top < 0 or top >= len(logprobs):
+    if top >= len(logprobs):
         return [int(i) for i in np.argsort(-logprobs, kind="stable")]
     best: NDArray[np.int64] = np.argpartition(-logprobs, top - 1)[:top]
     return [int(i) for i in sorted(best, key=lambda i: (-logprobs[i], i))]

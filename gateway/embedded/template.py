@@ -16,7 +16,8 @@ from gateway.embedded.errors import ApiError, refuse
 
 Message = dict[str, Any]
 
-# Appended to the message to continue, so that the rendered text can be cut where it ends; the last space shows whether the template trims.
+# Appended to the message to continue, so that the rendered text can be cut where it ends; its last space shows whether
+# the template trims.
 _MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 
 
@@ -128,7 +129,7 @@ def _strftime_now(form: str) -> str:
 
 
 def _loops_over_content(template: nodes.Template) -> bool:
-    """Whether the template takes a message's content as a list of parts: it loops over `….content` or a variable of that name."""
+    """Whether the template takes content as a list of parts: it loops over `….content` or a variable of that name."""
     return any(_is_content(loop.iter) for loop in template.find_all(nodes.For))
 
 
@@ -156,6 +157,8 @@ def _normalise_message(message: Mapping[str, Any], wants_parts: bool) -> Message
         result["tool_calls"] = [_with_parsed_arguments(call) for call in result["tool_calls"]]
     else:
         result.pop("tool_calls", None)
+    if "reasoning" in result:
+        result["reasoning_content"] = result["reasoning"]
     return result | ({"name": message["name"]} if isinstance(message.get("name"), str) else {})
 
 
@@ -224,6 +227,7 @@ def _cut_at_mark(text: str, ending: str) -> str:
     at = text.rfind(_MARK.strip())
     if at < 0 or ending.strip() not in text:
         raise ApiError(
-            "continue_final_message is set but the final message does not appear in the chat after applying the chat template!"
+            "continue_final_message is set but the final message does not appear in the chat after "
+            "applying the chat template!"
         )
     return text[:at] if text[at:].startswith(_MARK) else text[:at].rstrip()

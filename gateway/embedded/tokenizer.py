@@ -1,4 +1,4 @@
-"""Text to token ids and back, as vLLM does both: whole prompts, single tokens for log-probabilities, and a stream's deltas."""
+"""Text to token ids and back, as vLLM does it: whole prompts, tokens for log-probabilities, a stream's deltas."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,9 +39,6 @@ class TextTokenizer:
         self._space = _leading_space_mark(self._raw)
         self._decode_one = lru_cache(maxsize=None)(self._decode_single)
 
-    def __len__(self) -> int:
-        return self._raw.get_vocab_size(with_added_tokens=True)
-
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text; `special` adds what the tokenizer puts around one (a beginning-of-text token)."""
         return self._raw.encode(text, add_special_tokens=special).ids
@@ -58,7 +55,8 @@ class TextTokenizer:
             context: the ids before it in the same answer or prompt; the last four count.
 
         Returns:
-            Its own text; for the last piece of a multi-byte character the whole character, for an earlier piece nothing.
+            Its own text; for the last piece of a multi-byte character that whole character, for an earlier piece
+            nothing.
         """
         text = self._decode_one(token)
         return self._completed(token, context[-CONTEXT:]) if text.endswith(HALF) else text

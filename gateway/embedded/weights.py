@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def read_weights(folder: Path, adapter: Path | None = None) -> Tensors:
         adapter: a PEFT folder (adapter_config.json, adapter_model.safetensors) whose LoRA matrices are added in.
 
     Raises:
-        ModelError: a file is missing, a type is unknown, or the adapter is of a kind that a sum of matrices cannot express.
+        ModelError: a file is missing, a type is unknown, or the adapter is more than a sum of matrices can express.
     """
     tensors: Tensors = {}
     for path in _files(folder):
@@ -65,7 +64,7 @@ def _to_float32(name: str, entry: Mapping[str, Any]) -> Array:
 
 
 def _merge(tensors: Tensors, folder: Path) -> None:
-    """W + scale · B A for each adapted module (Hu et al. 2021); scale is alpha / r, or alpha / √r where rsLoRA says so."""
+    """W + scale · B A for each adapted module (Hu et al. 2021); scale is alpha / r, or alpha / √r for rsLoRA."""
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     _check_adapter(config)
     pairs: dict[str, dict[str, Array]] = {}
@@ -98,7 +97,6 @@ def _scale(config: Mapping[str, Any], module: str) -> np.float32:
 
 
 def _per_module(pattern: Mapping[str, float], module: str, default: float) -> float:
-    for name, value in pattern.items():
-        if module == name or module.endswith(f".{name}") or fnmatchcase(module, name):
-            return value
-    return default
+    """The first pattern, a regular expression for the end of a module's name, that fits it; as PEFT matches them."""
+    fitting = (value for name, value in pattern.items() if re.fullmatch(rf"(.*\.)?({name})", module))
+    return next(fitting, default)

@@ -31,8 +31,11 @@ IDS = [0, 120, 80, 90, 100, 200, 260, 261, 17]
 
 
 def chat(**fields: Any) -> tuple[str, str, dict[str, Any]]:
-    return "POST", "/v1/chat/completions", {
-        "model": "tiny", "messages": MESSAGES, "max_tokens": 12, "temperature": 0, **fields}
+    return (
+        "POST",
+        "/v1/chat/completions",
+        {"model": "tiny", "messages": MESSAGES, "max_tokens": 12, "temperature": 0, **fields},
+    )
 
 
 def legacy(**fields: Any) -> tuple[str, str, dict[str, Any]]:
@@ -48,21 +51,36 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "chat_stream_long": chat(stream=True, logprobs=True, return_token_ids=True, max_tokens=120, ignore_eos=True),
     "chat_stream_specials": chat(stream=True, max_tokens=120, ignore_eos=True, skip_special_tokens=False),
     "chat_stream_usage": chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True}),
-    "chat_stream_n2": chat(stream=True, n=2, logprobs=True, return_token_ids=True, max_tokens=4, **SURE,
-                           stream_options={"include_usage": True}),
+    "chat_stream_n2": chat(
+        stream=True,
+        n=2,
+        logprobs=True,
+        return_token_ids=True,
+        max_tokens=4,
+        **SURE,
+        stream_options={"include_usage": True},
+    ),
     "chat_stream_cold": chat(stream=True, temperature=0.01, seed=5, logprobs=True, max_tokens=8),
     "chat_stream_sampled": chat(stream=True, temperature=1.0, seed=5, logprobs=True, top_logprobs=2, max_tokens=6),
-    "chat_stream_echo": chat(stream=True, messages=PREFIX, continue_final_message=True, add_generation_prompt=False,
-                             echo=True, return_token_ids=True),
+    "chat_stream_echo": chat(
+        stream=True,
+        messages=PREFIX,
+        continue_final_message=True,
+        add_generation_prompt=False,
+        echo=True,
+        return_token_ids=True,
+    ),
     "chat_stream_one": chat(stream=True, max_tokens=1, logprobs=True, return_token_ids=True),
     "chat_full": chat(),
     "chat_full_ids": chat(logprobs=True, top_logprobs=2, return_token_ids=True),
     "chat_full_n2": chat(n=2, logprobs=True, max_completion_tokens=4, **SURE),
     "chat_full_scored": chat(prompt_logprobs=1, max_tokens=1),
-    "chat_full_continue": chat(messages=PREFIX, continue_final_message=True, add_generation_prompt=False,
-                               return_token_ids=True, echo=True),
-    "chat_full_continue_ids": chat(messages=PREFIX, continue_final_message=True, add_generation_prompt=False,
-                                   return_token_ids=True),
+    "chat_full_continue": chat(
+        messages=PREFIX, continue_final_message=True, add_generation_prompt=False, return_token_ids=True, echo=True
+    ),
+    "chat_full_continue_ids": chat(
+        messages=PREFIX, continue_final_message=True, add_generation_prompt=False, return_token_ids=True
+    ),
     "chat_full_no_prompt": chat(add_generation_prompt=False, return_token_ids=True),
     "chat_full_prefix_closed": chat(messages=PREFIX, add_generation_prompt=False, return_token_ids=True),
     "chat_full_parts": chat(messages=PARTS, return_token_ids=True),
@@ -140,17 +158,25 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "error_content": chat(messages=[{"role": "user", "content": 5}]),
     "error_no_role": chat(messages=[{"content": "x"}]),
     "chat_full_null_content": chat(messages=[{"role": "user"}], return_token_ids=True, max_tokens=2),
-    "chat_full_penalties": chat(repetition_penalty=1.3, frequency_penalty=0.5, presence_penalty=0.2, max_tokens=60,
-                                return_token_ids=True, ignore_eos=True),
+    "chat_full_penalties": chat(
+        repetition_penalty=1.3,
+        frequency_penalty=0.5,
+        presence_penalty=0.2,
+        max_tokens=60,
+        return_token_ids=True,
+        ignore_eos=True,
+    ),
     "chat_full_bias": chat(logit_bias={"74": 100, "31": 3}, max_tokens=6, return_token_ids=True),
-    "chat_full_min_tokens": chat(messages=[{"role": "user", "content": "end 21"}], max_tokens=30, min_tokens=30,
-                                 return_token_ids=True),
+    "chat_full_min_tokens": chat(
+        messages=[{"role": "user", "content": "end 21"}], max_tokens=30, min_tokens=30, return_token_ids=True
+    ),
     "chat_full_prompt_text": chat(return_prompt_text=True, max_tokens=1),
     "chat_stream_prompt_text": chat(stream=True, return_prompt_text=True, max_tokens=1),
     "legacy_stream_echo_only": legacy(stream=True, echo=True, logprobs=1, max_tokens=0),
     "legacy_full_echo_ids_scored": legacy(prompt=IDS, echo=True, logprobs=2, return_token_ids=True, max_tokens=2),
-    "legacy_stream_usage": legacy(stream=True, max_tokens=3,
-                                  stream_options={"include_usage": True, "continuous_usage_stats": True}),
+    "legacy_stream_usage": legacy(
+        stream=True, max_tokens=3, stream_options={"include_usage": True, "continuous_usage_stats": True}
+    ),
     "legacy_token_names": legacy(logprobs=1, return_tokens_as_token_ids=True, max_tokens=3),
     "error_continue": chat(messages=PREFIX, continue_final_message=True, add_generation_prompt=True),
     "error_tools_empty": chat(tools=[]),
@@ -188,7 +214,9 @@ def ended(base: str) -> dict[str, tuple[str, str, Any]]:
         answer = call(base, *chat(messages=messages, max_tokens=30))["body"]["choices"][0]
         if answer["finish_reason"] == "stop":
             return {
-                "chat_stream_eos": chat(stream=True, messages=messages, max_tokens=30, logprobs=True, return_token_ids=True),
+                "chat_stream_eos": chat(
+                    stream=True, messages=messages, max_tokens=30, logprobs=True, return_token_ids=True
+                ),
                 "chat_full_eos": chat(messages=messages, max_tokens=30, logprobs=True, return_token_ids=True),
                 "chat_full_eos_shown": chat(messages=messages, max_tokens=30, skip_special_tokens=False),
             }

@@ -1,33 +1,23 @@
 """The embedded server answers the recorded requests as the recorded vLLM did: same keys in the same order, same values.
 
-What differs by nature is normalised: ids, times, fingerprints, paths. Log-probabilities may differ by the rounding of float32.
+What differs by nature is normalised: ids, times, fingerprints, paths. Log-probabilities may differ by the rounding of
+float32.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import record_frames
-from tiny import write_model
-
-from gateway.embedded.server import ModelSource, running
 
 RECORDED = sorted(record_frames.VECTORS.glob("*.json"))
 TOLERANCE = 1e-4  # nats; the two differ in the order of float32 sums
 OWN = {"id": "", "created": 0, "system_fingerprint": "", "root": ""}
 # Sampled with another generator: only the shape can be the same.
 SHAPE_ONLY = {"chat_stream_sampled"}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = write_model(tmp_path_factory.mktemp("model") / "tiny", seed=record_frames.SEED)
-    with running({"tiny": ModelSource(folder, max_model_len=256)}) as base:
-        yield base
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -41,11 +31,18 @@ def test_answers_as_vllm_did(server: str, path: Path) -> None:
 def test_there_are_recordings_of_each_kind() -> None:
     names = [path.stem.split("_")[0] for path in RECORDED]
     assert {kind: names.count(kind) > 10 for kind in ("chat", "legacy", "error")} == dict.fromkeys(
-        ("chat", "legacy", "error"), True)
+        ("chat", "legacy", "error"), True
+    )
 
 
 def test_frames_are_written_as_compactly(server: str) -> None:
-    request = {"model": "tiny", "messages": [{"role": "user", "content": "é"}], "max_tokens": 3, "stream": True, "logprobs": True}
+    request = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "é"}],
+        "max_tokens": 3,
+        "stream": True,
+        "logprobs": True,
+    }
     raw = httpx.post(f"{server}/v1/chat/completions", json=request).text
     *events, done, empty = raw.split("\n\n")
     assert (done, empty) == ("data: [DONE]", "")
@@ -66,7 +63,9 @@ def grouped(body: Any) -> Any:
     """The frames of a stream choice by choice: in which order several choices take turns is the scheduler's affair."""
     if not isinstance(body, list):
         return body
-    return sorted(body, key=lambda frame: frame["choices"][0]["index"] if frame != "[DONE]" and frame["choices"] else 99)
+    return sorted(
+        body, key=lambda frame: frame["choices"][0]["index"] if frame != "[DONE]" and frame["choices"] else 99
+    )
 
 
 def compare(ours: Any, theirs: Any, *, exact: bool, where: str = "") -> None:

@@ -1,7 +1,7 @@
 """Builds tiny random Llama folders in the Hugging Face layout, from numpy alone.
 
-The weights are drawn wide enough that the first and second choices at each step are far apart (whole tenths of a nat), so that
-two correct float32 implementations pick the same greedy tokens. The tokenizer is byte-level with a handful of merges:
+The weights are drawn wide enough that the first and second choices at each step are mostly tenths of a nat apart, so
+that two correct float32 implementations pick the same greedy tokens. The tokenizer is byte-level with a handful of merges:
 random text then holds many halves of multi-byte characters, which is what the detokenisation tests want.
 """
 
@@ -19,7 +19,8 @@ SPECIALS = ("<s>", "</s>", "<|role|>", "<|end|>")
 MERGES = ("t h", "th e", "Ġ a", "Ġ the", "i n", "e r", "o n", "Ġ w", "r e", "Ġ s")
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] not in ['system', 'user', 'assistant', 'tool'] %}"
-    "{{ raise_exception('unknown role') }}{% endif %}<|role|>{{ m['role'] }}\n{{ m['content'] | trim }}<|end|>\n{% endfor %}"
+    "{{ raise_exception('unknown role') }}{% endif %}"
+    "<|role|>{{ m['role'] }}\n{{ m['content'] | trim }}<|end|>\n{% endfor %}"
     "{% if tools %}{{ tools | tojson }}\n{% endif %}"
     "{% if add_generation_prompt %}<|role|>assistant\n{% endif %}"
 )
@@ -57,7 +58,9 @@ def write_model(folder: Path, *, seed: int = 0, template_file: bool = False, **o
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = byte_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {k: v for k, v in {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **overrides}.items() if v is not None}
+    config = {
+        k: v for k, v in {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **overrides}.items() if v is not None
+    }
     _write_json(folder / "config.json", config)
     _write_json(folder / "tokenizer_config.json", _tokenizer_config(None if template_file else TEMPLATE))
     if template_file:
@@ -69,8 +72,8 @@ def write_model(folder: Path, *, seed: int = 0, template_file: bool = False, **o
 def byte_tokenizer() -> Tokenizer:
     """A byte-level BPE tokenizer: 4 special tokens, 256 bytes, ten merges."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pairs = [tuple(merge.split(" ")) for merge in MERGES]
-    pieces = [*SPECIALS, *alphabet, *("".join(pair) for pair in pairs)]
+    pairs = [(merge.split(" ")[0], merge.split(" ")[1]) for merge in MERGES]
+    pieces = [*SPECIALS, *alphabet, *(left + right for left, right in pairs)]
     tokenizer = Tokenizer(models.BPE(vocab={p: i for i, p in enumerate(pieces)}, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -90,8 +93,15 @@ def random_weights(config: Mapping[str, Any], seed: int) -> dict[str, NDArray[np
 
     out = {"model.embed_tokens.weight": normal(v, d), "model.norm.weight": 1 + normal(d, scale=0.1)}
     for i in range(config["num_hidden_layers"]):
-        shapes = {"self_attn.q_proj": (q, d), "self_attn.k_proj": (kv, d), "self_attn.v_proj": (kv, d),
-                  "self_attn.o_proj": (d, q), "mlp.gate_proj": (f, d), "mlp.up_proj": (f, d), "mlp.down_proj": (d, f)}
+        shapes = {
+            "self_attn.q_proj": (q, d),
+            "self_attn.k_proj": (kv, d),
+            "self_attn.v_proj": (kv, d),
+            "self_attn.o_proj": (d, q),
+            "mlp.gate_proj": (f, d),
+            "mlp.up_proj": (f, d),
+            "mlp.down_proj": (d, f),
+        }
         for name, shape in shapes.items():
             out[f"model.layers.{i}.{name}.weight"] = normal(*shape, scale=2 / np.sqrt(shape[1]))
         for name in ("input_layernorm", "post_attention_layernorm"):
@@ -102,8 +112,13 @@ def random_weights(config: Mapping[str, Any], seed: int) -> dict[str, NDArray[np
 
 
 def _tokenizer_config(template: str | None) -> dict[str, Any]:
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>",
-              "clean_up_tokenization_spaces": False, "model_max_length": 256}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 256,
+    }
     return config if template is None else {**config, "chat_template": template}
 
 
