@@ -8,8 +8,8 @@ counts only as a whole, as a value of its type, and only where it was told, not 
 - Spelling may vary (width, case, spacing, grouping). The released form may be shorter only by a country prefix that the
   request had (+86, +1) and never longer: what goes out holds no digit that did not come in.
 - With more than MOST_VALUES different values of a type in the request none of that type counts.
-- With two or three, none counts if a text that holds one of them also holds a question or a choice (?, which, whose, or,
-  哪, 还是, 是不是, 选 …), or any other text of the request asks to choose (which, whose, 哪, 还是, 是不是 …).
+- With two or three, none counts if a text that holds one of them also holds a question or a choice (?, which, whose,
+  or, 哪, 还是, 是不是, 选 …), or any other text of the request asks to choose (which, whose, 哪, 还是, 是不是 …).
 - A single one does not count where its clause asks about it ("is it …?", "confirm that …", "…, right?", 是不是, …对吗).
   It counts where it stands in a clause of its own beside a question ("My number is 138…, where is my parcel?") or in a
   request to do something with it ("can you send it to …?"). Told once and asked about once is asked about.
@@ -51,7 +51,7 @@ class RequestGrounds:
         return (kind, canonical(kind, raw_value)) in self.accepted
 
 
-# ---- reading one text --------------------------------------------------------------------------------------------------
+# ---- reading one text ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,10 @@ def _read(own_text: str, detector: Detector) -> _OwnText:
 _REACH = 200
 _STOP = regex.compile(r"[,;.!?\n，；。！？、:：](?=\s|[^\x00-\x7f]|$)|\n")
 _ASKS = regex.compile(
-    r"\b(?:is|are|was|were|isn'?t|does|do|did|doesn'?t)\b[^,.;!?]*\?|\b(?:which|whose|whether|who|confirm|verify|validate|check|correct|"
-    r"right|true|false|match(?:es)?|belongs?|same|real|guess|exists?|know|known|listed|registered)\b|\byes or no\b|\btell me if\b|\bif (?:it|this|that|her|his|the)\b"
+    r"\b(?:is|are|was|were|isn'?t|does|do|did|doesn'?t)\b[^,.;!?]*\?"
+    r"|\b(?:which|whose|whether|who|confirm|verify|validate|check|correct|right|true|false|match(?:es)?|belongs?|same"
+    r"|real|guess|exists?|know|known|listed|registered)\b"
+    r"|\byes or no\b|\btell me if\b|\bif (?:it|this|that|her|his|the)\b"
     r"|是不是|是否|是吗|对吗|对不对|对吧|吗|哪|谁|确认|核实|核对|验证|属于|正确|还是|有没有|存在|查一下|查询|查查"
 )
 _TAG = regex.compile(
@@ -99,10 +101,11 @@ def _is_asked_about(own_text: str, span: Span) -> bool:
     return _ASKS.search(head + " " + tail) is not None or _TAG.match(after[stop.start() if stop else 0 :]) is not None
 
 
-# ---- what counts -----------------------------------------------------------------------------------------------------------
+# ---- what counts -----------------------------------------------------------------------------------------------------
 
 _CHOOSES = regex.compile(
-    r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|multiple choice|sort|rank|match|true or false)\b"
+    r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|multiple choice|sort|rank|match"
+    r"|true or false)\b"
     r"|哪|还是|是不是|谁|选|猜|候选|排序|匹配|对应"
 )
 _ASKS_OR_CHOOSES = regex.compile(rf"\?|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")

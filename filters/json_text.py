@@ -1,18 +1,20 @@
 """Filter the text inside a JSON document (RFC 8259) and leave its shape alone.
 
-The document is checked by the standard library's parser first. Then its tokens are walked once: untouched tokens and the
-white space between them go out as they came (the exact text of every number with them), strings and numbers that the
-filter changes are written anew.
+The document is checked by the standard library's parser first. Then its tokens are walked once: untouched tokens and
+the white space between them go out as they came (the exact text of every number with them), strings and numbers that
+the filter changes are written anew.
 
-- A string is filtered after unescaping, and written with JSON's escapes where it changed. A lone surrogate becomes U+FFFD.
+- A string is filtered after unescaping, and written with JSON's escapes where it changed. A lone surrogate becomes
+  U+FFFD.
 - A number is filtered as the text that stands there and, if it has an exponent or a fraction of zeros, as the whole
-  number that it is. A hidden number becomes `null`: without the schema nothing else is true, and 0 would be a statement.
+  number that it is. A hidden number becomes `null`: 0 would be a statement, and the
+  schema, which might forbid null, is not known here.
 - A key that is not in `allowed_keys` is filtered like a value; if that makes it equal to another key of its object, it
   gets "_2", "_3" and so on behind. Duplicate keys that the document brought stay, each with its value filtered.
 - A value is filtered behind its key ("phone: 7654321"), since a key is a label to a detector.
 - The scalars that stand next to each other in one array or object are also filtered joined, by a space, and by nothing
-  where one holds an "@": ["138","1234","5678"] is one number. Where the joined text changes although its parts did not, all
-  of its parts become placeholders (strings) or null (numbers).
+  where one holds an "@": ["138","1234","5678"] is one number. Where the joined text changes although its parts did not,
+  all of its parts become placeholders (strings) or null (numbers).
 """
 
 from __future__ import annotations
@@ -54,9 +56,10 @@ def filter_json(raw_json: str, filter_value: Callable[[str], str], *, allowed_ke
     return "".join(tokens)
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r'[ \t\n\r]+|"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^ \t\n\r"{}\[\]:,]+', re.DOTALL)
+_OBJECT, _ARRAY, _COMMA = "{[,"
 _LITERALS = frozenset({"true", "false", "null"})
 
 
@@ -140,11 +143,13 @@ def _scalars(tokens: list[str], allowed_keys: frozenset[str]) -> list[_Scalar]:
         here = stack[-1]
         if token in ("{", "["):
             # An array's members stand under the key of the array.
-            stack.append(_Open(at + 1, token == "{", expects_key=token == "{", key=here.key if token == "[" else ""))
+            stack.append(
+                _Open(at + 1, token == _OBJECT, expects_key=token == _OBJECT, key=here.key if token == _ARRAY else "")
+            )
         elif token in ("}", "]"):
             stack.pop()
         elif token in (":", ","):
-            here.expects_key = token == "," and here.is_object
+            here.expects_key = token == _COMMA and here.is_object
         elif not token.isspace() and token not in _LITERALS:
             text = _whole(json.loads(token)) if token.startswith('"') else token
             is_free = here.expects_key and text in allowed_keys
@@ -155,7 +160,7 @@ def _scalars(tokens: list[str], allowed_keys: frozenset[str]) -> list[_Scalar]:
     return scalars
 
 
-# ---- filtering -----------------------------------------------------------------------------------------------------------
+# ---- filtering -------------------------------------------------------------------------------------------------------
 
 
 def _filter_scalar(scalar: _Scalar, filter_value: Callable[[str], str]) -> None:

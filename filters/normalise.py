@@ -1,8 +1,8 @@
 """One plain reading of a text, with a map back to the characters that were really written.
 
 A value can be written so that it looks the same and compares differently: full-width digits, a zero-width space in the
-middle, a Cyrillic "а" in an e-mail address. Detectors and comparisons work on the plain reading, hiding works on the raw
-text, and the map between the two never loses a raw character: a span of plain characters maps to a span of raw ones
+middle, a Cyrillic "а" in an e-mail address. Detectors and comparisons work on the plain reading, hiding works on the
+raw text, and the map between the two never loses a raw character: a span of plain characters maps to a span of raw ones
 that holds everything between its ends, the removed characters included.
 
 Rules, in this order, one raw character at a time (so that the cost is linear and the map exact):
@@ -13,8 +13,8 @@ Rules, in this order, one raw character at a time (so that the cost is linear an
    parenthesised and dotted ones.
 3. Spaces of any width become " ", line separators "\\n", dashes and minus signs "-".
 4. NFKC where it maps to one character (full-width and mathematical letters); two or more stay as they were.
-5. Cyrillic and Greek letters that look Latin become Latin in words that hold a Latin letter as well (UTS #39, the part of
-   its confusables table that people meet).
+5. Cyrillic and Greek letters that look Latin become Latin in words that hold a Latin letter as well (UTS #39, the part
+   of its confusables table that people meet).
 
 `readings` adds, only where a text has them, readings in which escapes are decoded (percent, HTML entities, \\u and \\x)
 and in which Chinese numerals are digits. Base64, spelled-out English digits and reversed text are not read yet.
@@ -71,7 +71,7 @@ def readings(raw_text: str) -> Iterator[Normalised]:
         yield Normalised(_NUMERALS.sub(_arabic, plain.text), plain.offsets, plain.ends)
 
 
-# ---- one character -------------------------------------------------------------------------------------------------
+# ---- one character ---------------------------------------------------------------------------------------------------
 
 _UNUSUAL = re.compile(r"[^\t\n\r\x20-\x7e]")
 _REMOVED = frozenset({"Cf", "Mn", "Me", "Cc", "Cs"})
@@ -129,7 +129,7 @@ class _Table(dict[int, str | None]):
 _TABLE = _Table()
 
 
-# ---- maps ----------------------------------------------------------------------------------------------------------
+# ---- maps ------------------------------------------------------------------------------------------------------------
 
 
 def _identity(text: str) -> Normalised:
@@ -210,7 +210,7 @@ def _code_of(escape: str) -> int:
     return int(escape.lstrip("%\\ux"), 16)
 
 
-# ---- Chinese numerals --------------------------------------------------------------------------------------------------
+# ---- Chinese numerals ------------------------------------------------------------------------------------------------
 
 _NUMERAL = "〇零○一二三四五六七八九幺两壹贰叁肆伍陆柒捌玖"
 _NUMERAL_DIGITS = str.maketrans(_NUMERAL, "00012345678912123456789")

@@ -33,30 +33,37 @@ _CHINESE = regex.compile(
 _CHINESE_ROAD = regex.compile(
     rf"{_HAN}{{2,6}}?(?:路|大街|街|大道|巷|胡同|弄|小区|花园|家园|公寓|大厦|村|苑|里)[ ]?{_DOOR}{_REST}{{0,4}}"
 )
-_CHINESE_SIGN = regex.compile(r"[号弄栋幢座室楼房户组层元]")
+_CHINESE_SIGN = regex.compile(rf"{_COUNT}[A-Za-z]?[ ]?(?:{_DOOR_WORDS})")
 
 _STREET = (
     "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|way|place|pl|square|sq|terrace|highway|hwy|"
     "parkway|pkwy|circle|cir|close|crescent|row|gardens|grove|hill|mews|quay|walk|trail|alley|loop"
 )
 _NAME = r"(?:[A-Z0-9][\w'.-]*|of|the|de|la)"
-_UNIT = r"(?:(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|box|#)\.?[ ]?#?[ ]?[A-Za-z]?\d{0,5}[A-Za-z]?)"
+_UNIT_WORDS = "apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|box|#"
+_UNIT = rf"(?:(?:{_UNIT_WORDS})\.?[ ]?#?[ ]?[A-Za-z]?\d{{0,5}}[A-Za-z]?)"
 _TOWN = r"(?:[A-Z][\w'.-]*(?:[ ][A-Z][\w'.-]*){0,3})"
 _CODE = r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|[A-Z]\d[A-Z][ ]?\d[A-Z]\d)"
-_AFTER = rf"(?:[ \t]*[,\n]?[ \t]*{_UNIT})?(?:[ \t]*[,\n][ \t]*{_TOWN})?(?:[ \t]*,[ \t]*{_TOWN})?(?:[ \t]*[,\n]?[ \t]*[A-Z]{{2}}\b)?(?:[ \t]*[,\n]?[ \t]*{_CODE})?"
-_ENGLISH = regex.compile(
-    rf"(?<![\w.$€£%])(?:{_UNIT}[ ,]+)?\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}}[A-Za-z]?)?,?[ ]+(?:{_NAME}[ ]+){{1,4}}?(?i:{_STREET})\b\.?{_AFTER}"
-)
+_GAP = r"[ \t]*[,\n]?[ \t]*"
+_COMMA = r"[ \t]*[,\n][ \t]*"
+_AFTER = rf"(?:{_GAP}{_UNIT})?(?:{_COMMA}{_TOWN}){{0,2}}(?:{_GAP}[A-Z]{{2}}\b)?(?:{_GAP}{_CODE})?"
+_NUMBER = r"(?<![\w.$€£%])\d{1,6}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
+_ENGLISH = regex.compile(rf"{_NUMBER},?[ ]+(?:{_NAME}[ ]+){{1,4}}?(?i:{_STREET})\b\.?{_AFTER}")
 _LOWER = regex.compile(
-    rf"(?<![\w.$€£%])\d{{1,6}}[a-z]?[ ]+(?:[a-z'-]{{3,15}}[ ]+){{1,2}}(?:street|avenue|road|boulevard|lane|drive)\b"
+    r"(?<![\w.$€£%])\d{1,6}[a-z]?[ ]+(?:[a-z'-]{3,15}[ ]+){1,2}(?:street|avenue|road|boulevard|lane|drive)\b"
 )
 _PO_BOX = regex.compile(r"\bp\.?[ ]?o\.?[ ]?box[ ]?\d{1,6}\b", regex.IGNORECASE)
 _GERMAN = regex.compile(
-    r"(?<!\w)[A-ZÄÖÜ][\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)[ ]\d{1,4}[ ]?[a-z]?\b(?:,?[ ]\d{5}[ ][A-ZÄÖÜ][\w-]+)?"
+    r"(?<!\w)[A-ZÄÖÜ][\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)[ ]\d{1,4}[ ]?[a-z]?\b"
+    r"(?:,?[ ]\d{5}[ ][A-ZÄÖÜ][\w-]+)?"
 )
-_ROMANCE = regex.compile(
-    r"(?<!\w)(?:\d{1,4}(?:[ ]?(?:bis|ter))?,?[ ]+(?:rue|avenue|boulevard|place|chemin|allée|quai)[ ](?:[\w'’-]+[ ]?){1,4}"
-    r"|(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]+,?[ ](?:n[.º°]?[ ]?)?\d{1,4}\b)",
+_FRENCH = regex.compile(
+    r"(?<!\w)\d{1,4}(?:[ ]?(?:bis|ter))?,?[ ]+(?:rue|avenue|boulevard|place|chemin|allée|quai)[ ](?:[\w'’-]+[ ]?){1,4}",
+    regex.IGNORECASE,
+)
+_SOUTHERN = regex.compile(
+    r"(?<!\w)(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]+,?[ ]"
+    r"(?:n[.º°]?[ ]?)?\d{1,4}\b",
     regex.IGNORECASE,
 )
 
@@ -73,7 +80,7 @@ class Addresses:
                     yield Span(match.start(), match.end(), self.kind, 0.8)
         if not view.digits:
             return
-        for pattern in (_ENGLISH, _LOWER, _PO_BOX, _GERMAN, _ROMANCE):
+        for pattern in (_ENGLISH, _LOWER, _PO_BOX, _GERMAN, _FRENCH, _SOUTHERN):
             for match in scan(pattern, view.text):
                 end = match.start() + len(match.group().rstrip(" ,\n\t"))
                 yield Span(match.start(), end, self.kind, 0.7)

@@ -25,7 +25,12 @@ _RESIDENT_LABEL = regex.compile(r"身份证|证件|身份號|身份号|公民号
 _LABEL_REACH = 32
 # GB/T 2260: the first two digits of every province, municipality, autonomous and special administrative region.
 _PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split()
+    [
+        f"{code}"
+        for first, last in ((11, 15), (21, 23), (31, 37), (41, 46), (50, 54), (61, 65))
+        for code in range(first, last + 1)
+    ]
+    + ["71", "81", "82", "83"]
 )
 
 
@@ -71,13 +76,14 @@ def _labelled(view: View, start: int) -> bool:
     return _RESIDENT_LABEL.search(view.lower[max(0, start - _LABEL_REACH) : start]) is not None
 
 
-# ---- unified social credit code ----------------------------------------------------------------------------------------
+# ---- unified social credit code --------------------------------------------------------------------------------------
 
 _CODE_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _CODE = regex.compile(
     rf"(?<![0-9A-Za-z])[0-9A-HJ-NPQRTUWXY]{{2}}{_S}\d{{6}}{_S}[0-9A-HJ-NPQRTUWXY]{{9}}{_S}[0-9A-HJ-NPQRTUWXY](?![0-9A-Za-z])",
     regex.IGNORECASE,
 )
+_CODE_REGIONS = _PROVINCES | {"10"}  # 10: registered with the State, in no province
 _CODE_LABEL = regex.compile(r"信用代码|税号|纳税人识别号|企业代码|组织机构|credit code")
 
 
@@ -92,7 +98,7 @@ class CreditCodes:
         for match in scan(_CODE, view.words):
             code = "".join(filter(str.isalnum, match.group())).upper()
             near = view.lower[max(0, match.start() - _LABEL_REACH) : match.start()]
-            if credit_check(code[:17]) == code[17]:
+            if code[1] != "0" and code[2:4] in _CODE_REGIONS and credit_check(code[:17]) == code[17]:
                 yield Span(match.start(), match.end(), self.kind, 1.0)
             elif _CODE_LABEL.search(near):
                 yield Span(match.start(), match.end(), self.kind, 0.5)
@@ -104,9 +110,9 @@ def credit_check(body: str) -> str:
     return _CODE_ALPHABET[-total % 31]
 
 
-# ---- passports and travel permits -----------------------------------------------------------------------------------------
+# ---- passports and travel permits ------------------------------------------------------------------------------------
 
-# E12345678, EA1234567 and G12345678 are ordinary passports; D S P service ones; H M C permits for Hong Kong, Macao, Taiwan.
+# Ordinary passports: E and eight digits, E and a letter and seven, G and eight.
 _PASSPORT = regex.compile(r"(?<![0-9A-Za-z])(?:[EG]\d{8}|E[A-HJ-NP-Z]\d{7})(?![0-9A-Za-z])", regex.IGNORECASE)
 
 
@@ -122,7 +128,7 @@ class ChinesePassports:
             yield Span(match.start(), match.end(), self.kind, 0.6)
 
 
-# ---- plates ------------------------------------------------------------------------------------------------------------------
+# ---- plates ----------------------------------------------------------------------------------------------------------
 
 PLATE_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _PLATE = regex.compile(
@@ -144,7 +150,7 @@ class Plates:
             yield Span(match.start(), match.end(), self.kind, 0.8)
 
 
-# ---- chat ids ---------------------------------------------------------------------------------------------------------------------
+# ---- chat ids --------------------------------------------------------------------------------------------------------
 
 _BETWEEN = r"[^\w\n]{0,3}(?:(?:is|number|no|id|是|为|叫|改成|加)[^\w\n]{0,3}){0,2}"
 _WECHAT = regex.compile(

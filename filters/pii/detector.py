@@ -20,7 +20,7 @@ from filters.pii.emails import Emails
 from filters.pii.labelled import KINDS, Labelled
 from filters.pii.numbers import Cards, Ibans, Phones
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
-from filters.pii.secrets import Secrets
+from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
 from filters.pii.types import TYPES
 from filters.pii.view import View
@@ -69,24 +69,33 @@ class PatternDetector:
         self._recognizers = tuple(recognizers)
 
     @property
+    def recognizers(self) -> tuple[Recognizer, ...]:
+        return self._recognizers
+
+    @property
     def types(self) -> frozenset[str]:
         return frozenset(r.kind for r in self._recognizers)
 
     def find(self, raw_text: str) -> list[Span]:
-        """Spans in offsets of `raw_text`, overlapping where recognizers disagree. Raises DetectorError, without text."""
+        """Spans in offsets of `raw_text`, sorted, overlapping where recognizers disagree.
+
+        Raises DetectorError, which never holds text.
+        """
         spans: set[Span] = set()
         for start in range(0, max(1, len(raw_text) - _OVERLAP), _PIECE - _OVERLAP):
             piece = raw_text[start : start + _PIECE]
             spans.update(span.shifted(start) for span in self._find_in_piece(piece))
+        if len(raw_text) > _PIECE and PEM in raw_text and Secrets.kind in self.types:
+            # A key's lines may fill more than a piece. Its head is plain ASCII, so the raw text will do.
+            spans.update(private_keys(raw_text))
         return sorted(spans)
 
     def _find_in_piece(self, raw_text: str) -> list[Span]:
-        failed: str | None = None
         try:
             return [span for reading in readings(raw_text) for span in self._find_in_reading(reading)]
         except DetectorError:
             raise
-        except Exception as error:  # whatever a recognizer does, the caller must hear of it in one way
+        except Exception as error:  # noqa: BLE001 -- raised again below, as the one error that the caller knows
             failed = type(error).__name__
         # Outside the handler: the other exception, whose message or frames may hold text, must not travel along.
         raise DetectorError(f"recognizer failed: {failed}")

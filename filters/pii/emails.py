@@ -1,7 +1,8 @@
 """E-mail addresses, found from their "@" outwards, so that the cost is linear in the text.
 
-RFC 5321 and 5322, with what people write instead: spaces around the "@", "at" and "dot" in words or brackets. Letters of
-other alphabets count (RFC 6531), Chinese ones do not, since Chinese writes an address straight after a word.
+RFC 5321 and 5322, with what people write instead: spaces around the "@", "at" and "dot" in words or brackets. Letters
+of other alphabets count (RFC 6531), Chinese ones only where there is no other, since Chinese writes an address straight
+after a word.
 """
 
 from __future__ import annotations

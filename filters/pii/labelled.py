@@ -10,7 +10,7 @@ import regex
 from filters.pii.view import View, scan
 from filters.spans import Span
 
-# At most so many characters of a match are the value, which holds at least so many digits.
+# A value holds at least so many digits.
 _FEWEST_DIGITS = 4
 _LINK = (
     r"['\"*]{0,3}(?:[ _-]?(?:numbers?|num|no|nr|id|code|#)\.?|号码|号|编号|码)?['\"*]{0,3}[ \t]{0,2}"
@@ -19,8 +19,9 @@ _LINK = (
 _VALUE = r"([a-z]{0,4}[ -]?\d(?:[ -]?[a-z0-9]){3,23}|[a-z]{1,4}\d[a-z0-9-]{2,20})(?![a-z0-9])"
 
 _LABELS = {
-    "ACCOUNT": r"account|acct|\ba/c|routing|sort code|swift|member(?:ship)?|polic(?:y|ies)|patient|medical record|\bmrn|insurance|"
-    r"customer id|client id|\bnpi\b|\bdea\b|账号|帐号|账户|帐户|银行卡|卡号|病历|社保|医保|公积金|会员|客户编?号|工号|学号|保单",
+    "ACCOUNT": r"account|acct|\ba/c|routing|sort code|swift|member(?:ship)?|polic(?:y|ies)|patient|medical record|\bmrn"
+    r"|insurance|customer id|client id|\bnpi\b|\bdea\b"
+    r"|账号|帐号|账户|帐户|银行卡|卡号|病历|社保|医保|公积金|会员|客户编?号|工号|学号|保单",
     "DRIVER_LICENCE": r"driv(?:er'?s?|ing) licen[cs]e|\bdl\b|licen[cs]e|驾驶证|驾照|档案编号",
     "PASSPORT": r"passport|travel document|护照|通行证|证件",
     "NATIONAL_ID": r"national id|identity|\bid card|tax(?:payer)? id|\btin\b|\bein\b|\bvat\b|social insurance|"

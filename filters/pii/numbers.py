@@ -9,6 +9,7 @@ Calendar dates, years, times, decimals and thousands are none of these. Labels n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import phonenumbers
@@ -17,15 +18,19 @@ import regex
 from filters.pii.view import View, scan
 from filters.spans import Span
 
-# ---- payment cards -------------------------------------------------------------------------------------------------
+# ---- payment cards ---------------------------------------------------------------------------------------------------
 
-# ISO/IEC 7812: 13 to 19 digits and a Luhn check digit. First digits that are issued to payment schemes: 3 4 5 6, 2221 to
-# 2720 and 2200 to 2204 (not 2019 to 2026, which begins many order numbers), 81 and 82 (RuPay), 9558 and 9559 (ICBC), 9792.
+# ISO/IEC 7812: 13 to 19 digits and a Luhn check digit. First digits that are issued to payment schemes: 3 4 5 6, 2221
+# to 2720 and 2200 to 2204 (not 2019 to 2026, with which many order numbers begin), 81 and 82 (RuPay), 9558 and 9559
+# (ICBC), 9792 (Troy). Not 1, 7 and other 9s: time stamps and ISBNs begin so.
 _CARD_START = r"(?:[3-6]|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720|20[0-4])|8[12]|955[89]|9792)"
 _CARD = [
     regex.compile(rf"(?<!\d)(?=[2-689])\d(?:[ \-./·*,\t\n]{{0,2}}\d){{{length - 1}}}(?!\d)") for length in range(13, 20)
 ]
 _CARD_HEAD = regex.compile(_CARD_START)
+# Thirteen digits were issued by Visa and are allowed to Maestro, fourteen by Diners Club as well. Bar codes (EAN-13)
+# and tracking numbers of that length begin with anything.
+_SHORT_CARD_HEADS = {13: regex.compile("[45]"), 14: regex.compile("3[0689]|[56]")}
 _THOUSANDS = regex.compile(r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3})+|\d{1,3}(?: \d{3})+")
 SHORTEST_CARD = 13
 
@@ -46,7 +51,8 @@ class Cards:
 
 def _is_card(written: str) -> bool:
     digits = digits_of(written)
-    if not _CARD_HEAD.match(digits) or len(set(digits)) == 1 or _THOUSANDS.fullmatch(written):
+    head = _SHORT_CARD_HEADS.get(len(digits), _CARD_HEAD)
+    if not head.match(digits) or len(set(digits)) == 1 or _THOUSANDS.fullmatch(written):
         return False
     return luhn_ok(digits)
 
@@ -78,9 +84,10 @@ _SEP = r"[ \-.·\t]"
 
 # Each form has its own bound on digits; the groupings are those of ITU-T E.123, the North American plan and the trunk
 # prefix 0 of Europe and China.
+# Fifteen digits (E.164) behind "+" or "00".
 _INTERNATIONAL = regex.compile(r"(?<![\d+])(?:\+ ?|00(?=[ \-]?[1-9]))\d(?:[ \-./()·\t]{0,3}\d){6,14}(?!\d)")
 _MOBILE_CN = regex.compile(
-    r"(?<!\d)(?:\(?(?:\+|00)?86\)?[ \-.\t]{0,2})?1[ \-.·,\t\n]{0,2}[3-9](?:[ \-.·,\t\n]{0,2}\d){9}(?!\d)"
+    r"(?<!\d)(?:\(?(?:\+|00)?86\)?[ \-.\t]{0,2})?(1[ \-.·,\t\n]{0,2}[3-9](?:[ \-.·,\t\n]{0,2}\d){9})(?!\d)"
 )
 _LANDLINE_CN = regex.compile(r"(?<!\d)\(?0(?:10|2\d|[3-9]\d\d)\)?[ \-]{0,3}[2-9]\d{2,3}[ \-]?\d{4}(?!\d)")
 _HOTLINE_CN = regex.compile(r"(?<!\d)[48]00(?:[ \-]\d{4}[ \-]\d{3}|[ \-]?[0-9]\d{2}[ \-]?\d{4})(?!\d)")
@@ -99,10 +106,11 @@ _PLAIN = regex.compile(r"(?<!\d)(?:1?[2-9]\d{2}[2-9]\d{6}|0\d{8,11})(?!\d)")
 _ANY_NUMBER = regex.compile(r"(?<!\d)\(?\+?\d(?:[ \-./()·]{0,2}\d){5,14}(?!\d)")
 _LABEL = regex.compile(
     r"phone|\btel\b|\btel[:.]|\bcell\b|mobile|\bcall(?:s|ed|ing)?\b|\bfax\b|\bdial|hotline|whatsapp|\breach\b|\bsms\b"
-    r"|\btext (?:me|him|her|us|them)\b|\bring\b|\bcontact\b|\b(?:my|her|his|their|your|our|the) number\b"
+    r"|\btext (?:me|him|her|us|them)\b|\bring\b|\bcontact\b|\banswering\b|\b(?:my|her|his|their|your|our|the) number\b"
     r"|电话|手机|致电|拨打|拨通|热线|回电|来电|座机|传真|联系方式|联系人|短信|电联|號碼|電話|手機"
 )
 _LABEL_REACH = 40
+_ANY_LABEL = regex.compile(rf"{_LABEL.pattern}|office|home|work|办公")
 _EXTENSION = regex.compile(r",? ?(?:x|#|ext\.?|extension|转|分机号?) ?\d{1,6}(?!\d)", regex.IGNORECASE)
 SHORTEST_PHONE = 6
 
@@ -111,6 +119,10 @@ class Phones:
     """Telephone numbers: international, North American, Chinese, and European with their trunk prefix."""
 
     kind = "PHONE"
+
+    def __init__(self) -> None:
+        for region in ("US", *_TRUNK_REGIONS):  # reads their plans now, not at the first number
+            phonenumbers.is_valid_number(phonenumbers.parse("2015550123", region))
 
     def find(self, view: View) -> Iterator[Span]:
         if view.digits < SHORTEST_PHONE:
@@ -123,9 +135,9 @@ class Phones:
 def _phones(view: View) -> Iterator[tuple[int, int, float]]:
     text = view.numbers
     if "+" in text or "00" in text:
-        yield from _spans(_INTERNATIONAL, text, 0.8, 8, 15)
+        yield from (span for span in _spans(_INTERNATIONAL, text, 0.8, 8, 17) if _dialled(text[span[0] : span[1]]))
     for match in _overlapping(_MOBILE_CN, text):
-        if _mobile_grouping(match.group()):
+        if _mobile_grouping(match.group(1)):
             yield *match.span(), 0.9
     yield from _spans(_LANDLINE_CN, text, 0.8, 10, 12)
     yield from _spans(_HOTLINE_CN, text, 0.6, 10, 10)
@@ -148,15 +160,11 @@ def _spans(pattern: Any, text: str, score: float, fewest: int, most: int) -> Ite
             yield *match.span(), score
 
 
-_NATIONAL_CN = regex.compile(r"1[ \-.·,\t\n]{0,2}[3-9](?:[ \-.·,\t\n]{0,2}\d){9}$")
+def _mobile_grouping(number: str) -> bool:
+    """Eleven digits are a mobile number in one run, in 3-4-4, digit by digit, or in any groups with one separator.
 
-
-def _mobile_grouping(written: str) -> bool:
-    """Eleven digits are a mobile number in one run, in 3-4-4, digit by digit, or in any groups with one plain separator.
-
-    Commas and line breaks join numbers of a list as well, hence only in the first and third form.
+    Commas and line breaks join the numbers of a list as well, so that they don't count in the last form.
     """
-    number = _NATIONAL_CN.search(written).group()
     groups = regex.findall(r"\d+", number)
     separators = set(regex.findall(r"\D+", number))
     sizes = [len(group) for group in groups]
@@ -165,9 +173,19 @@ def _mobile_grouping(written: str) -> bool:
     return len(separators) == 1 and not separators & {",", ", ", "\n", "\n\n"}
 
 
+def _dialled(written: str) -> bool:
+    """ "+" always dials; a plain run that begins with 00 (a tracking number may) only if the rest is a number."""
+    if not written.isdigit():
+        return True
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse("+" + written[2:])))
+    except phonenumbers.NumberParseException:  # no such country: an answer, not a failure
+        return False
+
+
 def _counts_up(digits: str) -> bool:
     """0 1 2 3 … or 1 2 3 … or all the same: a list, not a number."""
-    steps = {(int(b) - int(a)) % 10 for a, b in zip(digits, digits[1:], strict=False)}
+    steps = {(int(b) - int(a)) % 10 for a, b in pairwise(digits)}
     return len(steps) == 1
 
 
@@ -182,20 +200,21 @@ def _possible(digits: str) -> bool:
 
 
 def _by_label(view: View) -> Iterator[tuple[int, int, float]]:
-    if not _LABEL.search(view.lower):
+    if not _ANY_LABEL.search(view.lower):
         return
     for match in scan(_ANY_NUMBER, view.numbers):
         start, end = match.span()
-        near = view.lower[max(0, start - _LABEL_REACH) : start]
-        if _LABEL.search(near) and not _decimal(match.group()):
+        before, after = view.lower[max(0, start - _LABEL_REACH) : start], view.lower[end : end + _LABEL_REACH]
+        if (_LABEL.search(before) or _LABEL_BEHIND.match(after)) and not _DECIMAL.fullmatch(match.group()):
             yield start, end, 0.5
 
 
-def _decimal(written: str) -> bool:
-    return regex.fullmatch(r"\d+\.\d+", written) is not None or _THOUSANDS.fullmatch(written) is not None
+# "3.14159", "12,000": with a label "75 196 772" is a telephone number all the same.
+_DECIMAL = regex.compile(r"\d+\.\d+|\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3})+")
+_LABEL_BEHIND = regex.compile(r"[ \-(]{0,3}(?:office|home|work|mobile|cell|fax|phone|tel|手机|座机|办公|传真)")
 
 
-# ---- IBAN --------------------------------------------------------------------------------------------------------------
+# ---- IBAN ------------------------------------------------------------------------------------------------------------
 
 # Lengths by country, SWIFT IBAN registry (ISO 13616), release 99.
 _IBAN_LENGTHS = {

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import regex
+from presidio_analyzer import PatternRecognizer
 from presidio_analyzer import predefined_recognizers as presidio
 
 from filters.pii.view import View, scan
@@ -52,8 +53,8 @@ def _nothing(record: logging.LogRecord) -> bool:
 class Choice:
     """One Presidio recognizer and how far it is trusted.
 
-    `shadow` is the text it reads (view.View), `digits` the fewest that a match holds. Without a `label` nearby a match
-    needs `score`; a recognizer whose `score` is over 1 needs the label always.
+    `shadow` is the text it reads (view.View), `digits` the fewest that the text must hold. Without a `label` nearby
+    a match needs `score`; a recognizer whose `score` is over 1 needs the label always.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Choice:
     score: float
     label: str | None = None
     keep: Callable[[str], bool] | None = None
+    needs: tuple[str, int] | None = None  # a sign and how often the text must hold it
 
 
 # A label counts from this many characters before a value to this many after it.
@@ -74,7 +76,12 @@ _NEEDS_LABEL = 2.0
 
 def _plausible_ip(value: str) -> bool:
     """No "::", no "std::abc": three groups and a digit at least."""
-    return "." in value or (sum(1 for group in value.split(":") if group) > 2 and any(map(str.isdigit, value)))
+    groups = [group for group in value.split(":") if group]
+    return "." in value or (len(groups) > 2 and _has_digit(value))
+
+
+def _has_digit(value: str) -> bool:
+    return any(map(str.isdigit, value))
 
 
 def _dotted(value: str) -> bool:
@@ -97,9 +104,9 @@ def _singapore_check(value: str) -> bool:
 
 
 CHOICES = (
-    Choice("IpRecognizer", "IP_ADDRESS", "words", 1, 0.5, keep=_plausible_ip),
-    Choice("IpRecognizer", "IP_ADDRESS", "numbers", 4, 0.5, keep=_dotted),
-    Choice("MacAddressRecognizer", "MAC_ADDRESS", "words", 1, 0.5),
+    Choice("IpRecognizer", "IP_ADDRESS", "words", 1, 0.5, keep=_plausible_ip, needs=(":", 2)),
+    Choice("IpRecognizer", "IP_ADDRESS", "numbers", 4, 0.5, keep=_dotted, needs=(".", 3)),
+    Choice("MacAddressRecognizer", "MAC_ADDRESS", "words", 1, 0.5, keep=_has_digit),
     Choice("UsSsnRecognizer", "US_SSN", "numbers", 9, 0.5, r"\bssns?\b|social.{0,3}sec|tax ?payer"),
     Choice("UsItinRecognizer", "US_SSN", "numbers", 9, 0.5, r"\bitin\b|tax ?payer|\btin\b"),
     Choice("UsMbiRecognizer", "NATIONAL_ID", "words", 5, _NEEDS_LABEL, r"medicare|\bmbi\b"),
@@ -140,6 +147,11 @@ class PresidioPatterns:
             (regex.compile(p.regex, self._presidio.global_regex_flags), float(p.score)) for p in self._presidio.patterns
         ]
         self._label = regex.compile(choice.label) if choice.label else None
+        self._validates = type(self._presidio).validate_result is not PatternRecognizer.validate_result
+
+    @property
+    def name(self) -> str:
+        return self._choice.name
 
     @property
     def kind(self) -> str:
@@ -147,17 +159,22 @@ class PresidioPatterns:
 
     def find(self, view: View) -> Iterator[Span]:
         choice = self._choice
-        if view.digits < choice.digits:
+        if view.digits < choice.digits or (choice.needs and view.text.count(choice.needs[0]) < choice.needs[1]):
             return
-        if choice.score > 1 and not _labelled(self._label, view, 0, len(view.text)):
-            return
+        has_label = _labelled(self._label, view, 0, len(view.text))
         text = getattr(view, choice.shadow)
         for pattern, score in self._patterns:
-            for match in scan(pattern, text):
-                judged = self._judge(match.group(), score)
-                start, end = match.span()
-                if judged >= choice.score or (judged > 0 and _labelled(self._label, view, start, end)):
-                    yield Span(start, end, choice.kind, judged)
+            # Without a label in the whole text a pattern that is too weak to stand alone has nothing to say.
+            if has_label or (choice.score <= 1 and (self._validates or score >= choice.score)):
+                yield from self._matches(pattern, score, text, view)
+
+    def _matches(self, pattern: Any, score: float, text: str, view: View) -> Iterator[Span]:
+        choice = self._choice
+        for match in scan(pattern, text):
+            judged = self._judge(match.group(), score)
+            start, end = match.span()
+            if judged >= choice.score or (judged > 0 and _labelled(self._label, view, start, end)):
+                yield Span(start, end, choice.kind, judged)
 
     def _judge(self, value: str, score: float) -> float:
         """Presidio's own rule: a validator's yes is 1, its no is 0, no opinion leaves the pattern's score."""

@@ -58,10 +58,11 @@ _FORMS = (
 )
 _LABEL = regex.compile(
     r"(?:pass ?(?:word|wd|code|phrase)|\bpwd\b|\bpin(?: code)?\b|api[ _-]?key|secret(?:[ _-](?:access[ _-])?key)?"
-    r"|(?:access|auth|bearer|refresh|session)[ _-]?(?:token|key)|client[ _-]secret|credential|密码|口令|密钥|秘钥|令牌|验证码)"
+    r"|(?:access|auth|bearer|refresh|session)[ _-]?(?:token|key)|client[ _-]secret|credential"
+    r"|密码|口令|密钥|秘钥|令牌|验证码)"
     r"['\"`*]{0,3}[ \t]{0,2}(?:[:=]|is|was|是|为|->){1,2}[ \t]{0,2}['\"`*]{0,3}([^\s'\"`，。；、<>]{4,256})"
 )
-_PEM = "-----BEGIN "
+PEM = "-----BEGIN "
 _PEM_END = regex.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _PEM_HEAD = regex.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
@@ -77,14 +78,14 @@ class Secrets:
                 for match in scan(form.pattern, view.text):
                     start, end = match.span(1) if match.re.groups else match.span()
                     yield Span(start, end, self.kind, 0.9)
-        if _PEM in view.text:
-            yield from _private_keys(view.text)
+        if PEM in view.text:
+            yield from private_keys(view.text)
         for match in scan(_LABEL, view.lower):
             if _looks_random(match.group(1)):
                 yield Span(match.start(1), match.end(1), self.kind, 0.6)
 
 
-def _private_keys(text: str) -> Iterator[Span]:
+def private_keys(text: str) -> Iterator[Span]:
     """From the head to the end line, or to the end of the text where that is still missing."""
     for head in scan(_PEM_HEAD, text):
         end = _PEM_END.search(text, head.end())

@@ -3,25 +3,25 @@
 Both are functions of the text alone and err on the side of "open". The rules of `open_tail`, whose answer is the
 smallest offset that any of them gives (lengths are in plain characters, normalise.py):
 
-1. Word run. The trailing run of letters and digits that are not Chinese, and of `. _ % + - @ : / = & # ~ $ * \\` and
-   quotes inside it: any word may be the beginning of an e-mail address, a token, a URL with a password. A closing sign at
-   its end (`, ; ! ? ) ] } > " '`) closes it, unless the run holds "://" or "=", which passwords follow. An "@" or
-   " at " before the run opens it back to the word in front.
-2. Digit groups. The trailing groups of digits with at most three separators between them, back to 40 digits, with "+" and
-   "(" before them. Digits and separators (space, dash, dot, comma, slash, brackets, line break) stay open: "call 138 1234 ".
-   Chinese numerals count as digits from the third on. Words directly before ("x818", "ext") are rule 1.
-3. Letter-digit groups. Two letters and two digits or more in groups of at most four (IBAN, national insurance numbers,
-   credit codes), with single spaces or dashes.
+1. Word run. The trailing run of letters and digits that are not Chinese, and of signs inside it: any word may be the
+   beginning of an e-mail address, a token, a URL with a password. A closing sign at its end (, ; ! ? ) ] } > " ')
+   closes it, unless the run holds "://" or "=", which passwords follow. "@" or " at " before the run opens it back to
+   the word in front.
+2. Digit groups. The trailing groups of digits with at most three separators between them (space, dash, dot, comma,
+   slash, bracket, line break), back to forty groups, with "+" and "(" before them: "call 138 1234 ". Chinese numerals
+   count as digits from the third on. Words that stick to them ("x818") are rule 1.
+3. Letter-digit groups. Two letters and two digits or more, then short groups (IBAN, credit codes); up to four capitals
+   and then groups of digits (national insurance numbers).
 4. Plates. A province's character with what a plate may go on with.
-5. English addresses. A number, then up to five words of a street's name ("221 Baker"), also lower case before the last
-   two words; and what may follow a street word until the postcode. Also a street word in front of its number (German,
-   French, Italian) up to the number.
+5. Western addresses. A number, then up to five words of a street's name and two of any kind ("221 Baker"); a street
+   word in front of its number (German, French, Italian); a post office box.
 6. Chinese addresses. A trailing run without punctuation that holds a province, or an administrative or road word
-   (省市区县镇乡路街巷…): from the province, else from its start, at most 48 characters.
+   (省市区县镇乡路街巷…): from the province, else from its start, at most 48 characters. A road's name before which
+   nothing of this stands is not seen.
 7. Blocks. "-----BEGIN" without its end line: from there on, however long.
 
 Prose that ends in a closed sentence ("完成了。", "That is all!") gives the length of the text. A full stop after a word
-does not close it: "mail vexlo." may go on "tru@…".
+does not close it: "mail vexlo." may go on "tru@…". Time is linear in the text for rules 1 and 7, bounded for the rest.
 
 `boundary_ok` uses the same rules on the left side and asks whether the right side goes on with what is open.
 """
@@ -43,29 +43,33 @@ _OPEN_END = rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\^|`])"
 # (?r) reads backwards from the end of the text: linear whatever the run's length.
 _RUN = regex.compile(rf"(?r){_WORD_CHAR}+")
 _OPEN = regex.compile(rf"(?r){_OPEN_END}")
+_AT = r"(?: ?@ ?| ?(?:\[at\]|\(at\)|\{at\}|<at>| at |艾特) ?)"
+_DOT = r"(?: \.|\.(?=\w)| ?(?:\[dot\]|\(dot\)| dot |点) ?)"
 _SPELLED_MAIL = regex.compile(
-    rf"(?r)[\w.+%-]{{1,64}}(?: ?@ ?| ?(?:\[at\]|\(at\)|\{{at\}}|<at>| at |艾特) ?)[\w-]{{0,64}}"
-    rf"(?:(?: \.|\.(?=\w)| ?(?:\[dot\]|\(dot\)| dot |点) ?)[\w-]{{0,62}}){{0,4}} ?(?:[\[({{<]?(?:at|dot|do|d|a)?)?"
+    rf"(?r)[\w.+%-]{{1,64}}{_AT}[\w-]{{0,64}}(?:{_DOT}[\w-]{{0,62}}){{0,4}} ?(?:[\[({{<]?(?:at|dot|do|d|a)?)?"
 )
 
 _NUMERAL = "〇零○一二三四五六七八九幺两壹贰叁肆伍陆柒捌玖"
 _SEPARATOR = r"[ \-.,·/()\t\n+*_]"
 _DIGITS = regex.compile(rf"(?r)(?:[+(]{{0,2}}\d+{_SEPARATOR}{{0,3}}){{1,40}}[Xx]?")
 _NUMERALS = regex.compile(rf"(?r)(?:[{_NUMERAL}\d][ ,、.-]?){{3,40}}")
+# Every group but the first has a separator before it: one way to read a text, so no backtracking.
 _LETTER_GROUPS = regex.compile(
-    r"(?r)(?<![A-Za-z0-9])(?:[A-Za-z]{2}\d{2}(?:[ \-.]{0,2}[A-Za-z0-9]{1,4}){0,9}[ \-.]{0,2}"
-    r"|[0-9A-Z]{2}[ \-]?\d{6}(?:[ \-.]{0,2}[A-Z0-9]{1,10}){0,3}[ \-.]{0,2})"
+    r"(?r)(?<![A-Za-z0-9])(?:[A-Za-z]{2}\d{2}[A-Za-z0-9]{0,30}(?:[ \-.]{1,2}[A-Za-z0-9]{1,8}){0,9}[ \-.]{0,2}"
+    r"|[0-9A-Z]{2}[ \-]?\d{6}[A-Z0-9]{0,10}(?:[ \-.]{1,2}[A-Z0-9]{1,10}){0,3}[ \-.]{0,2})"
 )
 _PREFIXED = regex.compile(r"(?r)(?<![A-Za-z0-9])[A-Z]{1,4}[ \-.·]{1,2}(?:\d{1,8}[ \-.]{0,2}){1,6}[A-Za-z]?")
 _PLATE = regex.compile(rf"(?r)[{PLATE_PROVINCES}使] ?[A-Za-z][ ·.\-•]{{0,2}}(?:[A-Za-z0-9] ?){{0,7}}")
 
 _NAME = r"(?:[A-Z][A-Za-z]{0,3}\.|[A-Z0-9][\w'’-]*|of|the|de|la|du|des|der|di|del|da)"
 _ENGLISH = regex.compile(
-    rf"(?r)(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ ]+(?:{_NAME}[ ]+){{0,5}}(?:[\w'’#-]+[ ]+){{0,2}}(?:{_NAME}|[\w'’#-]*)[ ]?"
+    rf"(?r)(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ ]+(?:{_NAME}[ ]+){{0,5}}(?:[\w'’#-]+[ ]+){{0,2}}"
+    rf"(?:{_NAME}|[\w'’#-]*)[ ]?"
 )
 _STREET_FIRST = regex.compile(
     r"(?r)(?i)\b(?:[\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)"
-    r"|(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]*),?[ ]{0,2}(?:n[.º°]?[ ]?)?\d{0,4}[ ]?[a-z]?"
+    r"|(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]*)"
+    r",?[ ]{0,2}(?:n[.º°]?[ ]?)?\d{0,4}[ ]?[a-z]?"
 )
 _PO_BOX = regex.compile(r"(?r)(?i)\bp\.?[ ]?o\.?[ ]?(?:b|bo|box)?[ ]?\d{0,6}")
 
@@ -98,7 +102,7 @@ def boundary_ok(left: str, right: str) -> bool:
     return bool(after.text) and not _goes_on(before.text, opened, after.text)
 
 
-# ---- the rules ---------------------------------------------------------------------------------------------------------
+# ---- the rules -------------------------------------------------------------------------------------------------------
 
 
 def _open_from(plain: Normalised) -> int:
@@ -113,7 +117,7 @@ def _open_from(plain: Normalised) -> int:
 def _begin(rule: regex.Pattern[str], text: str) -> int:
     """Where the match of a backward rule that ends at the text's end begins; the text's length if there is none."""
     match = rule.match(text, max(0, len(text) - _REACH), len(text))
-    return match.start() if match else len(text)
+    return int(match.start()) if match else len(text)
 
 
 def _open_run(text: str) -> int:
@@ -140,10 +144,10 @@ def _open_chinese_address(text: str) -> int:
     if not _AREA_WORDS.search(run):
         return len(text)
     province = _PROVINCE.search(run)
-    return match.start() + (province.start() if province else 0)
+    return int(match.start()) + (province.start() if province else 0)
 
 
-# ---- what goes on ------------------------------------------------------------------------------------------------------
+# ---- what goes on ----------------------------------------------------------------------------------------------------
 
 _STARTS_VALUE = regex.compile(rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\])")
 _NEXT_DIGIT = regex.compile(rf"{_SEPARATOR}{{0,3}}(?:\d|[{_NUMERAL}])")
@@ -182,9 +186,10 @@ _MAIL_SIGN = regex.compile(r" ?(?:@|\[at\]|\(at\)|\{at\}|<at>|at \S+ dot |dot |\
 _HAN_GOES_ON = regex.compile(rf"[ ,]?[{CJK}A-Za-z0-9\-#]")
 
 
+_WRAPPED_END = regex.compile(r"(?r)[A-Za-z0-9+/=]{40,}\n?")
+_WRAPPED_START = regex.compile(r"\n?[A-Za-z0-9+/=]{16,}")
+
+
 def _wrapped_token(left: str, right: str) -> bool:
     """A line break inside a long base64 block, whose head may be out of sight."""
-    return (
-        regex.search(r"[A-Za-z0-9+/=]{40,}\n?$", left) is not None
-        and regex.match(r"\n?[A-Za-z0-9+/=]{16,}", right) is not None
-    )
+    return _WRAPPED_END.match(left) is not None and _WRAPPED_START.match(right) is not None

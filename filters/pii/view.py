@@ -15,12 +15,16 @@ PATTERN_SECONDS = 0.05
 
 # Letters that are written without spaces between words: to a Western pattern each of them is as good as a space.
 # Kana and Hangul too; CJK punctuation is one already.
-CJK = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+CJK = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+)
 
 _CJK = regex.compile(f"[{CJK}]")
 _NOT_DIGIT_WORD = regex.compile(r"[^\W\d]|_")
 _HEX_ID = regex.compile(
-    r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?=[0-9a-f]*[a-f][0-9a-f]*[a-f])[0-9a-f]{32,})"
+    r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|(?=[0-9a-f]*[a-f][0-9a-f]*[a-f])[0-9a-f]{32,})"
     r"(?![0-9A-Za-z])",
     regex.IGNORECASE,
 )
@@ -49,8 +53,10 @@ class View:
 
     @cached_property
     def numbers(self) -> str:
-        """Every letter is a space, and so are calendar dates and hexadecimal ids (UUIDs, hashes), which hold digits that
-        are no number. Values that are glued to a word ("tel4155552671") stand free here."""
+        """Every letter is a space: values that are glued to a word ("tel4155552671") stand free.
+
+        So are calendar dates and hexadecimal ids (UUIDs, hashes), which hold digits that are no number.
+        """
         text = self.text
         if "-" in text or "/" in text or "." in text:
             text = _DATE.sub(_blank, text)
