@@ -2,10 +2,10 @@
 
 Run by hand, never by the tests:
 
-    python tests/embedded/record_frames.py model DIR        # writes the tiny model that the requests are for
+    python -m tests.embedded.record_frames model DIR        # writes the tiny model that the requests are for
     python -m vllm.entrypoints.openai.api_server --model DIR --served-model-name tiny --dtype float32 \
         --enforce-eager --max-model-len 256 --max-logprobs 20 --port 8123
-    python tests/embedded/record_frames.py record http://127.0.0.1:8123
+    python -m tests.embedded.record_frames record http://127.0.0.1:8123
 
 Each file holds the request, the status, the content type, and the body: parsed JSON, or one entry per `data:` line.
 """
@@ -254,7 +254,7 @@ def parse(kind: str, data: bytes) -> Any:
 
 if __name__ == "__main__":
     if sys.argv[1] == "model":
-        from tiny import write_model
+        from tests.embedded.tiny import write_model
 
         write_model(Path(sys.argv[2]), seed=SEED)
     else:

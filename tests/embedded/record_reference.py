@@ -2,7 +2,7 @@
 
 Run by hand, never by the tests, where torch, transformers and peft are installed:
 
-    python tests/embedded/record_reference.py
+    python -m tests.embedded.record_reference
 
 reference.npz: float32 logits of a fixed prompt under the models that `variants.VARIANTS` describes.
 reference.json: what chat templates render.
@@ -21,7 +21,8 @@ from transformers import (  # type: ignore[import-not-found]
     AutoModelForCausalLM,
     PreTrainedTokenizerFast,
 )
-from variants import ADAPTERS, IDS, RENDERINGS, VARIANTS, write_adapter, write_variant
+
+from tests.embedded.variants import ADAPTERS, IDS, RENDERINGS, VARIANTS, write_adapter, write_variant
 
 HERE = Path(__file__).resolve().parent
 

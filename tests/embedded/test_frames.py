@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-import record_frames
+
+from tests.embedded import record_frames
 
 RECORDED = sorted(record_frames.VECTORS.glob("*.json"))
 TOLERANCE = 1e-4  # nats; the two differ in the order of float32 sums

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny import write_model
-from variants import ADAPTERS, IDS, VARIANTS, write_adapter, write_variant
 
 from gateway.embedded import llama
 from gateway.embedded.errors import ModelError
 from gateway.embedded.llama import KvCache, Llama, load_llama
+from tests.embedded.tiny import write_model
+from tests.embedded.variants import ADAPTERS, IDS, VARIANTS, write_adapter, write_variant
 
 REFERENCE: Mapping[str, NDArray[np.float32]] = np.load(Path(__file__).parent / "reference.npz")
 TOLERANCE = 2e-4  # logits reach 40; float32 sums in another order

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tiny import write_model
-from variants import write_adapter
 
 from gateway.embedded.errors import ModelError
 from gateway.embedded.server import ModelSource, create_app, hosting, running
+from tests.embedded.tiny import write_model
+from tests.embedded.variants import write_adapter
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo" / "models"
 LONG: dict[str, Any] = {

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import TEMPLATE, write_model
-from variants import RENDERINGS
 
 from gateway.embedded.errors import ApiError
 from gateway.embedded.template import ChatTemplate
 from gateway.embedded.tokenizer import TextTokenizer
+from tests.embedded.tiny import TEMPLATE, write_model
+from tests.embedded.variants import RENDERINGS
 
 SPECIALS = {"bos_token": "<s>", "eos_token": "</s>"}
 RECORDED = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))

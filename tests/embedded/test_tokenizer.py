@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import byte_tokenizer, write_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from gateway.embedded.errors import ModelError
 from gateway.embedded.tokenizer import HALF, TextTokenizer
+from tests.embedded.tiny import byte_tokenizer, write_model
 
 TEXT = "the answer: 快递, 𝄞 ëë Ω the in"
 

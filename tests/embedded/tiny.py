@@ -1,8 +1,8 @@
 """Builds tiny random Llama folders in the Hugging Face layout, from numpy alone.
 
 The weights are drawn wide enough that the first and second choices at each step are mostly tenths of a nat apart, so
-that two correct float32 implementations pick the same greedy tokens. The tokenizer is byte-level with a handful of merges:
-random text then holds many halves of multi-byte characters, which is what the detokenisation tests want.
+that two correct float32 implementations pick the same greedy tokens. The tokenizer is byte-level with a handful of
+merges: random text then holds many halves of multi-byte characters, which is what the detokenisation tests want.
 """
 
 import json

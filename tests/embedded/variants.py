@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from tiny import TEMPLATE, write_model
+
+from tests.embedded.tiny import TEMPLATE, write_model
 
 IDS = [0, 120, 80, 90, 100, 200, 260, 261, 17]
 SEED = 3
