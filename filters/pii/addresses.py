@@ -81,6 +81,6 @@ class Addresses:
         if not view.digits:
             return
         for pattern in (_ENGLISH, _LOWER, _PO_BOX, _GERMAN, _FRENCH, _SOUTHERN):
-            for match in scan(pattern, view.text):
+            for match in scan(pattern, view.words):
                 end = match.start() + len(match.group().rstrip(" ,\n\t"))
                 yield Span(match.start(), end, self.kind, 0.7)

@@ -27,7 +27,7 @@ _LABEL = rf"{_LETTER}(?:{_LETTER}|-){{0,62}}"
 _DOMAIN = regex.compile(rf" ?(?:\[[0-9A-Fa-f:.]{{3,45}}\]|{_LABEL}(?:(?:\.| \. ?){_LABEL}){{1,8}})")
 _SPELLED = regex.compile(
     rf"(?<![\w.])[\w.+%-]{{1,64}} ?(?:\[at\]|\(at\)|\{{at\}}|<at>| at |＠|艾特) ?"
-    rf"{_LETTER}[\w-]{{0,62}}(?: ?(?:\[dot\]|\(dot\)|\{{dot\}}|<dot>| dot |点|\.) ?{_LETTER}[\w-]{{1,62}}){{1,5}}",
+    rf"{_LETTER}[\w-]{{0,62}}(?: ?(?:\[dot\]|\(dot\)|\{{dot\}}|<dot>| dot |点|\.) ?({_LETTER}[\w-]{{1,62}})){{1,5}}",
     regex.IGNORECASE,
 )
 _SPELLED_SIGNS = ("[at]", "(at)", "{at}", "<at>", " dot ", "[dot]", "(dot)", "艾特")
@@ -51,7 +51,8 @@ class Emails:
             at = view.text.find("@", at + 1)
         if any(sign in view.lower for sign in _SPELLED_SIGNS):
             for match in scan(_SPELLED, view.text):
-                yield Span(match.start(), match.end(), self.kind, 0.5)
+                if _SUFFIXES("a." + match.group(1)).suffix:
+                    yield Span(match.start(), match.end(), self.kind, 0.5)
 
 
 def _around(text: str, at: int) -> Iterator[Span]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import regex
-
-from filters.pii.view import View, scan
+from filters.pii.view import View, label, scan
 from filters.spans import Span
 
 # A value holds at least so many digits.
@@ -35,7 +33,7 @@ class Labelled:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._pattern: Any = regex.compile(rf"(?:{_LABELS[kind]}){_LINK}{_VALUE}")
+        self._pattern: Any = label(rf"(?:{_LABELS[kind]}){_LINK}{_VALUE}")
 
     @property
     def kind(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import phonenumbers
 import regex
 
-from filters.pii.view import View, scan
+from filters.pii.view import View, label, scan
 from filters.spans import Span
 
 # ---- payment cards ---------------------------------------------------------------------------------------------------
@@ -104,13 +104,14 @@ _TRUNK = regex.compile(r"(?<!\d)\(?0\d{1,4}\)?(?:[ \-./·]{1,2}\d{2,8}){1,5}(?!\
 _SINGLES = regex.compile(rf"(?<!\d)(?<!\d{_SEP})\d(?:{_SEP}\d){{9,11}}(?!\d)(?!{_SEP}\d)")
 _PLAIN = regex.compile(r"(?<!\d)(?:1?[2-9]\d{2}[2-9]\d{6}|0\d{8,11})(?!\d)")
 _ANY_NUMBER = regex.compile(r"(?<!\d)\(?\+?\d(?:[ \-./()·]{0,2}\d){5,14}(?!\d)")
-_LABEL = regex.compile(
+_LABEL_WORDS = (
     r"phone|\btel\b|\btel[:.]|\bcell\b|mobile|\bcall(?:s|ed|ing)?\b|\bfax\b|\bdial|hotline|whatsapp|\breach\b|\bsms\b"
     r"|\btext (?:me|him|her|us|them)\b|\bring\b|\bcontact\b|\banswering\b|\b(?:my|her|his|their|your|our|the) number\b"
     r"|电话|手机|致电|拨打|拨通|热线|回电|来电|座机|传真|联系方式|联系人|短信|电联|號碼|電話|手機"
 )
 _LABEL_REACH = 40
-_ANY_LABEL = regex.compile(rf"{_LABEL.pattern}|office|home|work|办公")
+_LABEL = label(_LABEL_WORDS)
+_ANY_LABEL = label(_LABEL_WORDS + "|office|home|work|办公")
 _EXTENSION = regex.compile(r",? ?(?:x|#|ext\.?|extension|转|分机号?) ?\d{1,6}(?!\d)", regex.IGNORECASE)
 SHORTEST_PHONE = 6
 

@@ -25,7 +25,7 @@ import regex
 from presidio_analyzer import PatternRecognizer
 from presidio_analyzer import predefined_recognizers as presidio
 
-from filters.pii.view import View, scan
+from filters.pii.view import View, label, scan
 from filters.spans import Span
 
 
@@ -146,7 +146,7 @@ class PresidioPatterns:
         self._patterns = [
             (regex.compile(p.regex, self._presidio.global_regex_flags), float(p.score)) for p in self._presidio.patterns
         ]
-        self._label = regex.compile(choice.label) if choice.label else None
+        self._label = label(choice.label) if choice.label else None
         self._validates = type(self._presidio).validate_result is not PatternRecognizer.validate_result
 
     @property
@@ -186,8 +186,8 @@ class PresidioPatterns:
         return 0.0 if self._presidio.invalidate_result(value) else score
 
 
-def _labelled(label: Any, view: View, start: int, end: int) -> bool:
-    if label is None:
+def _labelled(pattern: Any, view: View, start: int, end: int) -> bool:
+    if pattern is None:
         return False
     near = view.lower[max(0, start - LABEL_BEFORE) : end + LABEL_AFTER]
-    return label.search(near) is not None
+    return pattern.search(near) is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import regex
 
-from filters.pii.view import View, scan
+from filters.pii.view import View, label, scan
 from filters.spans import Span
 
 
@@ -56,7 +56,7 @@ _FORMS = (
         regex.compile(r"(?:^|[;\s\"'&?])(?:password|pwd|passwd|passphrase)=([^\s;&\"']{3,256})", regex.IGNORECASE),
     ),
 )
-_LABEL = regex.compile(
+_LABEL = label(
     r"(?:pass ?(?:word|wd|code|phrase)|\bpwd\b|\bpin(?: code)?\b|api[ _-]?key|secret(?:[ _-](?:access[ _-])?key)?"
     r"|(?:access|auth|bearer|refresh|session)[ _-]?(?:token|key)|client[ _-]secret|credential"
     r"|密码|口令|密钥|秘钥|令牌|验证码)"

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import regex
 
-from filters.normalise import Normalised, normalise
+from filters.normalise import normalise
 from filters.pii.addresses import PROVINCES, ROAD_WORDS
 from filters.pii.chinese import PLATE_PROVINCES
 from filters.pii.view import CJK
@@ -51,20 +51,22 @@ _SPELLED_MAIL = regex.compile(
 
 _NUMERAL = "〇零○一二三四五六七八九幺两壹贰叁肆伍陆柒捌玖"
 _SEPARATOR = r"[ \-.,·/()\t\n+*_]"
-_DIGITS = regex.compile(rf"(?r)(?:[+(]{{0,2}}\d+{_SEPARATOR}{{0,3}}){{1,40}}[Xx]?")
+_DIGITS = regex.compile(rf"(?r)(?:(?:[+(]{{0,2}}\d+{_SEPARATOR}{{0,3}}){{1,40}}[Xx]?|[+(]{{1,2}})")
 _NUMERALS = regex.compile(rf"(?r)(?:[{_NUMERAL}\d][ ,、.-]?){{3,40}}")
 # Every group but the first has a separator before it: one way to read a text, so no backtracking.
 _LETTER_GROUPS = regex.compile(
     r"(?r)(?<![A-Za-z0-9])(?:[A-Za-z]{2}\d{2}[A-Za-z0-9]{0,30}(?:[ \-.]{1,2}[A-Za-z0-9]{1,8}){0,9}[ \-.]{0,2}"
     r"|[0-9A-Z]{2}[ \-]?\d{6}[A-Z0-9]{0,10}(?:[ \-.]{1,2}[A-Z0-9]{1,10}){0,3}[ \-.]{0,2})"
 )
-_PREFIXED = regex.compile(r"(?r)(?<![A-Za-z0-9])[A-Z]{1,4}[ \-.·]{1,2}(?:\d{1,8}[ \-.]{0,2}){1,6}[A-Za-z]?")
+_PREFIXED = regex.compile(
+    r"(?r)(?<![A-Za-z0-9])(?:[A-Z]{2} |[A-Z]{1,4}[ \-.·]{1,2}\d)(?:\d{1,8}[ \-.]{0,2}){0,6}[A-Za-z]?"
+)
 _PLATE = regex.compile(rf"(?r)[{PLATE_PROVINCES}使] ?[A-Za-z][ ·.\-•]{{0,2}}(?:[A-Za-z0-9] ?){{0,7}}")
 
 _NAME = r"(?:[A-Z][A-Za-z]{0,3}\.|[A-Z0-9][\w'’-]*|of|the|de|la|du|des|der|di|del|da)"
 _ENGLISH = regex.compile(
-    rf"(?r)(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ ]+(?:{_NAME}[ ]+){{0,5}}(?:[\w'’#-]+[ ]+){{0,2}}"
-    rf"(?:{_NAME}|[\w'’#-]*)[ ]?"
+    rf"(?r)(?<![^\W{CJK}])(?<!\.)\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?(?:[ ]+|,[ ]+(?=\w))"
+    rf"(?:{_NAME}[ ]+){{0,5}}(?:[\w'’#-]+[ ]+){{0,2}}(?:{_NAME}|[\w'’#-]*)[ ]?"
 )
 _STREET_FIRST = regex.compile(
     r"(?r)(?i)\b(?:[\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)"
@@ -85,7 +87,7 @@ _BLOCK_END = regex.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 def open_tail(raw_text: str) -> int:
     """The smallest offset of `raw_text` from which its end could still be the beginning of a typed value."""
     plain = normalise(raw_text)
-    return plain.raw_start(_open_from(plain), len(raw_text))
+    return plain.raw_start(_open_from(plain.text), len(raw_text))
 
 
 def boundary_ok(left: str, right: str) -> bool:
@@ -93,20 +95,24 @@ def boundary_ok(left: str, right: str) -> bool:
 
     Give up to 80 characters of each side. An empty `right` means that nothing is known of what comes.
     """
-    before, after = normalise(left), normalise(right)
-    if not before.text:
+    before, after = normalise(left).text, normalise(right).text
+    # Space at the cut belongs to the left, so that "221| Baker" and "221 |Baker" are one case.
+    words = after.lstrip(" \t\n")
+    before += after[: len(after) - len(words)]
+    if not before.strip():
         return True
     opened = _open_from(before)
-    if opened == len(before.text):
-        return not _wrapped_token(before.text, after.text)
-    return bool(after.text) and not _goes_on(before.text, opened, after.text)
+    if not words:
+        return opened == len(before)
+    if opened < len(before) and _goes_on(before, words):
+        return False
+    return not (_wrapped_token(before, words) or _straddles(before, words))
 
 
 # ---- the rules -------------------------------------------------------------------------------------------------------
 
 
-def _open_from(plain: Normalised) -> int:
-    text = plain.text
+def _open_from(text: str) -> int:
     starts = [len(text), _open_block(text), _open_run(text)]
     starts += [_begin(rule, text) for rule in (_DIGITS, _NUMERALS, _LETTER_GROUPS, _PREFIXED, _PLATE, _SPELLED_MAIL)]
     starts += [_begin(rule, text) for rule in (_ENGLISH, _STREET_FIRST, _PO_BOX)]
@@ -149,41 +155,43 @@ def _open_chinese_address(text: str) -> int:
 
 # ---- what goes on ----------------------------------------------------------------------------------------------------
 
-_STARTS_VALUE = regex.compile(rf"(?:[^\W{CJK}]|[.%+\-@:/=&#~$*\\])")
-_NEXT_DIGIT = regex.compile(rf"{_SEPARATOR}{{0,3}}(?:\d|[{_NUMERAL}])")
-_LATIN = regex.compile(rf"[ \-.·,\n]{{0,3}}[^\W{CJK}]")
+_STARTS_VALUE = regex.compile(rf"[^\W{CJK}]|[.%+\-@:/=&#~$*\\]")
+_NEXT_DIGIT = regex.compile(rf"{_SEPARATOR}{{0,3}}[\d{_NUMERAL}]")
+_DIGIT_END = regex.compile(rf"(?r)[\dXx+(]{_SEPARATOR}{{0,3}}")
+_LATIN = regex.compile(rf"[\-.·,]?[^\W{CJK}]")
+_MAIL_SIGN = regex.compile(
+    r"@|\[at\]|\(at\)|\{at\}|<at>|at \S+ (?:dot |\[dot\]|\(dot\))|dot |\[dot\]|\(dot\)|艾特", regex.IGNORECASE
+)
+_HAN_GOES_ON = regex.compile(rf"[,]?[{CJK}A-Za-z0-9\-#]")
+_LATIN_RULES = (_LETTER_GROUPS, _PREFIXED, _PLATE, _ENGLISH, _STREET_FIRST, _PO_BOX, _SPELLED_MAIL)
 
 
-def _goes_on(left: str, opened: int, right: str) -> bool:
+def _goes_on(left: str, right: str) -> bool:
     """Whether `right` continues what is open at the end of `left`."""
-    tail = left[opened:]
-    if left[-1:].isspace() or right[:1].isspace():
-        return _across_space(tail, left, right)
-    if _STARTS_VALUE.match(right) and (_OPEN.match(left) or _open_run(left) < len(left)):
-        return True
-    return _across_space(tail, left, right)
+    return (
+        (_open_run(left) < len(left) and _STARTS_VALUE.match(right) is not None)
+        or (_DIGIT_END.match(left) is not None and _NEXT_DIGIT.match(right) is not None)
+        or (_begin(_NUMERALS, left) < len(left) and _NEXT_DIGIT.match(right) is not None)
+        or (any(_begin(rule, left) < len(left) for rule in _LATIN_RULES) and _LATIN.match(right) is not None)
+        or _open_block(left) < len(left)
+        or (_open_chinese_address(left) < len(left) and _HAN_GOES_ON.match(right) is not None)
+    )
 
 
-def _across_space(tail: str, left: str, right: str) -> bool:
-    if _DIGIT_END.search(tail) and _NEXT_DIGIT.match(right):
-        return True
-    rules = (_LETTER_GROUPS, _PREFIXED, _PLATE, _ENGLISH, _STREET_FIRST, _PO_BOX)
-    if any(_begin(rule, left) < len(left) for rule in rules) and _LATIN.match(right):
-        return True
-    if _begin(_NUMERALS, left) < len(left) and _NEXT_DIGIT.match(right):
-        return True
-    if _begin(_SPELLED_MAIL, left) < len(left) and _LATIN.match(right):
-        return True
+# What begins so shortly before the cut that nothing is open yet: a road's name, a plate, a national insurance number.
+_BEGINS = regex.compile(
+    rf"[{CJK}]\|(?:[{CJK}]{{0,6}}(?:{ROAD_WORDS})[{CJK}]{{0,8}}[\d{_NUMERAL}十百])"
+    rf"|[{PLATE_PROVINCES}使] ?\|[A-Za-z][ ·.\-•]{{0,2}}[A-Za-z0-9]|[A-Z]{{2}} ?\|\d"
+)
+
+
+def _straddles(left: str, right: str) -> bool:
     if _MAIL_SIGN.match(right):
         return True
-    if _open_block(left) < len(left):
+    if _BEGINS.search(f"{left[-3:]}|{right[:24]}"):
         return True
-    return _open_chinese_address(left) < len(left) and _HAN_GOES_ON.match(right) is not None
-
-
-_DIGIT_END = regex.compile(rf"[\dXx]{_SEPARATOR}{{0,3}}$")
-_MAIL_SIGN = regex.compile(r" ?(?:@|\[at\]|\(at\)|\{at\}|<at>|at \S+ dot |dot |\[dot\]|\(dot\)|艾特)", regex.IGNORECASE)
-_HAN_GOES_ON = regex.compile(rf"[ ,]?[{CJK}A-Za-z0-9\-#]")
+    near, cut = left[-4:] + right[:4], len(left[-4:])
+    return any(match.start() < cut < match.end() for match in _PROVINCE.finditer(near))
 
 
 _WRAPPED_END = regex.compile(r"(?r)[A-Za-z0-9+/=]{40,}\n?")

@@ -74,6 +74,11 @@ _SHORTEST_HEX_ID = 32
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
+def label(pattern: str) -> Any:
+    """Compile a label in lower case. Its `\\b` are edges of Latin words, which Chinese may touch."""
+    return regex.compile(pattern.replace(r"\b", r"(?:(?<![a-z])(?=[a-z])|(?<=[a-z])(?![a-z]))"))
+
+
 def _blank(match: Any) -> str:
     return " " * len(match.group())
 
