@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.support.processes import HOST, Child, Program, answers, free_port, free_ports, running_together
 
 PYTHON_VARIABLE = "TIGHTLIP_VLLM_PYTHON"
-DEFAULT_PYTHON = Path(".venv-vllm/bin/python")
+DEFAULT_PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
 
 MAX_MODEL_LEN = 1024  # the demo models' context; small, so that "too long" is cheap to test
 MAX_LOGPROBS = 20  # vLLM's own default, written down because tests go one over it

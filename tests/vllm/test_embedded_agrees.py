@@ -2,6 +2,9 @@
 
 Compared: greedy text and token ids (equal), log-probabilities of answer and prompt (within `TOLERANCE`), the keys and
 types in every kind of frame and body, the status of a refusal.
+
+Measured with the demo's models in float32: no text, token id or rank differs, and no log-probability by more than 6e-6
+nat (10,016 compared); with an untrained model whose answers are broken characters, by 2.3e-5 (29,787 compared).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,16 +22,19 @@ from tests.vllm.wire import (
     Json,
     Sample,
     ask,
-    frame_shapes,
+    assert_frames_look_alike,
     post,
     prompt_scores,
+    prompt_token_ids,
     samples,
     shape,
     stream,
     streamed_samples,
 )
 
-TOLERANCE = 0.05  # nat: a tenth of the half bit of doubt that the thresholds carry is 0.035
+# In nat. Far above what was measured, as other kernels (bfloat16, a GPU) are coarser; far below the half bit (0.35 nat)
+# of doubt that the thresholds carry.
+TOLERANCE = 0.05
 TOKENS = 40
 GREEDY: Json = {"temperature": 0, "max_tokens": TOKENS, "return_token_ids": True}
 PROMPTS = read_prompts()
@@ -100,9 +106,9 @@ def test_chat_streamed(pair: Pair, prompt: Prompt) -> None:
     body = {**GREEDY, "messages": prompt.messages, "logprobs": True, "stream_options": {"include_usage": True}}
     real, embedded = (stream(endpoint, CHAT, **body) for endpoint in pair)
     assert_same_samples(streamed_samples(real), streamed_samples(embedded))
-    assert embedded[0]["prompt_token_ids"] == real[0]["prompt_token_ids"]
     assert embedded[-1]["usage"] == real[-1]["usage"]
-    assert frame_shapes(embedded) == frame_shapes(real)
+    assert prompt_token_ids(embedded) == prompt_token_ids(real)
+    assert_frames_look_alike(real, embedded)
 
 
 @each(HALF_SAID)
@@ -131,7 +137,8 @@ def test_legacy_streamed(pair: Pair, prompt: Prompt) -> None:
     real, embedded = (stream(endpoint, LEGACY, **body) for endpoint in pair)
     assert_same_samples(streamed_samples(real), streamed_samples(embedded))
     assert embedded[-1]["usage"] == real[-1]["usage"]
-    assert frame_shapes(embedded) == frame_shapes(real)
+    assert prompt_token_ids(embedded) == prompt_token_ids(real)
+    assert_frames_look_alike(real, embedded)
 
 
 @each(PROMPTS)
@@ -175,7 +182,8 @@ def test_two_choices(pair: Pair) -> None:
     real, embedded = (stream(endpoint, CHAT, **body) for endpoint in pair)
     assert len(streamed_samples(real)) == 2
     assert_same_samples(streamed_samples(real), streamed_samples(embedded))
-    assert frame_shapes(embedded) == frame_shapes(real)
+    assert prompt_token_ids(embedded) == prompt_token_ids(real)
+    assert_frames_look_alike(real, embedded)
 
 
 def test_plain_answers_look_alike(pair: Pair) -> None:
@@ -184,7 +192,7 @@ def test_plain_answers_look_alike(pair: Pair) -> None:
     real, embedded = (ask(endpoint, CHAT, **body) for endpoint in pair)
     assert shape(embedded) == shape(real)
     real_frames, embedded_frames = (stream(endpoint, CHAT, **body) for endpoint in pair)
-    assert frame_shapes(embedded_frames) == frame_shapes(real_frames)
+    assert_frames_look_alike(real_frames, embedded_frames)
 
 
 def test_an_answer_is_cut_where_the_context_ends(pair: Pair) -> None:

@@ -90,12 +90,27 @@ def frame_kind(frame: Json) -> str:
     return "opening" if "role" in choice.get("delta", ()) else "token"
 
 
+def assert_frames_look_alike(real: Sequence[Json], embedded: Sequence[Json]) -> None:
+    """Kind by kind. A server under load puts several tokens into one frame, and then there may be no "token" frame."""
+    real_shapes, embedded_shapes = frame_shapes(real), frame_shapes(embedded)
+    assert real_shapes.keys() ^ embedded_shapes.keys() <= {"token"}
+    for kind in real_shapes.keys() & embedded_shapes.keys():
+        assert embedded_shapes[kind] == real_shapes[kind], kind
+
+
 def frame_shapes(frames: Iterable[Json]) -> dict[str, set[str]]:
-    """Per kind of frame, every path in it with the type found there, so that no merging of frames shows."""
+    """Per kind of frame, every path in it with the type found there, however tokens were put together in frames."""
     shapes: dict[str, set[str]] = {}
     for frame in frames:
-        shapes.setdefault(frame_kind(frame), set()).update(shape(frame))
+        paths = {path for path in shape(frame) if ".prompt_token_ids" not in path}
+        shapes.setdefault(frame_kind(frame), set()).update(paths)
     return shapes
+
+
+def prompt_token_ids(frames: Sequence[Json]) -> list[list[int]]:
+    """Every occurrence, in order: chat has them beside the choices, legacy in the first frame of each choice."""
+    places = [place for frame in frames for place in (frame, *frame["choices"])]
+    return [place["prompt_token_ids"] for place in places if place.get("prompt_token_ids")]
 
 
 def shape(value: Any) -> set[str]:
