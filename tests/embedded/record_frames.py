@@ -228,8 +228,16 @@ def record(base: str) -> None:
     for old in VECTORS.glob("*.json"):
         old.unlink()
     for name, request in {**REQUESTS, **derived(base), **ended(base)}.items():
-        text = json.dumps(call(base, *request), ensure_ascii=False, indent=None, separators=(",", ":"))
+        answer = without_paths(call(base, *request))
+        text = json.dumps(answer, ensure_ascii=False, indent=None, separators=(",", ":"))
         (VECTORS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def without_paths(answer: dict[str, Any]) -> dict[str, Any]:
+    """The list of models names the folder that each was read from."""
+    for card in answer["body"].get("data", []) if isinstance(answer["body"], dict) else []:
+        card["root"] = "model"
+    return answer
 
 
 def call(base: str, method: str, path: str, body: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.embedded.engine import Encoded, Engine, Output, StopText
@@ -17,6 +17,7 @@ from gateway.embedded.tokenizer import TextTokenizer
 PROMPT = Encoded([0, 120, 80, 90], "prompt")
 
 
+@settings(deadline=None)
 @given(
     text=st.text("abc", max_size=30),
     stops=st.lists(st.text("abc", min_size=1, max_size=4), max_size=3),

@@ -51,7 +51,7 @@ FIELDS = [
 
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server) as made:
+    with httpx.Client(base_url=server, timeout=60) as made:
         yield made
 
 
@@ -66,7 +66,7 @@ def test_any_body_is_answered(client: httpx.Client, fields: dict[str, Any]) -> N
             assert list(answer.json()["error"]) == ["message", "type", "param", "code"]
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     for read in (read_chat, read_legacy):

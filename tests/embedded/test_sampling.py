@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.embedded.sampling import LOGPROBS_FLOOR, SamplingParams, Scored, choose, log_softmax, score
@@ -21,6 +21,7 @@ def test_log_probabilities_are_normalised_over_the_vocabulary() -> None:
     assert log_softmax(LOGITS[None])[0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(row=rows, token=st.integers(0, 1), top=st.integers(0, 20))
 def test_scores_hold_the_token_and_the_likeliest(row: Array, token: int, top: int) -> None:
     logprobs = log_softmax(row[None])[0]

@@ -108,7 +108,7 @@ async def test_other_routes_answer_while_a_model_works(client: httpx.AsyncClient
         waits.append(time.perf_counter() - begun)
     for task in work:
         task.cancel()
-    assert sorted(waits)[10] < 0.1
+    assert sorted(waits)[10] < 0.5
 
 
 async def test_long_prompts_are_encoded_beside_the_loop(client: httpx.AsyncClient) -> None:
@@ -119,7 +119,7 @@ async def test_long_prompts_are_encoded_beside_the_loop(client: httpx.AsyncClien
     await client.get("/health")
     waited = time.perf_counter() - begun
     assert (await work).status_code == 400
-    assert waited < 1.0
+    assert waited < 3.0
 
 
 def test_a_stop_does_not_wait_for_streams(app: Starlette) -> None:
@@ -129,7 +129,7 @@ def test_a_stop_does_not_wait_for_streams(app: Starlette) -> None:
     ):
         assert next(stream.iter_raw())
         begun = time.monotonic()
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_it_runs_as_a_process(folder: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
-        assert httpx.get(f"{url}/v1/models").json()["data"][0]["max_model_len"] == 64
+        assert httpx.get(f"{url}/v1/models", timeout=30).json()["data"][0]["max_model_len"] == 64
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
 
 
 @pytest.mark.parametrize("text", ["name", "=folder", "name="])
@@ -214,6 +214,6 @@ async def exhaust(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  # the server is in another thread
             await asyncio.sleep(0.01)
