@@ -19,7 +19,7 @@ Pairing values with the persons beside whom they stood is not read yet; until th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -57,7 +57,7 @@ class RequestGrounds:
 @dataclass(frozen=True, slots=True)
 class _OwnText:
     plain: str
-    values: dict[str, set[str]]  # canonical values by type
+    values: dict[str, dict[str, set[str]]]  # by type and value: the forms in which it may come back
     asked: set[tuple[str, str]]  # those that a clause asks about
 
 
@@ -65,19 +65,34 @@ def _read(own_text: str, detector: Detector) -> _OwnText:
     found = set(detector.find(own_text))
     # Both the single readings and their union: the answer is compared by spans that were merged.
     found.update(merge(found))
-    values: dict[str, set[str]] = {}
+    values: dict[str, dict[str, set[str]]] = {}
     asked: set[tuple[str, str]] = set()
     for span in found:
-        value = canonical(span.type, own_text[span.start : span.end])
-        values.setdefault(span.type, set()).add(value)
+        forms = _forms(span.type, own_text[span.start : span.end])
+        value = min(forms, key=len)
+        values.setdefault(span.type, {}).setdefault(value, set()).update(forms)
         if _is_asked_about(own_text, span):
             asked.add((span.type, value))
     return _OwnText(normalise(own_text).text.lower(), values, asked)
 
 
+# How a country prefix is written, as against a number that happens to begin with the same digits.
+_PREFIX = regex.compile(r"\(?(?:(?:\+|00) ?(?:86|1)|86(?=\D*1[3-9])(?=(?:\D*\d){13}$)|1(?=[ \-.(]))")
+
+
+def _forms(kind: str, raw_value: str) -> set[str]:
+    """The canonical value, and without the country prefix that it came with."""
+    forms = {canonical(kind, raw_value)}
+    if kind == "PHONE":
+        written = normalise(raw_value).text.strip()
+        prefix = _PREFIX.match(written)
+        forms.add(canonical(kind, written[prefix.end() :] if prefix else written.removeprefix("00")))
+    return forms
+
+
 # A question's clause begins after the last stop and ends with the next; both sides are looked at within this reach.
 _REACH = 200
-_STOP = regex.compile(r"[,;.!?\n，；。！？、:：](?=\s|[^\x00-\x7f]|$)|\n")
+_STOP = regex.compile(r"[,;.!?\n，；。！？](?=\s|[^\x00-\x7f]|$)|\n")
 _ASKS = regex.compile(
     r"\b(?:is|are|was|were|isn'?t|does|do|did|doesn'?t)\b[^,.;!?]*\?"
     r"|\b(?:which|whose|whether|who|confirm|verify|validate|check|correct|right|true|false|match(?:es)?|belongs?|same"
@@ -111,29 +126,16 @@ _CHOOSES = regex.compile(
 _ASKS_OR_CHOOSES = regex.compile(rf"\?|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")
 
 
-def _accepted(kind: str, texts: Sequence[_OwnText]) -> Iterable[tuple[str, str]]:
-    values = set().union(*(text.values.get(kind, set()) for text in texts))
+def _accepted(kind: str, texts: Sequence[_OwnText]) -> Iterator[tuple[str, str]]:
+    values = set().union(*(text.values.get(kind, {}) for text in texts))
     if len(values) > MOST_VALUES or (len(values) > 1 and _offers_a_choice(kind, texts)):
         return
     asked = set().union(*(text.asked for text in texts))
-    for value in values:
-        if (kind, value) not in asked:
-            yield from ((kind, form) for form in _contracted(kind, value))
+    for text in texts:
+        for value, forms in text.values.get(kind, {}).items():
+            if (kind, value) not in asked:
+                yield from ((kind, form) for form in forms)
 
 
 def _offers_a_choice(kind: str, texts: Sequence[_OwnText]) -> bool:
     return any((_ASKS_OR_CHOOSES if kind in text.values else _CHOOSES).search(text.plain) for text in texts)
-
-
-def _contracted(kind: str, value: str) -> Iterable[str]:
-    """The value itself, and without the country prefix that it came with."""
-    yield value
-    if kind != "PHONE":
-        return
-    number = value.removeprefix("00")
-    yield number
-    if len(number) == 13 and number.startswith("861"):
-        yield number.removeprefix("86")
-    if len(number) == 11 and number[0] == "1" and number[1] in "23456789" and number[4] in "23456789":
-        # A Chinese mobile number looks the same; without its first digit it is no finding, so nothing is lost.
-        yield number.removeprefix("1")

@@ -182,9 +182,11 @@ def _filter_under(label: str, text: str, filter_value: Callable[[str], str]) -> 
         return text
     if filtered.startswith(head):
         return filtered[len(head) :]
-    # The key itself, or key and value as one, is a finding. The key is filtered in its own place.
     alone = filter_value(text)
-    return _HIDDEN_STRING if alone == text else alone
+    if alone != text or filter_value(label) != label:
+        # The key is a finding, which is seen to in its own place, and no label.
+        return alone
+    return _HIDDEN_STRING  # key and value are a finding together
 
 
 # A number with an exponent beyond this has more digits than any typed value.

@@ -82,5 +82,5 @@ class Addresses:
             return
         for pattern in (_ENGLISH, _LOWER, _PO_BOX, _GERMAN, _FRENCH, _SOUTHERN):
             for match in scan(pattern, view.words):
-                end = match.start() + len(match.group().rstrip(" ,\n\t"))
+                end = match.start() + len(match.group().rstrip(" ,.\n\t"))
                 yield Span(match.start(), end, self.kind, 0.7)

@@ -1,0 +1,55 @@
+"""Grounding: one's own values come back, candidates do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filters.evidence import DetectorError, Grounds
+from filters.grounding import MOST_VALUES, RequestGrounds
+from filters.pii.detector import PatternDetector, build_detector
+from filters.spans import Span
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/pii/grounding.json").read_text())["requests"]
+
+
+@pytest.fixture(scope="module")
+def detector() -> PatternDetector:
+    return build_detector()
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['own']}-{v['value']}"[:60])
+def test_request(detector: PatternDetector, vector: dict[str, Any]) -> None:
+    grounds: Grounds = RequestGrounds.from_texts(vector["own"], detector)
+    assert grounds.covers(vector["value"], vector["kind"]) is vector["counts"]
+
+
+@pytest.mark.parametrize("count", [MOST_VALUES + 1, 10, 100, 1000])
+def test_many_candidates_ground_nothing(detector: PatternDetector, count: int) -> None:
+    values = [f"138{number:08}" for number in range(12345678, 12345678 + count)]
+    for own in (values, [" ".join(values)], ["\n".join(values) + "\nUse them."]):
+        grounds = RequestGrounds.from_texts(own, detector)
+        assert not any(grounds.covers(value, "PHONE") for value in values)
+
+
+def test_spellings_of_one_value_are_one(detector: PatternDetector) -> None:
+    own = [
+        "My number: 13812345678",
+        "Again: 138 1234 5678",
+        "138-1234-5678 it is.",
+        "+86 13812345678",
+        "１３８１２３４５６７８",
+    ]
+    assert RequestGrounds.from_texts(own, detector).covers("13812345678", "PHONE")
+
+
+def test_a_failing_detector_is_heard_of() -> None:
+    class Failing:
+        def find(self, raw_text: str) -> list[Span]:
+            raise DetectorError("out of time")
+
+    with pytest.raises(DetectorError):
+        RequestGrounds.from_texts(["x"], Failing())
