@@ -30,8 +30,8 @@ LONG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with room for an answer that takes seconds."""
-    return write_model(tmp_path_factory.mktemp("long") / "model", max_position_embeddings=8192)
+    """A model with room for an answer that takes minutes."""
+    return write_model(tmp_path_factory.mktemp("long") / "model", max_position_embeddings=65536)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def client(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def test_base_and_adapter_are_two_models_of_one_server(client: httpx.AsyncClient, folder: Path) -> None:
     cards = (await client.get("/v1/models")).json()["data"]
     assert [(card["id"], card["parent"], card["max_model_len"]) for card in cards] == [
-        ("base", None, 8192),
+        ("base", None, 65536),
         ("tuned", "base", None),
     ]
     answers = [await answer(client, {**LONG, "model": name, "max_tokens": 20}) for name in ("base", "tuned", "base")]
@@ -142,8 +142,8 @@ def test_only_the_listed_routes_exist(server: str, path: str, status: int) -> No
 def test_models_that_cannot_be_served_stop_the_start(folder: Path) -> None:
     with pytest.raises(ModelError, match="no model"):
         create_app({})
-    with pytest.raises(ModelError, match="8192 positions"):
-        create_app({"m": ModelSource(folder, max_model_len=9000)})
+    with pytest.raises(ModelError, match="65536 positions"):
+        create_app({"m": ModelSource(folder, max_model_len=70000)})
     with pytest.raises(ModelError, match=r"config\.json"):
         create_app({"m": ModelSource(folder / "absent")})
 
