@@ -2,14 +2,16 @@
 
 The rules: a child is one `Child` from its start to its end; what it prints goes to files, never to a pipe that could
 fill up and stall it; it is ended by its own process id, and what it started goes with it, because every child leads a
-process group of its own.
+process group of its own. On Linux it also ends when the tests are killed: a model server left behind holds 3 GB.
 """
 
+import ctypes
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +23,9 @@ import httpx
 HOST = "127.0.0.1"
 POLL_S = 0.1
 QUOTED_LINES = 25  # of each stream, in the error of a child that did not start
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class NotStarted(RuntimeError):
@@ -106,6 +111,7 @@ def start(program: Program, logs: Path) -> Child:
             stderr=err,
             env={**os.environ, **program.environment},
             start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
     return Child(program, process, stdout, stderr)
 
@@ -169,6 +175,11 @@ def free_ports(count: int) -> list[int]:
 
 def free_port() -> int:
     return free_ports(1)[0]
+
+
+def _end_with_parent() -> None:
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _kill_group(leader: int) -> None:

@@ -84,6 +84,22 @@ def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
     assert has_ended(grandchild)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_a_child_ends_when_the_tests_are_killed(tmp_path: Path) -> None:
+    nested = f"""
+from pathlib import Path
+from tests.vllm.test_processes import running, script
+waiting = script("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+with running(waiting, Path({str(tmp_path)!r})) as child:
+    print(child.stdout, flush=True)
+    child.process.wait()
+"""
+    with running(script(nested), tmp_path / "outer") as tests:
+        grandchild = int(tests.stdout)
+        tests.process.kill()
+        assert has_ended(grandchild)
+
+
 def has_ended(pid: int) -> bool:
     """Nobody reaps an orphan at once everywhere, so a zombie counts as ended."""
     for _ in range(50):
