@@ -9,15 +9,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
 from filters.grounding import RequestGrounds
@@ -31,7 +31,7 @@ from gateway.http.accounting import Accounted
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
-from gateway.listening import bind, url
+from gateway.listening import bind, make_server, url
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
 from gateway.observe.metrics import Metrics
 from gateway.policy import load as policies
@@ -45,7 +45,6 @@ from gateway.upstream.vocabulary import TokenizerVocabulary
 
 MIN_LOG_KEY_BYTES: Final = 32  # HMAC-SHA-256 is as strong as its key, up to its own length
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
-KEEP_ALIVE_SECONDS: Final = 75  # of an idle connection; longer than common load balancers', who must close first
 KINDS: Final = frozenset(TYPES) | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
 
 
@@ -116,6 +115,7 @@ def _sink(destination: str | Path) -> BinaryIO:
 
 
 def _metrics(settings: Settings, rules: Rules, registry: CollectorRegistry) -> Metrics:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
     metrics = Metrics(registry, models=settings.models, roles=rules.roles, routes=tuple(Endpoint), kinds=KINDS)
     metrics.running(version=own_version(), policy=rules.version)
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
@@ -192,14 +192,6 @@ def _public(
 # ---- listening -------------------------------------------------------------------------------------------------------
 
 
-class _Listener(uvicorn.Server):
-    """Signals belong to the process, which has two of these."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     async with assemble(settings, CollectorRegistry()) as gateway:
         take_over(gateway.logs)
@@ -224,7 +216,7 @@ async def _listening(
 
     The public one closes first, so that probes see the process not ready while it drains.
     """
-    public, admin = _listener(gateway.public), _listener(gateway.management)
+    public, admin = make_server(gateway.public), make_server(gateway.management)
     async with asyncio.TaskGroup() as tasks:
         admin_task = tasks.create_task(admin.serve([management_socket]))
         public_task = tasks.create_task(public.serve([public_socket]))
@@ -239,23 +231,7 @@ async def _listening(
         await admin_task
 
 
-def _listener(app: ASGIApp) -> _Listener:
-    return _Listener(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-    )
-
-
-def _close(listener: _Listener) -> None:
+def _close(listener: uvicorn.Server) -> None:
     listener.should_exit = True
 
 

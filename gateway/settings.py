@@ -245,8 +245,8 @@ def _from(root: Path, value: Path | str | None) -> Path | str | None:
 
 # ---- problems --------------------------------------------------------------------------------------------------------
 
-# A Kubernetes service called "tightlip" puts these into every pod beside it.
-_KUBERNETES: Final = re.compile(r"TIGHTLIP_(?:.+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT(?:_[0-9]+_.+)?)")
+# A Kubernetes service called "tightlip" puts these into every pod beside it. None has two underscores in a row.
+_KUBERNETES: Final = re.compile(r"TIGHTLIP_(?!.*__)(?:.+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT(?:_[0-9]+_.+)?)")
 
 
 def _refuse_unknown_variables(environment: Iterable[str]) -> None:

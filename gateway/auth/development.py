@@ -34,7 +34,7 @@ class Claims:
 
 
 def create_key(path: Path) -> Path:
-    """Makes an Ed25519 key pair: `path`, for its owner's eyes only, and the public half beside it, whose path it returns.
+    """Makes an Ed25519 key pair: `path`, for its owner's eyes only, the public half beside it, which is returned.
 
     Raises ConfigError; a file that is there is never overwritten.
     """

@@ -17,6 +17,7 @@ from gateway.observe.metrics import Metrics
 from gateway.types import RequestId
 
 _RECORD: Final = "tightlip.record"
+_SERVER_SEND: Final = "tightlip.send"
 ID_BYTES: Final = 16  # of randomness: ids must not tell how many requests there are
 
 
@@ -24,6 +25,13 @@ def record_of(scope: Scope) -> RequestRecord:
     """The record of the request that this scope belongs to."""
     record: RequestRecord = scope[_RECORD]
     return record
+
+
+def server_send(scope: Scope) -> Send:
+    """The server's own `send`, past the layers between: for what stands between a response's head and its end. Nobody
+    looks at that, and each layer would cost something for every frame."""
+    send: Send = scope[_SERVER_SEND]
+    return send
 
 
 class Accounted:
@@ -38,9 +46,10 @@ class Accounted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_RECORD] = record = _new_record(scope)
+        scope[_SERVER_SEND] = send
         exchange = _Exchange(send, record)
         try:
-            with self._lifecycle.request():
+            with self._lifecycle.request(), self._metrics.stream():
                 await self._run(scope, receive, exchange)
         finally:
             self._close(record)

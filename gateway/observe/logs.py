@@ -39,7 +39,7 @@ V4_KEPT_BITS: Final = 24
 V6_KEPT_BITS: Final = 48
 PLAIN_CHARS: Final = 256  # a plain subject is cut here
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
 _UNPRINTABLE: Final = "unprintable"
 
 

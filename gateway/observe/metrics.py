@@ -61,7 +61,7 @@ class Metrics:
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Counts as an active stream while inside."""
+        """A request is under way while inside."""
         with self._active.track_inprogress():
             yield
 
@@ -128,7 +128,7 @@ class Metrics:
             registry=registry,
         )
         self._tokens = Counter("tightlip_tokens", "Tokens by direction.", ("model", "direction"), registry=registry)
-        self._active = Gauge("tightlip_active_streams", "Answers under way.", registry=registry)
+        self._active = Gauge("tightlip_active_streams", "Requests under way.", registry=registry)
         self._auth_failures = Counter("tightlip_auth_failures", "Refused tokens.", ("reason",), registry=registry)
         self._upstream_errors = Counter(
             "tightlip_upstream_errors", "Failures of model servers.", ("model", "kind"), registry=registry

@@ -59,7 +59,12 @@ def test_a_certificate_serves_as_its_public_key(tmp_path: Path) -> None:
 
 
 def test_a_jwks_document_gives_its_signing_keys(tmp_path: Path) -> None:
-    entries = [jwk("ES256", kid="a"), jwk("RS256", kid="b", alg="PS256"), jwk("EdDSA", kid="c", use="enc"), jwk("EdDSA")]
+    entries = [
+        jwk("ES256", kid="a"),
+        jwk("RS256", kid="b", alg="PS256"),
+        jwk("EdDSA", kid="c", use="enc"),
+        jwk("EdDSA"),
+    ]
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": entries}))
     found = {key.kid: key.algorithms for key in load(path)}
@@ -86,7 +91,16 @@ def test_a_jwks_document_with_a_wrong_key_stops_the_start(tmp_path: Path, entry:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "hello", "{", "{}", '{"keys": 7}', '{"keys": []}', "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"]
+    "content",
+    [
+        "",
+        "hello",
+        "{",
+        "{}",
+        '{"keys": 7}',
+        '{"keys": []}',
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+    ],
 )
 def test_what_is_no_key_file_stops_the_start(tmp_path: Path, content: str) -> None:
     assert str(tmp_path / "key") in refusal(tmp_path / "key", content)

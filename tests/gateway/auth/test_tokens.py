@@ -27,6 +27,7 @@ from tests.gateway.support import (
     private_key,
 )
 
+SLOW = 0.25  # seconds; a refusal takes a fraction of a thousandth, and garbage collection may fall into it
 VECTORS = json.loads(Path("tests/vectors/tokens.json").read_text(encoding="utf-8"))["cases"]
 
 
@@ -90,7 +91,7 @@ def test_hostile_tokens_are_refused_alike_and_quickly(case: dict[str, Any]) -> N
     started = time.process_time()
     with pytest.raises(NotAuthenticated) as refused:
         verify(token, issuers, NOW)
-    assert time.process_time() - started < 0.05
+    assert time.process_time() - started < SLOW
     assert refused.value.reason == Reason(case["reason"])
     assert refused.value.body() == NotAuthenticated().body()
 
@@ -172,7 +173,7 @@ def test_verification_of_a_token_with_sixteen_candidate_keys_stays_cheap() -> No
     started = time.process_time()
     with pytest.raises(NotAuthenticated):
         verify(make_token({"alg": "ES256"}), {ISSUER: make_issuer(keys=keys)}, NOW)
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < SLOW
 
 
 @pytest.mark.parametrize(

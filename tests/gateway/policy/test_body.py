@@ -65,7 +65,9 @@ def test_wide_is_not_deep() -> None:
     assert len(parse_object(b'{"a": [' + b"[]," * 999 + b"[]]}")["a"]) == 1000
 
 
-@pytest.mark.parametrize("value", [{"a": "\U0001f600"}, {"a": "中文 \u2028 é"}, {"a": 2**64 - 1, "b": -(2**63), "c": 1.5}, {}])
+@pytest.mark.parametrize(
+    "value", [{"a": "\U0001f600"}, {"a": "中文 \u2028 é"}, {"a": 2**64 - 1, "b": -(2**63), "c": 1.5}, {}]
+)
 def test_good_bodies_are_read_as_they_are(value: dict[str, object]) -> None:
     assert parse_object(json.dumps(value).encode()) == value
     assert parse_object(json.dumps(value, ensure_ascii=False).encode()) == value

@@ -1,0 +1,110 @@
+"""The public surface on a real server on loopback, with a stub where the relay would be."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.auth import issuers
+from gateway.auth.issuers import Verifier
+from gateway.http.accounting import Accounted
+from gateway.http.inbound import BodyLimits
+from gateway.http.lifecycle import Lifecycle
+from gateway.http.routes import Surface, create_app
+from gateway.listening import bind, make_server, url
+from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.policy.load import load
+from gateway.settings import Listener
+from gateway.types import Endpoint, Plan
+from tests.gateway.support import CLAIMS, make_token, write_policy
+
+MOST_BYTES = 4096
+CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
+
+Run = Callable[[Plan, Scope, Receive, Send], Any]
+
+
+async def say_ok(plan: Plan, scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": b'{"ok":true}'})
+
+
+@dataclass
+class Public:
+    """One running surface, and all that it wrote and counted."""
+
+    client: httpx.AsyncClient
+    lifecycle: Lifecycle
+    registry: CollectorRegistry
+    log: io.BytesIO
+    plans: list[Plan] = field(default_factory=list)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def chat(self, body: Any = CHAT, **more: Any) -> httpx.Response:
+        return await self.client.post(Endpoint.CHAT, json=body, headers=authorization(), **more)
+
+
+def authorization(**claims: Any) -> dict[str, str]:
+    now = int(time.time())
+    return {"authorization": f"Bearer {make_token(claims={**CLAIMS, 'iat': now - 10, 'exp': now + 600, **claims})}"}
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """The application on loopback for as long as the block lasts."""
+    server, bound = make_server(app), bind(Listener(port=0))
+    address = url(bound)
+    task = asyncio.create_task(server.serve([bound]))
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    yield address
+    server.should_exit = server.force_exit = True
+    await task
+
+
+@asynccontextmanager
+async def public(folder: Path, run: Run = say_ok, longest: float | None = None) -> AsyncIterator[Public]:
+    rules = load(write_policy(folder))
+    registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
+    metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
+    plans: list[Plan] = []
+    surface = Surface(
+        rules=rules,
+        verifier=Verifier(issuers.load(rules), now=time.time),
+        answer=lambda plan, record: _Stub(run, plan, record, plans),
+        limits=BodyLimits(MOST_BYTES, 0.5),
+        metrics=metrics,
+    )
+    logs = Logs(log, Pseudonyms(b"k" * 32))
+    async with (
+        serving(Accounted(create_app(surface), logs, metrics, lifecycle, longest)) as address,
+        httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client,
+    ):
+        yield Public(client, lifecycle, registry, log, plans)
+
+
+class _Stub:
+    def __init__(self, run: Run, plan: Plan, _record: RequestRecord, plans: list[Plan]) -> None:
+        self._run, self._plan = run, plan
+        plans.append(plan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._run(self._plan, scope, receive, send)

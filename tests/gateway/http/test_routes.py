@@ -1,0 +1,309 @@
+"""The public surface as a caller sees it: what is there, what is refused and how, and that nothing is quoted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import ContextTooLong, UpstreamUnavailable
+from gateway.types import Endpoint, Plan
+from tests.gateway.http.surface import CHAT, MOST_BYTES, Public, authorization, public
+from tests.gateway.support import CANARY, make_token
+
+HEADERS = {"content-type", "content-length", "cache-control", "x-request-id", "date"}
+
+
+@pytest_asyncio.fixture
+async def surface(tmp_path: Path) -> AsyncIterator[Public]:
+    async with public(tmp_path) as running:
+        yield running
+
+
+def assert_refused(answer: httpx.Response, status: int, code: str, *, param: str | None = None) -> None:
+    """OpenAI's shape, our fixed text and headers, nothing of the request."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    error = answer.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert (error["code"], error["param"]) == (code, param)
+    assert set(answer.headers) <= HEADERS | {"www-authenticate", "allow"}
+    assert CANARY not in answer.text + str(answer.headers)
+
+
+# ---- what is there ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_request_becomes_a_plan(surface: Public) -> None:
+    answer = await surface.chat()
+    assert answer.json() == {"ok": True}
+    (plan,) = surface.plans
+    assert (plan.grant.model, plan.grant.endpoint, plan.grant.principal.subject) == (
+        "assistant",
+        Endpoint.CHAT,
+        "alice",
+    )
+
+
+async def test_models_are_listed_in_openais_shape(surface: Public) -> None:
+    answer = await surface.client.get(Endpoint.MODELS, headers=authorization(role="support"))
+    assert answer.json()["object"] == "list"
+    assert [model["id"] for model in answer.json()["data"]] == ["assistant", "second"]
+    assert all(model.keys() == {"id", "object", "created", "owned_by"} for model in answer.json()["data"])
+    assert set(answer.headers) <= HEADERS
+
+
+async def test_completions_are_for_those_who_may(surface: Public) -> None:
+    body = {"model": "assistant", "prompt": "Hello"}
+    allowed = await surface.client.post(Endpoint.COMPLETIONS, json=body, headers=authorization(role="support"))
+    assert allowed.status_code == 200
+    refused = await surface.client.post(Endpoint.COMPLETIONS, json=body, headers=authorization())
+    assert_refused(refused, 403, "not_allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/tokenize",
+        "/v1/responses",
+        "/v1/embeddings",
+        "/v1/completions/render",
+        "/v1/models/",
+        "/v1/models/assistant",
+        "/v1/chat/completions/",
+        "//v1/chat/completions",
+        "/V1/chat/completions",
+        "/v1/chat/completions/../../../metrics",
+        "/v1/chat/completions%2f..%2f..%2fmetrics",
+        "/v1/chat%2fcompletions/x",
+        f"/{CANARY}",
+    ],
+)
+async def test_every_other_path_is_not_there(surface: Public, path: str) -> None:
+    for method in ("GET", "POST"):
+        request = httpx.Request(method, str(surface.client.base_url), headers=authorization())
+        request.url = request.url.copy_with(raw_path=path.encode())
+        assert_refused(await surface.client.send(request), 404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_other_methods_are_not_allowed(surface: Public, method: str) -> None:
+    answer = await surface.client.request(method, Endpoint.CHAT, headers=authorization())
+    assert answer.headers["allow"] == "POST"
+    assert_refused(answer, 405, "method_not_allowed")
+
+
+# ---- tokens ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "missing"),
+        ({"authorization": f"Basic {CANARY}"}, "malformed"),
+        ({"authorization": f"Bearer {CANARY}"}, "malformed"),
+        ({"authorization": f"Bearer {make_token()}"}, "expired"),
+        ({"authorization": f"Bearer {make_token(key='ES256/other')}"}, "signature"),
+        ({"x-api-key": CANARY, "cookie": f"token={CANARY}"}, "missing"),
+    ],
+)
+async def test_without_a_good_token_all_refusals_look_alike(
+    surface: Public, headers: dict[str, str], reason: str
+) -> None:
+    for path in (Endpoint.CHAT, Endpoint.COMPLETIONS):
+        answer = await surface.client.post(path, json=CHAT, headers=headers)
+        assert_refused(answer, 401, "invalid_api_key")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert_refused(await surface.client.get(Endpoint.MODELS, headers=headers), 401, "invalid_api_key")
+    assert surface.count("tightlip_auth_failures_total", reason=reason) == 3
+    assert {record["reason"] for record in surface.records} == {reason}
+
+
+@pytest.mark.parametrize(
+    "query", ["access_token=x", "api_key=x", "a=eyJhbGciOiJ", "Token=", "%61ccess_token=x", "x" * 5000]
+)
+async def test_a_token_in_the_query_is_refused_beside_a_good_one(surface: Public, query: str) -> None:
+    answer = await surface.client.post(f"{Endpoint.CHAT}?{query}", json=CHAT, headers=authorization())
+    assert_refused(answer, 401, "invalid_api_key")
+    assert surface.count("tightlip_auth_failures_total", reason="in_query") == 1
+    assert "eyJ" not in surface.log.getvalue().decode()
+
+
+async def test_two_authorization_lines_are_refused(surface: Public) -> None:
+    lines = [("authorization", authorization()["authorization"])] * 2
+    assert_refused(await surface.client.post(Endpoint.CHAT, json=CHAT, headers=lines), 401, "invalid_api_key")
+
+
+async def test_another_query_is_ignored(surface: Public) -> None:
+    answer = await surface.client.post(f"{Endpoint.CHAT}?api-version=1", json=CHAT, headers=authorization())
+    assert answer.status_code == 200
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        (b"", 400, "invalid_json", None),
+        (CANARY.encode(), 400, "invalid_json", None),
+        (b'{"' + CANARY.encode(), 400, "invalid_json", None),
+        (b"[]", 400, "invalid_json", None),
+        (b'{"model": "assistant", "model": "second"}', 400, "invalid_json", None),
+        (b"{}", 400, "invalid_value", "model"),
+        (json.dumps({**CHAT, "model": CANARY}).encode(), 404, "model_not_found", "model"),
+        (json.dumps({**CHAT, "model": "second"}).encode(), 404, "model_not_found", "model"),
+        (json.dumps({**CHAT, "model": [CANARY]}).encode(), 400, "invalid_value", "model"),
+        (json.dumps({**CHAT, CANARY: 1}).encode(), 400, "unknown_parameter", None),
+        (json.dumps({**CHAT, "temperature": CANARY}).encode(), 400, "invalid_value", "temperature"),
+        (json.dumps({**CHAT, "logprobs": True}).encode(), 400, "unsupported_parameter", "logprobs"),
+        (json.dumps({**CHAT, "messages": CANARY}).encode(), 400, "invalid_value", "messages"),
+    ],
+)
+async def test_bad_bodies_are_refused_without_being_quoted(
+    surface: Public, body: bytes, status: int, code: str, param: str | None
+) -> None:
+    headers = authorization() | {"content-type": "application/json"}
+    answer = await surface.client.post(Endpoint.CHAT, content=body, headers=headers)
+    assert_refused(answer, status, code, param=param)
+    assert CANARY.encode() not in surface.log.getvalue()
+    assert not surface.plans
+
+
+async def test_a_large_body_is_refused_by_its_length_and_by_its_bytes(surface: Public) -> None:
+    large = json.dumps({**CHAT, "user": "x" * MOST_BYTES}).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(large), 100):
+            yield large[start : start + 100]
+
+    headers = authorization() | {"content-type": "application/json"}
+    for content in (large, chunks()):
+        assert_refused(
+            await surface.client.post(Endpoint.CHAT, content=content, headers=headers), 413, "request_too_large"
+        )
+
+
+async def test_a_body_in_chunks_is_read(surface: Public) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for byte in json.dumps(CHAT).encode():
+            yield bytes([byte])
+
+    headers = authorization() | {"content-type": "application/json; charset=UTF-8"}
+    assert (await surface.client.post(Endpoint.CHAT, content=chunks(), headers=headers)).status_code == 200
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(surface: Public) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b'{"model"'
+        await asyncio.sleep(3)
+        yield b"}"
+
+    headers = authorization() | {"content-type": "application/json"}
+    answer = await surface.client.post(Endpoint.CHAT, content=stalled(), headers=headers)
+    assert_refused(answer, 408, "request_timeout")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/json; charset=utf-16"},
+        {"content-type": "application/jsonx"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": CANARY},
+        {},
+    ],
+)
+async def test_other_media_are_refused(surface: Public, headers: dict[str, str]) -> None:
+    answer = await surface.client.post(Endpoint.CHAT, content=b"{}", headers=authorization() | headers)
+    assert_refused(answer, 415, "unsupported_media_type")
+
+
+# ---- errors of the answer --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (UpstreamUnavailable(), 503, "upstream_unavailable"),
+        (ContextTooLong(), 400, "context_length_exceeded"),
+        (RuntimeError(CANARY), 500, "internal_error"),
+        (TimeoutError(CANARY), 500, "internal_error"),
+        (KeyError(CANARY), 500, "internal_error"),
+    ],
+)
+async def test_errors_before_the_first_byte_have_their_status(
+    tmp_path: Path, error: Exception, status: int, code: str
+) -> None:
+    async def fail(plan: Plan, scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    async with public(tmp_path, fail) as surface:
+        assert_refused(await surface.chat(), status, code)
+        (record,) = surface.records
+        assert (record["status"], record["error"]) == (status, code)
+        assert CANARY.encode() not in surface.log.getvalue()
+
+
+async def test_an_error_after_the_first_byte_only_cuts_the_answer_off(tmp_path: Path) -> None:
+    async def fail(plan: Plan, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError(CANARY)
+
+    async with public(tmp_path, fail) as surface:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await surface.chat()
+        assert CANARY.encode() not in surface.log.getvalue()
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+async def test_every_request_has_one_record_with_metadata_only(surface: Public) -> None:
+    said: dict[str, Any] = {
+        **CHAT,
+        "messages": [
+            {"role": "system", "content": CANARY},
+            {"role": "user", "content": CANARY, "name": CANARY},
+        ],
+        "user": CANARY,
+        "metadata": {CANARY: CANARY},
+        "stop": [CANARY],
+    }
+    headers = authorization(sub=CANARY, jti=CANARY) | {"x-request-id": CANARY, "user-agent": CANARY}
+    answer = await surface.client.post(Endpoint.CHAT, json=said, headers=headers)
+    assert answer.status_code == 200
+    (record,) = surface.records
+    assert CANARY not in surface.log.getvalue().decode()
+    assert (record["route"], record["role"], record["model"], record["status"]) == (
+        "/v1/chat/completions",
+        "customer",
+        "assistant",
+        200,
+    )
+    labels = {"route": "/v1/chat/completions", "role": "customer", "model": "assistant", "status": "200"}
+    assert surface.count("tightlip_requests_total", **labels) == 1
+
+
+async def test_request_ids_are_ours_and_never_the_same(surface: Public) -> None:
+    answers = [await surface.client.get("/x", headers={"x-request-id": CANARY}) for _ in range(3)]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 3
+    assert [record["request_id"] for record in surface.records] == [a.headers["x-request-id"] for a in answers]

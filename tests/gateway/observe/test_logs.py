@@ -1,0 +1,239 @@
+"""Records hold metadata only, whatever is put into them, and other libraries' words are never rendered."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from filters.events import Decided, Origin, Verdict
+from gateway.errors import UpstreamBroken, UpstreamTimeout
+from gateway.observe.logs import KEYS, Logs, Pseudonyms, RequestRecord, take_over, watch_tasks
+from gateway.types import Principal, RequestId
+from tests.gateway.support import CANARY
+
+SENTENCE = f"{CANARY} said so."
+
+
+def record(**values: Any) -> RequestRecord:
+    return RequestRecord(RequestId("req_1"), 1_700_000_000.0, 5.0, **values)
+
+
+def principal(subject: str = "alice", tenant: str = "acme") -> Principal:
+    return Principal("https://issuer.test", tenant, subject, "jti", "customer", 0.0)
+
+
+@pytest.fixture
+def sink() -> io.BytesIO:
+    return io.BytesIO()
+
+
+@pytest.fixture
+def logs(sink: io.BytesIO) -> Logs:
+    return Logs(sink, Pseudonyms(b"k" * 32), now=lambda: 1_700_000_000.0)
+
+
+@pytest.fixture
+def taken_over(logs: Logs) -> Iterator[Logs]:
+    """The process's loggers and hooks, and back again."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    take_over(logs)
+    yield logs
+    root.handlers[:], logging.raiseExceptions = before[0], before[2]
+    root.setLevel(before[1])
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+
+
+def lines(sink: io.BytesIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in sink.getvalue().splitlines()]
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_one_line_of_known_keys(logs: Logs, sink: io.BytesIO) -> None:
+    filled = record(route="/v1/chat/completions", status=200, model="assistant", principal=principal(), tokens_in=3)
+    filled.decided(Decided(0, "EMAIL", Verdict.MASK, Origin.TUNED))
+    filled.decided(Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 20.0))
+    filled.held(0.5)
+    filled.held(0.2)
+    logs.request(filled)
+    (line,) = lines(sink)
+    assert line.keys() <= KEYS
+    assert (line["time"], line["request_id"]) == ("2023-11-14T22:13:20.000+00:00", "req_1")
+    assert (line["findings"], line["verdicts"], line["hold_back_max"]) == (
+        {"EMAIL": 2},
+        {"mask": 1, "fall_back": 1},
+        0.5,
+    )
+    assert (line["role"], line["tenant"], line["model"], line["tokens_in"]) == ("customer", "acme", "assistant", 3)
+
+
+def test_text_in_any_field_is_not_written(logs: Logs, sink: io.BytesIO) -> None:
+    texts = dict.fromkeys(("route", "error", "reason", "model", "policy", "upstream"), SENTENCE)
+    filled = record(**texts, address=SENTENCE, principal=Principal(SENTENCE, SENTENCE, SENTENCE, SENTENCE, SENTENCE, 0))
+    filled.findings[SENTENCE] += 1
+    filled.verdicts["中文"] += 1
+    logs.request(filled)
+    logs.process(SENTENCE, SENTENCE)
+    logs.foreign(SENTENCE, SENTENCE, SENTENCE)
+    assert CANARY not in sink.getvalue().decode()
+    assert "unprintable" in sink.getvalue().decode()
+
+
+@pytest.mark.parametrize("text", ["a b", "a\nb", "x" * 65, "jane@example.com", "电话", "", "+1 555", '"', "a{b"])
+def test_what_is_not_shaped_like_a_name_is_unprintable(logs: Logs, sink: io.BytesIO, text: str) -> None:
+    logs.request(record(model=text))
+    assert lines(sink)[0]["model"] == "unprintable"
+
+
+def test_another_key_is_a_mistake_in_our_code(logs: Logs) -> None:
+    with pytest.raises(TypeError) as refused:
+        logs._write("request", **{CANARY: 1})
+    assert CANARY not in str(refused.value)
+
+
+def test_the_first_failure_stays() -> None:
+    filled = record()
+    filled.failed(UpstreamTimeout("stall"))
+    filled.failed(UpstreamBroken("cut"))
+    assert (filled.error, filled.reason) == ("upstream_timeout", "stall")
+
+
+# ---- pseudonyms ------------------------------------------------------------------------------------------------------
+
+
+def test_a_subjects_mark_depends_on_key_issuer_and_tenant() -> None:
+    one = Pseudonyms(b"k" * 32)
+    marks = {
+        one.subject(principal()),
+        one.subject(principal(tenant="other")),
+        one.subject(principal("bob")),
+        Pseudonyms(b"l" * 32).subject(principal()),
+    }
+    assert len(marks) == 4
+    assert one.subject(principal()) == one.subject(principal())
+    assert all(mark and len(mark) == 16 for mark in marks)
+
+
+def test_a_plain_subject_is_cut_and_printable() -> None:
+    told = Pseudonyms(b"", subject="plain").subject(principal("a\nb\udcff" + "x" * 500))
+    assert told is not None
+    assert (told[:4], len(told)) == ("a?b?", 256)
+    assert Pseudonyms(b"", subject="off").subject(principal()) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "address", "told"),
+    [
+        ("truncated", "203.0.113.77", "203.0.113.0/24"),
+        ("truncated", "2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("truncated", "/run/socket", None),
+        ("full", "203.0.113.77", "203.0.113.77"),
+        ("off", "203.0.113.77", None),
+        ("truncated", None, None),
+    ],
+)
+def test_addresses(form: Any, address: str | None, told: str | None) -> None:
+    assert Pseudonyms(b"k", address=form).address(address) == told
+
+
+def test_a_hashed_address_says_nothing() -> None:
+    told = Pseudonyms(b"k", address="hashed").address("203.0.113.77")
+    assert told is not None
+    assert "203" not in told or len(told) == 16
+
+
+# ---- other people's loggers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["uvicorn.error", "aiohttp.server", "presidio-analyzer", "asyncio", "tldextract", SENTENCE]
+)
+def test_a_librarys_message_is_reduced_to_where_it_came_from(taken_over: Logs, sink: io.BytesIO, name: str) -> None:
+    logging.getLogger(name).error("the text is %s", SENTENCE)
+    (line,) = lines(sink)
+    assert line.keys() == {"event", "time", "logger", "level", "code"}
+    assert (line["event"], line["level"]) == ("library", "error")
+    assert line["code"].startswith("test_logs:")
+    assert CANARY not in sink.getvalue().decode()
+
+
+def test_an_exceptions_text_and_trace_stay_where_they_are(
+    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        raise ValueError(SENTENCE)
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception(SENTENCE)
+    assert lines(sink)[0]["code"] == "ValueError"
+    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
+
+
+def test_a_record_that_cannot_be_formatted_is_no_trouble(
+    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("aiohttp").error("%d", SENTENCE)
+    assert len(lines(sink)) == 1
+    assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_a_handler_that_a_library_brought_is_gone(logs: Logs) -> None:
+    other = io.StringIO()
+    logger = logging.getLogger("presidio-analyzer")
+    logger.addHandler(logging.StreamHandler(other))
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    try:
+        take_over(logs)
+        logger.error(SENTENCE)
+    finally:
+        root.handlers[:] = handlers
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+        logging.captureWarnings(False)
+    assert other.getvalue() == ""
+
+
+def test_warnings_are_reduced(taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        warnings.warn(SENTENCE, stacklevel=1)
+    assert lines(sink)[0]["logger"] == "py.warnings"
+    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
+
+
+def test_uncaught_exceptions_are_their_types(
+    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise LookupError(SENTENCE)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    sys.excepthook(KeyError, KeyError(SENTENCE), None)
+    assert [(line["code"], line["detail"]) for line in lines(sink)] == [("LookupError", "thread"), ("KeyError", "main")]
+    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
+
+
+async def test_a_failed_task_is_its_exceptions_type(logs: Logs, sink: io.BytesIO) -> None:
+    loop = asyncio.get_running_loop()
+    watch_tasks(loop, logs)
+    loop.call_exception_handler({"message": SENTENCE, "exception": ValueError(SENTENCE)})
+    loop.call_exception_handler({"message": SENTENCE})
+    assert [line["code"] for line in lines(sink)] == ["ValueError", "RuntimeError"]
+    assert CANARY not in sink.getvalue().decode()
+    loop.set_exception_handler(None)

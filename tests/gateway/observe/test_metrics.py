@@ -1,0 +1,92 @@
+"""Labels have closed sets; every method counts what its name says."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from filters.events import Decided, Origin, Verdict
+from gateway.errors import Reason
+from gateway.observe.metrics import QUESTION_OUTCOMES, UPSTREAM_KINDS, Metrics
+from tests.gateway.support import CANARY
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry, models=["assistant"], roles=["customer"], routes=["/v1/models"], kinds=["EMAIL"])
+
+
+def test_unknown_values_of_any_label_are_other(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.request(CANARY, CANARY, CANARY, 99999, 0.1)
+    metrics.first_token(CANARY, 0.1)
+    metrics.tokens(CANARY, 1, 2, 3)
+    metrics.auth_failure(CANARY)
+    metrics.decided(CANARY, Decided(0, CANARY, Verdict.MASK, Origin.TUNED, 1.0))
+    metrics.question(CANARY, CANARY, 0.1)
+    metrics.fallback(CANARY)
+    metrics.upstream_error(CANARY, CANARY)
+    page = generate_latest(registry).decode()
+    assert CANARY not in page
+    assert 'tightlip_requests_total{model="other",role="other",route="other",status="other"} 1.0' in page
+    assert 'tightlip_verdicts_total{model="other",type="other",verdict="mask"} 1.0' in page
+
+
+def test_what_is_not_known_yet_is_none(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.request(None, None, None, 404, 0.1)
+    labels = {"route": "none", "role": "none", "model": "none", "status": "404"}
+    assert registry.get_sample_value("tightlip_requests_total", labels) == 1
+
+
+def test_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.request("/v1/models", "customer", "assistant", 200, 0.1)
+    metrics.tokens("assistant", 10, 5, 7)
+    metrics.decided("assistant", Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 30.0))
+    metrics.hold_back(0.2)
+    metrics.fallback("assistant")
+    with metrics.stream():
+        assert registry.get_sample_value("tightlip_active_streams") == 1
+    known = {"model": "assistant"}
+    assert registry.get_sample_value("tightlip_active_streams") == 0
+    assert registry.get_sample_value("tightlip_tokens_total", {**known, "direction": "released"}) == 5
+    assert registry.get_sample_value("tightlip_tokens_total", {**known, "direction": "generated"}) == 7
+    assert registry.get_sample_value("tightlip_verdicts_total", {**known, "type": "EMAIL", "verdict": "fall_back"}) == 1
+    assert registry.get_sample_value("tightlip_excess_bits_sum", known) == 30
+    assert registry.get_sample_value("tightlip_hold_back_seconds_count") == 1
+    assert registry.get_sample_value("tightlip_fallbacks_total", known) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(UPSTREAM_KINDS))
+def test_every_kind_of_upstream_error_is_a_label(metrics: Metrics, registry: CollectorRegistry, kind: str) -> None:
+    metrics.upstream_error("assistant", kind)
+    assert registry.get_sample_value("tightlip_upstream_errors_total", {"model": "assistant", "kind": kind}) == 1
+
+
+@pytest.mark.parametrize("outcome", sorted(QUESTION_OUTCOMES))
+def test_every_outcome_of_a_question_is_a_label(metrics: Metrics, registry: CollectorRegistry, outcome: str) -> None:
+    metrics.question("assistant", outcome, 0.1)
+    labels = {"model": "assistant", "outcome": outcome}
+    assert registry.get_sample_value("tightlip_base_questions_total", labels) == 1
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_of_a_refused_token_is_a_label(
+    metrics: Metrics, registry: CollectorRegistry, reason: Reason
+) -> None:
+    metrics.auth_failure(reason)
+    assert registry.get_sample_value("tightlip_auth_failures_total", {"reason": reason.value}) == 1
+
+
+def test_what_is_in_force_replaces_what_was(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.running(version="1", policy="a")
+    metrics.running(version="1", policy="b")
+    metrics.ready(True)
+    metrics.plaintext_upstreams(2)
+    assert registry.get_sample_value("tightlip_info", {"version": "1", "policy": "a"}) is None
+    assert registry.get_sample_value("tightlip_info", {"version": "1", "policy": "b"}) == 1
+    assert registry.get_sample_value("tightlip_ready") == 1
+    assert registry.get_sample_value("tightlip_plaintext_upstreams") == 2

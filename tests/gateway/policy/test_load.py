@@ -1,0 +1,109 @@
+"""Policy files: what is checked, and that each problem has its line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from filters.events import Verdict
+from filters.profile import OnFailure, ReleaseUnit
+from gateway.config_file import ConfigError
+from gateway.policy.load import check_models, load
+from gateway.policy.schema import MAX_OUTPUT_TOKENS
+from tests.gateway.support import POLICY, write_policy
+
+
+def problems(folder: Path, old: str, new: str) -> set[tuple[int | None, str]]:
+    assert old in POLICY
+    with pytest.raises(ConfigError) as refused:
+        load(write_policy(folder, POLICY.replace(old, new, 1)))
+    return {(problem.line, problem.key) for problem in refused.value.problems}
+
+
+def test_a_good_policy_becomes_rules(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path))
+    assert rules.roles.keys() == {"customer", "support", "idle"}
+    assert rules.profiles.keys() == {"strict", "off"}
+    strict = rules.profiles["strict"]
+    assert (strict.detect, strict.compare, strict.evidence) == (True, True, True)
+    assert (strict.release, strict.on_memorised, strict.on_failure) == (
+        ReleaseUnit.SENTENCE,
+        Verdict.FALL_BACK,
+        OnFailure.MASK,
+    )
+
+
+def test_the_version_is_the_contents(tmp_path: Path) -> None:
+    first = load(write_policy(tmp_path)).version
+    assert load(write_policy(tmp_path)).version == first
+    assert load(write_policy(tmp_path, POLICY + "# a comment\n")).version != first
+
+
+def test_a_policys_strict_profile_replaces_the_default(tmp_path: Path) -> None:
+    more = "  strict: {release: clause, memorised_bits: 20, allowed_types: [EMAIL], on_memorised: stop}\n"
+    strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
+    assert (strict.release, strict.memorised_bits, strict.allowed_types) == (ReleaseUnit.CLAUSE, 20, {"EMAIL"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key"),
+    [
+        ("version: 1", "version: 2", 1, "version"),
+        ("version: 1\n", "", None, "version"),
+        ("    audience: [tightlip]\n", "", 3, "issuers[0].audience"),
+        ("audience: [tightlip]", "audience: []", 4, "issuers[0].audience"),
+        ("algorithms: [ES256]", "algorithms: [HS256]", 5, "issuers[0].algorithms[0]"),
+        ("algorithms: [ES256]", "algorithms: [none]", 5, "issuers[0].algorithms[0]"),
+        ("roles: [customer", "roles: [admin, customer", 7, "issuers[0].roles"),
+        ("tenant: {fixed: acme}", "tenant: {}", 8, "issuers[0].tenant"),
+        ("tenant: {fixed: acme}", "tenant: {fixed: acme, claim: tid}", 8, "issuers[0].tenant"),
+        ("tenant: {fixed: acme}", "tenant: {claim: tid}", 8, "issuers[0].tenant"),
+        (
+            "tenant: {fixed: acme}",
+            "tenant: {fixed: acme}\n    max_life_seconds: 90000",
+            9,
+            "issuers[0].max_life_seconds",
+        ),
+        ("endpoints: [chat, models]", "endpoints: [chat, embeddings]", 12, "roles.customer.endpoints[1]"),
+        ("max_output_tokens: 100", "max_output_tokens: 0", 13, "roles.customer.max_output_tokens"),
+        (
+            "max_output_tokens: 100",
+            f"max_output_tokens: {MAX_OUTPUT_TOKENS + 1}",
+            13,
+            "roles.customer.max_output_tokens",
+        ),
+        ("max_output_tokens: 100", "max_outputs: 100", 13, "roles.customer.max_outputs"),
+        ("fields: [logit_bias]", "fields: [logprobs]", 17, "roles.support.fields"),
+        ("fields: [logit_bias]", "fields: [temperature]", 17, "roles.support.fields"),
+        ("profile: off", "profile: of", 18, "roles.support.profile"),
+        ("  idle: {}", "  other: {}", 19, "roles.other"),
+        ("reason: raw answers for the tests", "reason: n/a", 21, "profiles.off"),
+        (", reason: raw answers for the tests", "", 21, "profiles.off"),
+        ("compare: false, ", "", 21, "profiles.off"),
+        ("detect: false", "allowed_types: [NOTHING], detect: false", 21, "profiles.off.allowed_types"),
+        ("detect: false", "on_memorised: release, detect: false", 21, "profiles.off.on_memorised"),
+        ("detect: false", "on_failure: release, detect: false", 21, "profiles.off.on_failure"),
+        ("detect: false", "memorised_bits: 0, detect: false", 21, "profiles.off.memorised_bits"),
+    ],
+)
+def test_problems_have_their_line_and_key(tmp_path: Path, old: str, new: str, line: int | None, key: str) -> None:
+    assert (line, key) in problems(tmp_path, old, new)
+
+
+def test_an_issuer_stands_there_once(tmp_path: Path) -> None:
+    issuer = POLICY[POLICY.index("  - issuer") : POLICY.index("roles:\n")]
+    assert (9, "issuers[1].issuer") in problems(tmp_path, "roles:\n  customer", issuer + "roles:\n  customer")
+
+
+def test_a_role_can_only_name_served_models(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path))
+    check_models(rules, frozenset({"assistant", "second"}))
+    with pytest.raises(ConfigError, match=r"policy\.yaml:15: roles\.support\.models: 'second'"):
+        check_models(rules, frozenset({"assistant"}))
+
+
+def test_the_demos_policy_is_good() -> None:
+    rules = load(Path("deploy/demo/policy.yaml"))
+    assert rules.roles.keys() == {"customer", "support", "developer"}
+    assert not rules.profiles["off"].detect

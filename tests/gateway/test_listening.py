@@ -1,0 +1,27 @@
+"""Sockets: the real port is told, and an address in use is one clear line."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config_file import ConfigError
+from gateway.listening import bind, url
+from gateway.settings import Listener
+
+
+def test_port_0_takes_a_free_one_and_tells_it() -> None:
+    with bind(Listener(port=0)) as bound:
+        assert url(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
+        assert bound.getsockname()[1] != 0
+
+
+def test_an_address_in_use_is_named() -> None:
+    with bind(Listener(port=0)) as bound:
+        port = bound.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^127\.0\.0\.1:{port}: can't listen there \(.*[Ii]n use\)"):
+            bind(Listener(port=port))
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    with pytest.raises(ConfigError, match="192\\.0\\.2\\.1:0: can't listen there"):
+        bind(Listener(host="192.0.2.1", port=0))

@@ -1,0 +1,174 @@
+"""The configuration file, the environment over it, and contradictions that stop the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.config_file import ConfigError
+from gateway.settings import load, read_secret
+
+SECRET = "hunter2secret"
+GOOD = """\
+policy: policy.yaml
+models:
+  assistant:
+    tuned: {url: "http://127.0.0.1:8001", model: tuned}
+    base: {url: "http://127.0.0.1:8001/", model: base}
+    tokenizer: models/base
+public: {port: 8080}
+management: {port: 9090}
+"""
+
+
+def written(folder: Path, text: str = GOOD) -> Path:
+    path = folder / "tightlip.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(written(folder, text))
+    assert SECRET not in str(refused.value)
+    return str(refused.value)
+
+
+def test_defaults_and_paths(tmp_path: Path) -> None:
+    settings = load(written(tmp_path))
+    assert (settings.public.host, settings.public.port, settings.management.port) == ("127.0.0.1", 8080, 9090)
+    assert settings.policy == tmp_path / "policy.yaml"
+    model = settings.models["assistant"]
+    assert (model.tokenizer, model.base.url) == (tmp_path / "models/base", "http://127.0.0.1:8001")
+    assert (model.style_shift_bits, model.context_tokens_per_question) == (0.0, 2048)
+    assert (settings.limits.body_bytes, settings.keep_alive_seconds) == (1 << 20, 15)
+    assert (settings.log.subject, settings.log.address, settings.log.destination) == ("hashed", "truncated", "stdout")
+
+
+def test_settings_are_frozen(tmp_path: Path) -> None:
+    settings = load(written(tmp_path))
+    with pytest.raises(ValidationError):
+        settings.drain_seconds = 1
+    with pytest.raises(ValidationError):
+        settings.models["assistant"].tuned.url = "x"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIGHTLIP_PUBLIC__PORT", "7000")
+    monkeypatch.setenv("TIGHTLIP_MODELS__ASSISTANT__TUNED__MODEL", "tuned-v2")
+    monkeypatch.setenv("TIGHTLIP_LOG__SUBJECT", "off")
+    monkeypatch.setenv("TIGHTLIP_DRAIN_SECONDS", "5")
+    settings = load(written(tmp_path))
+    assert (settings.public.port, settings.public.host, settings.drain_seconds) == (7000, "127.0.0.1", 5)
+    tuned = settings.models["assistant"].tuned
+    assert (tuned.model, tuned.url, settings.log.subject) == ("tuned-v2", "http://127.0.0.1:8001", "off")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIGHTLIP_PUBLIC__PORT", SECRET),
+        ("TIGHTLIP_PUBLIC__PROT", "1"),
+        ("TIGHTLIP_DRAIN_SECOND", "1"),
+        ("TIGHTLIP_PUBILC__PORT", "1"),
+        ("TIGHTLIP_LOG__SUBJECT", SECRET),
+    ],
+)
+def test_a_wrong_variable_is_named_and_not_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path))
+    assert str(refused.value).startswith("environment: TIGHTLIP_")
+    assert name in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_variable_that_should_be_json_is_not_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIGHTLIP_MODELS", "{" + SECRET)
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path))
+    assert SECRET not in str(refused.value)
+
+
+def test_what_kubernetes_puts_into_the_environment_is_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"):
+        monkeypatch.setenv(f"TIGHTLIP_{name}", "tcp://10.0.0.1:8080")
+    monkeypatch.setenv("TIGHTLIP_GATEWAY_SERVICE_HOST", "10.0.0.1")
+    assert load(written(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("policy: policy.yaml\n", "", "tightlip.yaml: policy: is missing"),
+        ("policy: policy.yaml", f"policy: policy.yaml\nother: {SECRET}", "tightlip.yaml:2: other: is not a known key"),
+        ("port: 8080", f"port: {SECRET}", "tightlip.yaml:7: public.port:"),
+        ("port: 8080", "port: 70000", "tightlip.yaml:7: public.port:"),
+        ("port: 9090", "port: 8080", "must not be the same address"),
+        ("{port: 9090}", "{host: 0.0.0.0, port: 8080}", "must not be the same address"),
+        ("model: base", "model: tuned", "tightlip.yaml:3: models.assistant: 'tuned' and 'base' are the same model"),
+        ("    tokenizer: models/base\n", "", "tightlip.yaml:3: models.assistant.tokenizer: is missing"),
+        ("  assistant:", "  my assistant:", "models.my assistant"),
+        ("http://127.0.0.1:8001/", "http://10.0.0.1:8001", "plain http off loopback"),
+        ("http://127.0.0.1:8001/", "http://vllm:8001", "plain http off loopback"),
+        (
+            "http://127.0.0.1:8001/",
+            "http://127.0.0.1:8001/v1",
+            "tightlip.yaml:5: models.assistant.base.url: must be the server's root",
+        ),
+        ("http://127.0.0.1:8001/", f"http://user:{SECRET}@127.0.0.1", "must not hold a user name"),
+        ("http://127.0.0.1:8001/", f"ftp://{SECRET}", "must be http"),
+        ("http://127.0.0.1:8001/", f"http://{SECRET}:x", "is not a URL"),
+        ("http://127.0.0.1:8001/", f"http://127.0.0.1/?key={SECRET}", "must be the server's root"),
+        ("model: base}", f"model: base, api_key: {SECRET}}}", "models.assistant.base.api_key: is not a known key"),
+        ("public: {port: 8080}", f"log: {{subject: {SECRET}}}", "tightlip.yaml:7: log.subject"),
+        ("public: {port: 8080}", "limits: {body_bytes: 0}", "tightlip.yaml:7: limits.body_bytes"),
+    ],
+)
+def test_contradictions_stop_the_start(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    assert says in refusal(tmp_path, GOOD.replace(old, new))
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1:8001", "http://vllm.ns.svc:8001"])
+def test_plain_http_off_loopback_can_be_allowed(tmp_path: Path, url: str) -> None:
+    text = GOOD.replace("http://127.0.0.1:8001/", url) + "allow_plaintext_upstream: true\n"
+    assert list(load(written(tmp_path, text)).plaintext_models()) == ["assistant"]
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.1", "http://localhost:1", "http://[::1]:1", "http://127.9.9.9"])
+def test_what_is_encrypted_or_stays_here_needs_no_leave(tmp_path: Path, url: str) -> None:
+    assert not list(load(written(tmp_path, GOOD.replace("http://127.0.0.1:8001/", url))).plaintext_models())
+
+
+def test_two_listeners_may_both_take_a_free_port(tmp_path: Path) -> None:
+    assert load(written(tmp_path, GOOD.replace("8080", "0").replace("9090", "0"))).public.port == 0
+
+
+@pytest.mark.parametrize("content", ["", "two words", "two\nlines", "\u00e9"])
+def test_a_secret_is_one_word(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "key"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as refused:
+        read_secret(path)
+    assert str(path) in str(refused.value)
+    path.write_text(f"{SECRET}\n")
+    assert read_secret(path) == SECRET
+
+
+def test_a_missing_secret_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing: can't be read"):
+        read_secret(tmp_path / "nothing")
+
+
+def test_the_demos_configuration_is_good() -> None:
+    settings = load(Path("deploy/demo/tightlip.yaml"))
+    assert settings.models.keys() == {"assistant"}
+    assert settings.policy.exists()
+    assert settings.models["assistant"].tokenizer == Path.cwd() / "deploy/demo/models/base"
