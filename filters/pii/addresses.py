@@ -41,7 +41,7 @@ _STREET = (
 )
 _NAME = r"(?:[A-Z0-9][\w'.-]*|of|the|de|la)"
 _UNIT_WORDS = "apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|box|#"
-_UNIT = rf"(?:(?:{_UNIT_WORDS})\.?[ ]?#?[ ]?[A-Za-z]?\d{{0,5}}[A-Za-z]?)"
+_UNIT = rf"(?:(?i:{_UNIT_WORDS})\.?[ ]?#?[ ]?[A-Za-z]?\d{{0,5}}[A-Za-z]?)"
 _TOWN = r"(?:[A-Z][\w'.-]*(?:[ ][A-Z][\w'.-]*){0,3})"
 _CODE = r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|[A-Z]\d[A-Z][ ]?\d[A-Z]\d)"
 _GAP = r"[ \t]*[,\n]?[ \t]*"

@@ -156,7 +156,9 @@ _BETWEEN = r"[^\w\n]{0,3}(?:(?:is|number|no|id|是|为|叫|改成|加)[^\w\n]{0,
 _WECHAT = regex.compile(
     rf"(?:微信|薇信|威信|wechat|weixin|v信|(?<![a-z])wx|(?<![a-z])vx)(?:号码|账号|号|id|名)?{_BETWEEN}([a-z][a-z0-9_-]{{5,19}})(?![a-z0-9_-])"
 )
-_QQ = regex.compile(rf"(?:(?<![a-z])qq|扣扣|企鹅)(?:号码|账号|群号|号|群)?{_BETWEEN}([1-9](?:[ -]?\d){{4,10}})(?!\d)")
+_QQ = regex.compile(
+    rf"(?:(?<![a-z])qq|扣扣|企鹅)[ ]?(?:号码|账号|群号|号|群)?{_BETWEEN}([1-9](?:[ -]?\d){{4,10}})(?!\d)"
+)
 
 
 class WeChatIds:

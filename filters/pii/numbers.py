@@ -138,7 +138,7 @@ def _phones(view: View) -> Iterator[tuple[int, int, float]]:
     if "+" in text or "00" in text:
         yield from (span for span in _spans(_INTERNATIONAL, text, 0.8, 8, 17) if _dialled(text[span[0] : span[1]]))
     for match in _overlapping(_MOBILE_CN, text):
-        if _mobile_grouping(match.group(1)):
+        if _mobile_grouping(match.group(1)) and not _in_list(match.group(1), text, *match.span()):
             yield *match.span(), 0.9
     yield from _spans(_LANDLINE_CN, text, 0.8, 10, 12)
     yield from _spans(_HOTLINE_CN, text, 0.6, 10, 10)
@@ -172,6 +172,17 @@ def _mobile_grouping(number: str) -> bool:
     if sizes in ([11], [3, 4, 4]) or max(sizes) == 1:
         return True
     return len(separators) == 1 and not separators & {",", ", ", "\n", "\n\n"}
+
+
+_LIST_BEFORE = regex.compile(r"\d(?:, ?|\n)$")
+_LIST_AFTER = regex.compile(r"(?:, ?|\n)\d")
+
+
+def _in_list(number: str, text: str, start: int, end: int) -> bool:
+    """Three groups that commas or line breaks join are numbers of a list if the list goes on on either side."""
+    if not regex.search(r"\d\d[,\n]", number):
+        return False
+    return bool(_LIST_BEFORE.search(text[max(0, start - 3) : start]) or _LIST_AFTER.match(text, end))
 
 
 def _dialled(written: str) -> bool:

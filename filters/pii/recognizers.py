@@ -104,7 +104,7 @@ def _singapore_check(value: str) -> bool:
 
 
 CHOICES = (
-    Choice("IpRecognizer", "IP_ADDRESS", "words", 1, 0.5, keep=_plausible_ip, needs=(":", 2)),
+    Choice("IpRecognizer", "IP_ADDRESS", "fields", 1, 0.5, keep=_plausible_ip, needs=(":", 2)),
     Choice("IpRecognizer", "IP_ADDRESS", "numbers", 4, 0.5, keep=_dotted, needs=(".", 3)),
     Choice("MacAddressRecognizer", "MAC_ADDRESS", "words", 1, 0.5, keep=_has_digit),
     Choice("UsSsnRecognizer", "US_SSN", "numbers", 9, 0.5, r"\bssns?\b|social.{0,3}sec|tax ?payer"),

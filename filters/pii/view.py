@@ -21,6 +21,8 @@ CJK = (
 )
 
 _CJK = regex.compile(f"[{CJK}]")
+# A word with a letter that no hexadecimal digit is.
+_LABEL_COLON = regex.compile(r"(?<=[g-zG-Z][A-Za-z]{0,2}):")
 _NOT_DIGIT_WORD = regex.compile(r"[^\W\d]|_")
 _HEX_ID = regex.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -45,6 +47,11 @@ class View:
         """CJK letters and underscores are spaces: `\\b` then holds between a Chinese word and a value."""
         text = self.text if self.text.isascii() else _CJK.sub(" ", self.text)
         return text.replace("_", " ")
+
+    @cached_property
+    def fields(self) -> str:
+        """`words` without the colon behind a label ("ip:2001:db8::1"), which an IPv6 pattern takes for its own."""
+        return str(_LABEL_COLON.sub(" ", self.words)) if ":" in self.text else self.words
 
     @cached_property
     def lower(self) -> str:
@@ -75,8 +82,9 @@ _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def label(pattern: str) -> Any:
-    """Compile a label in lower case. Its `\\b` are edges of Latin words, which Chinese may touch."""
-    return regex.compile(pattern.replace(r"\b", r"(?:(?<![a-z])(?=[a-z])|(?<=[a-z])(?![a-z]))"))
+    """Compile a label in lower case. Its `\\b` are edges of Latin words, which Chinese and digits may touch."""
+    heads = regex.sub(r"\\b(?=[a-z(])", "(?<![a-z])", pattern)
+    return regex.compile(heads.replace(r"\b", "(?![a-z])"))
 
 
 def _blank(match: Any) -> str:
