@@ -384,11 +384,11 @@ class PassThrough:
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
         """As `Pipeline.feed`; neighbouring pieces of one channel leave as one."""
-        texts: dict[Channel, list[str]] = {}
+        texts: dict[Channel, str] = {}
         for item in items:
             if isinstance(item, RawText):
-                texts.setdefault(item.channel, []).append(item.raw_text)
-        return [event for channel, parts in texts.items() for event in self._pass(channel, "".join(parts))]
+                texts[item.channel] = texts.get(item.channel, "") + item.raw_text
+        return [event for channel, text in texts.items() for event in self._pass(channel, text)]
 
     def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
         """Nothing is ever asked. Raises KeyError."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol
 
 from filters.events import (
+    Channel,
     Decided,
     Event,
     FallBack,
-    Field,
     Finished,
     Origin,
     Question,
@@ -140,7 +140,7 @@ class _Answer:
         self._open = set(range(plan.n))  # choices that have not finished
         self._prompt: list[int] = []
         self._usage: Usage | None = None
-        self._released: dict[tuple[int, Field, int], list[str]] = {}
+        self._released: list[Released] = []
         self._generated = 0
         self._held_since: float | None = None
 
@@ -161,16 +161,14 @@ class _Answer:
     async def _tuned(self) -> None:
         path = CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
         body = dict(self._plan.body) | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
-        plain = not self._plan.grant.profile.evidence
-        async with aclosing(self._frames(self._pair.tuned, path, body, plain=plain)) as reads:
-            async for frames in reads:
-                for frame in frames:
-                    self._note(frame)
-                await self._feed([item for frame in frames for item in items(frame)], Origin.TUNED)
-                if self._engine_open and not self._wanted:
-                    return  # nothing more is of use: leaving closes the connection, which ends the generation
+        await self._follow(self._pair.tuned, path, body, self._take_tuned)
         if self._wanted:
             raise UpstreamBroken("cut")
+
+    async def _take_tuned(self, events: list[bytes]) -> bool:
+        frames = self._noted(events)
+        await self._feed(items(frames), Origin.TUNED)
+        return bool(self._wanted) or not self._engine_open
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
@@ -182,26 +180,29 @@ class _Answer:
         self._metrics.fallback(self._pair.name)
         body = _fallback_body(self._plan.body, fallback, self._tokens_left(fallback.choice))
         body |= {"model": self._pair.base.model, **_STREAMED}
-        async with aclosing(self._frames(self._pair.base, CHAT, body, plain=True)) as reads:
-            async for frames in reads:
-                parts = [item for frame in frames for item in items(frame, only=fallback.choice)]
-                await self._feed(parts, Origin.BASE)
+
+        async def take(events: list[bytes]) -> bool:
+            await self._feed(items(decode_plain(events), only=fallback.choice), Origin.BASE)
+            return True
+
+        await self._follow(self._pair.base, CHAT, body, take)
         if fallback.choice in self._open:
             raise UpstreamBroken("cut")
 
-    async def _frames(
-        self, server: Server, path: str, body: Mapping[str, Any], *, plain: bool
-    ) -> AsyncGenerator[list[Frame | PlainFrame], None]:
-        """The frames of each read together, up to the end mark."""
-        sse, read = SseDecoder(), decode_plain if plain else decode
+    async def _follow(
+        self, server: Server, path: str, body: Mapping[str, Any], take: Callable[[list[bytes]], Awaitable[bool]]
+    ) -> None:
+        """Hand over the events of each read, up to the end mark or until `take` has no use for more; leaving closes
+        the connection, which ends the generation."""
+        sse = SseDecoder()
         async with self._client.stream(server, path, body, self._record.request_id) as pieces:
             async for piece in pieces:
                 events = sse.feed(piece)
                 ended = DONE in events
                 if ended:
                     del events[events.index(DONE) :]
-                if events:
-                    yield [read(event) for event in events]
+                if events and not await take(events):
+                    return
                 if ended:
                     return
 
@@ -211,12 +212,23 @@ class _Answer:
         logprobs: bool | int = True if self._plan.grant.endpoint is Endpoint.CHAT else 0
         return {"logprobs": logprobs, "return_token_ids": True}
 
-    def _note(self, frame: Frame | PlainFrame) -> None:
-        if frame.usage is not None:
-            self._usage = frame.usage
-        if isinstance(frame, Frame):
-            self._prompt = prompt_ids(frame) or self._prompt
+    def _noted(self, events: list[bytes]) -> Sequence[Frame | PlainFrame]:
+        """The frames, their counts written down. Evidence that no filter will look at is not even read."""
+        if isinstance(self._pipeline, PassThrough) or not self._plan.grant.profile.evidence:
+            plain = decode_plain(events)
+            self._note_usage(plain)
+            return plain
+        frames = decode(events)
+        self._note_usage(frames)
+        for frame in frames:
+            self._prompt = self._prompt or prompt_ids(frame) or []
             self._generated += sum(len(choice.token_ids or ()) for choice in frame.choices)
+        return frames
+
+    def _note_usage(self, frames: Iterable[Frame | PlainFrame]) -> None:
+        for frame in frames:
+            if frame.usage is not None:
+                self._usage = frame.usage
 
     # ---- in and out of the pipeline ---------------------------------------------------------------------------------
 
@@ -243,8 +255,13 @@ class _Answer:
     async def _emit(self, events: Sequence[Event]) -> None:
         out: list[Released | Finished] = []
         for event in events:
-            if isinstance(event, Released | Finished):
-                out.append(self._noted(event))
+            if isinstance(event, Released):
+                self._note_released(event)
+                out.append(event)
+            elif isinstance(event, Finished):
+                self._open.discard(event.choice)
+                self._wanted.discard(event.choice)
+                out.append(event)
             elif isinstance(event, Question):
                 self._tasks.create_task(self._ask(event))
             elif isinstance(event, FallBack):
@@ -252,24 +269,16 @@ class _Answer:
                 self._tasks.create_task(self._fall_back(event))
             else:
                 self._decided(event)
-        self._time_hold_back(released=bool(out))
+        if self._held_since is not None or self._pipeline.holds:
+            self._time_hold_back(released=bool(out))
         if out:
             async with self._sending:
                 await self._sink.emit(out)
 
-    def _noted(self, event: Released | Finished) -> Released | Finished:
-        if isinstance(event, Finished):
-            self._open.discard(event.choice)
-            self._wanted.discard(event.choice)
-        else:
-            channel = event.channel
-            self._released.setdefault((channel.choice, channel.field, channel.call), []).append(event.text)
-            self._first_text()
-        return event
-
     # ---- counting ----------------------------------------------------------------------------------------------------
 
-    def _first_text(self) -> None:
+    def _note_released(self, event: Released) -> None:
+        self._released.append(event)
         if self._record.first_token is None:
             self._record.first_token = self._record.elapsed()
             self._metrics.first_token(self._pair.name, self._record.first_token)
@@ -295,8 +304,11 @@ class _Answer:
         return max(1, self._plan.max_tokens - self._count_released(choice))
 
     def _count_released(self, choice: int | None = None) -> int:
-        texts = ("".join(parts) for (index, _, _), parts in self._released.items() if choice in (None, index))
-        return sum(self._pair.vocabulary.count(text) for text in texts)
+        texts: defaultdict[Channel, list[str]] = defaultdict(list)
+        for event in self._released:
+            if choice in (None, event.channel.choice):
+                texts[event.channel].append(event.text)
+        return sum(self._pair.vocabulary.count("".join(parts)) for parts in texts.values())
 
     def _count(self) -> Counts:
         counts = self._counts()

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from filters.events import Channel, Ending, Field, Finished, Released
 from gateway.errors import GatewayError, Reason, TokenExpired
+from gateway.http.accounting import server_send
 from gateway.http.headers import JSON, Headers, answer_headers, error_event
 from gateway.observe.logs import RequestRecord
 from gateway.relay import Counts, Relay
@@ -27,7 +28,7 @@ from gateway.types import Endpoint, Plan
 FINGERPRINT = "fp_tightlip"
 SSE = "text/event-stream; charset=utf-8"
 _COMMENT = b": keep-alive\n\n"
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Answer:
         self._keep_alive = keep_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = (_Streamed if self._plan.stream else _Whole)(self._plan, self._record, send)
+        response = self._response(scope, send)
         work = asyncio.ensure_future(self._work(response))
         gone = asyncio.ensure_future(_gone(receive))
         expiry = asyncio.get_running_loop().call_later(self._life(), work.cancel, _EXPIRED)
@@ -196,6 +197,11 @@ class Answer:
             await asyncio.wait({work})
         if not work.cancelled() and (error := work.exception()) is not None:
             raise error
+
+    def _response(self, scope: Scope, send: Send) -> _Streamed | _Whole:
+        if self._plan.stream:
+            return _Streamed(self._plan, self._record, send, server_send(scope))
+        return _Whole(self._plan, self._record, send)
 
     def _life(self) -> float:
         return max(0.0, self._plan.grant.principal.expires_at - time.time())
@@ -228,16 +234,18 @@ async def _gone(receive: Receive) -> None:
 class _Streamed:
     """Sends events as they come."""
 
-    def __init__(self, plan: Plan, record: RequestRecord, send: Send) -> None:
+    def __init__(self, plan: Plan, record: RequestRecord, send: Send, send_body: Send) -> None:
+        """`send` takes the head and the end, `send_body` what stands between them."""
         self._writer = FrameWriter(Look.of(plan, time.time()))
         self._include_usage = plan.include_usage
-        self._record, self._send = record, send
+        self._record, self._send, self._send_body = record, send, send_body
         self._started = self._ended = False
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
         data = self._writer.write(events)
-        await self._start()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if not self._started:
+            await self._start()
+        await self._send_body({"type": "http.response.body", "body": data, "more_body": True})
 
     async def done(self, counts: Counts) -> None:
         await self._start()
@@ -257,7 +265,7 @@ class _Streamed:
         while not self._ended:
             await asyncio.sleep(seconds)
             await self._start()
-            await self._send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            await self._send_body({"type": "http.response.body", "body": _COMMENT, "more_body": True})
 
     async def _start(self) -> None:
         if not self._started:

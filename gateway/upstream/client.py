@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,7 +61,7 @@ class UpstreamClient:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.stall),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
             skip_auto_headers=_OUR_HEADERS,
             trust_env=False,
         )
@@ -77,11 +77,13 @@ class UpstreamClient:
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
         with _mapped():
             response = await self._post(server, path, body, request_id)
+        pieces = _pieces(response.content, self._timeouts.stall)
         try:
             if response.content_type != "text/event-stream":
                 raise UpstreamBroken("content_type")
-            yield _pieces(response)
+            yield pieces
         finally:
+            await pieces.aclose()
             response.close()
 
     async def post(self, server: Server, path: str, body: Mapping[str, Any], request_id: str, deadline: float) -> bytes:
@@ -102,10 +104,10 @@ class UpstreamClient:
                 headers=_headers(server, request_id),
                 allow_redirects=False,
             )
-        if response.status == 200:
-            return response
-        async with response:
-            raise await _refusal(response)
+            if response.status == 200:
+                return response
+            async with response:
+                raise await _refusal(response)
 
 
 def _headers(server: Server, request_id: str) -> dict[str, str]:
@@ -113,10 +115,41 @@ def _headers(server: Server, request_id: str) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {server.api_key}"} if server.api_key else {})
 
 
-async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    with _mapped():
-        async for piece in response.content.iter_any():
-            yield piece
+async def _pieces(content: aiohttp.StreamReader, patience: float) -> AsyncGenerator[bytes, None]:
+    watch = _Watch(content, patience)
+    try:
+        with _mapped():
+            while piece := await content.readany():
+                watch.since = None
+                yield piece
+                watch.since = watch.now()
+    finally:
+        watch.end()
+
+
+class _Watch:
+    """Breaks off a read that brings nothing for `patience` seconds.
+
+    One timer lasts for the whole stream. aiohttp's own `sock_read` sets one anew for each read, which costs as much as
+    reading the frame. Time that a slow caller takes between two reads does not count.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._content, self._patience = content, patience
+        self._later, self.now = loop.call_later, loop.time
+        self.since: float | None = loop.time()  # when the running read began
+        self._timer = loop.call_later(patience, self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._patience if self.since is None else self.since + self._patience - self.now()
+        if left > 0:
+            self._timer = self._later(left, self._look)
+        else:
+            self._content.set_exception(TimeoutError())
 
 
 async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:

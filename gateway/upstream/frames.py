@@ -6,8 +6,9 @@ engine that dies sends it too: only a finish reason for every choice does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -103,37 +104,34 @@ class Ended:
     ending: Ending
 
 
+Item = RawText | RawTokens | Ended
 F = TypeVar("F", Frame, PlainFrame)
 
 _FRAME = msgspec.json.Decoder(Frame)
 _PLAIN = msgspec.json.Decoder(PlainFrame)
 
 
-def decode(event: bytes) -> Frame:
+def decode(events: Sequence[bytes]) -> list[Frame]:
     """Raises UpstreamBroken for what is no frame, UpstreamError for an error that the engine sent in-band."""
-    return _decode(_FRAME, event)
+    return _decode(_FRAME, events)
 
 
-def decode_plain(event: bytes) -> PlainFrame:
+def decode_plain(events: Sequence[bytes]) -> list[PlainFrame]:
     """As `decode`, without evidence."""
-    return _decode(_PLAIN, event)
+    return _decode(_PLAIN, events)
 
 
-def items(frame: Frame | PlainFrame, only: int | None = None) -> Iterator[RawText | RawTokens | Ended]:
-    """What the frame says, tokens before the text that they spell. Raises UpstreamBroken for an unknown end.
+def items(frames: Iterable[Frame | PlainFrame], only: int | None = None) -> list[Item]:
+    """What the frames of one read say: tokens no later than the text that they spell, neighbouring text as one.
 
     `only`: all of it belongs to this choice (a fallback is asked for one choice, which the engine calls 0).
+    Raises UpstreamBroken for an unknown end.
     """
-    for choice in frame.choices:
-        index = choice.index if only is None else only
-        if isinstance(choice, _Choice) and choice.token_ids:
-            yield RawTokens(index, tuple(choice.token_ids), _logprobs(choice.logprobs))
-        if choice.text:
-            yield RawText(Channel(index, Field.TEXT), choice.text)
-        if choice.delta is not None:
-            yield from _delta(index, choice.delta)
-        if choice.finish_reason is not None:
-            yield Ended(index, _ending(choice.finish_reason))
+    said = _Said()
+    for frame in frames:
+        for choice in frame.choices:
+            _read(said, choice.index if only is None else only, choice)
+    return said.all()
 
 
 def prompt_ids(frame: Frame) -> list[int] | None:
@@ -141,33 +139,81 @@ def prompt_ids(frame: Frame) -> list[int] | None:
     return frame.prompt_token_ids or next((c.prompt_token_ids for c in frame.choices if c.prompt_token_ids), None)
 
 
-def _decode(decoder: msgspec.json.Decoder[F], event: bytes) -> F:
+class _Said:
+    """Collects items. Most reads hold pieces of one channel, and one item is cheaper than one for each piece."""
+
+    __slots__ = ("_channel", "_items", "_parts")
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._channel: Channel | None = None
+        self._parts: list[str] = []
+
+    def text(self, channel: Channel, raw_text: str) -> None:
+        if channel is not self._channel:
+            self._join()
+            self._channel = channel
+        self._parts.append(raw_text)
+
+    def tokens(self, tokens: RawTokens) -> None:
+        self._items.append(tokens)  # before text that is not joined yet: they may come early, but not late
+
+    def ended(self, ended: Ended) -> None:
+        self._join()
+        self._items.append(ended)
+
+    def all(self) -> list[Item]:
+        self._join()
+        return self._items
+
+    def _join(self) -> None:
+        if self._channel is not None:
+            self._items.append(RawText(self._channel, "".join(self._parts)))
+            self._channel, self._parts = None, []
+
+
+_channel = lru_cache(maxsize=256)(Channel)  # a few serve all streams
+
+
+def _decode(decoder: msgspec.json.Decoder[F], events: Sequence[bytes]) -> list[F]:
     try:
-        frame = decoder.decode(event)
+        frames = [decoder.decode(event) for event in events]
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UpstreamBroken("frame") from None
-    if frame.error is not None and bytes(frame.error) != b"null":
-        raise UpstreamError("in_band")
-    return frame
+    for frame in frames:
+        if frame.error is not None and bytes(frame.error) != b"null":
+            raise UpstreamError("in_band")
+    return frames
 
 
-def _delta(index: int, delta: _Delta) -> Iterator[RawText]:
+def _read(said: _Said, index: int, choice: _Choice | _PlainChoice) -> None:
+    if isinstance(choice, _Choice) and choice.token_ids:
+        said.tokens(RawTokens(index, tuple(choice.token_ids), _logprobs(choice.logprobs)))
+    if choice.text:
+        said.text(_channel(index, Field.TEXT), choice.text)
+    if choice.delta is not None:
+        _read_delta(said, index, choice.delta)
+    if choice.finish_reason is not None:
+        said.ended(Ended(index, _ending(choice.finish_reason)))
+
+
+def _read_delta(said: _Said, index: int, delta: _Delta) -> None:
     if text := delta.reasoning or delta.reasoning_content:
-        yield RawText(Channel(index, Field.REASONING), text)
+        said.text(_channel(index, Field.REASONING), text)
     if delta.content:
-        yield RawText(Channel(index, Field.CONTENT), delta.content)
+        said.text(_channel(index, Field.CONTENT), delta.content)
     if delta.refusal:
-        yield RawText(Channel(index, Field.REFUSAL), delta.refusal)
+        said.text(_channel(index, Field.REFUSAL), delta.refusal)
     for call in delta.tool_calls or ():
-        yield from _function(index, call.index, call.function)
-    yield from _function(index, 0, delta.function_call)
+        _read_function(said, index, call.index, call.function)
+    _read_function(said, index, 0, delta.function_call)
 
 
-def _function(index: int, call: int, function: _Function | None) -> Iterator[RawText]:
+def _read_function(said: _Said, index: int, call: int, function: _Function | None) -> None:
     if function is not None and function.name:
-        yield RawText(Channel(index, Field.TOOL_NAME, call), function.name)
+        said.text(_channel(index, Field.TOOL_NAME, call), function.name)
     if function is not None and function.arguments:
-        yield RawText(Channel(index, Field.TOOL_ARGUMENTS, call), function.arguments)
+        said.text(_channel(index, Field.TOOL_ARGUMENTS, call), function.arguments)
 
 
 def _logprobs(logprobs: _Logprobs | None) -> tuple[float, ...] | None:

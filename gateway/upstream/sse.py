@@ -12,6 +12,8 @@ from gateway.errors import UpstreamBroken
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # a frame with 20 log-probabilities for each of 8 k tokens stays below
 
+_DATA = b"data: "
+_NEXT = b"\n\ndata: "
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -29,7 +31,7 @@ class SseDecoder:
         if self._first and text:
             text = self._without_bom(text)
         events = self._simple(text) if b"\r" not in text and not self._data else self._general(text)
-        if len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
+        if (self._rest or self._data) and len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
             raise UpstreamBroken("event_too_large")
         return events
 
@@ -41,11 +43,15 @@ class SseDecoder:
 
     def _simple(self, text: bytes) -> list[bytes]:
         """What engines really send: events of one line each, between two line feeds."""
-        *blocks, rest = text.split(b"\n\n")
-        if not all(block.startswith(b"data: ") and b"\n" not in block for block in blocks):
+        end = text.rfind(b"\n\n")
+        if end < 0:
+            self._rest = text
+            return []
+        events = text[len(_DATA) : end].split(_NEXT)
+        if not text.startswith(_DATA) or text.count(b"\n", 0, end) != _NEXT.count(b"\n") * (len(events) - 1):
             return self._general(text)
-        self._rest = rest
-        return [block[6:] for block in blocks]
+        self._rest = text[end + 2 :]
+        return events
 
     def _general(self, text: bytes) -> list[bytes]:
         events, start = [], 0
