@@ -19,6 +19,7 @@ MAX_MODEL_CHARS: Final = 128
 MAX_STOPS: Final = 4  # OpenAI's
 MAX_STOP_CHARS: Final = 256  # the gateway matches them itself, on everything that it releases
 SCHEMA_NAME_CHARS: Final = 64  # OpenAI's
+COMPLETION_TOKENS: Final = 16  # OpenAI's, of a completion that names no max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,15 @@ def _checked(fields: Mapping[str, Any], name: str, check: Checked, default: Any)
 
 
 def _max_tokens(fields: Mapping[str, Any], grant: Grant) -> int:
-    """Either name; the role's most where the request names none. Both names must say the same."""
+    """Either name; both must say the same. Where the request names none it is the endpoint's default, a chat's being
+    the role's most (which must be within the model's context: engines refuse a larger one)."""
     most = grant.max_output_tokens
     asked = {_integer(fields, name, most, most) for name in ("max_tokens", "max_completion_tokens") if name in fields}
     if len(asked) > 1:
         raise BadField(param="max_tokens")
-    return asked.pop() if asked else most
+    if asked:
+        return asked.pop()
+    return most if grant.endpoint is Endpoint.CHAT else min(most, COMPLETION_TOKENS)
 
 
 def _stop(value: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.auth.development import create_key
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY
 from tests.support.processes import Child, Program, running, says, stop
@@ -205,13 +207,20 @@ def test_a_second_interrupt_does_not_wait(upstream: tuple[str, Path], gateway: G
         assert gateway.child.process.wait(5) in (0, 130)
 
 
-def test_a_port_in_use_is_told_in_one_line(gateway: Gateway, upstream: tuple[str, Path]) -> None:
-    taken = httpx.URL(gateway.public).port
-    assert taken is not None
-    (gateway.folder / "tightlip.yaml").write_text(configuration(*upstream, public=taken))
-    done = tightlip("serve", "--config", str(gateway.folder / "tightlip.yaml"))
+def test_a_port_in_use_is_told_in_one_line(upstream: tuple[str, Path], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        done = serving_once(tmp_path, configuration(*upstream, public=taken))
     assert done.returncode == 2
     assert done.stderr == f"tightlip: 127.0.0.1:{taken}: can't listen there (Address already in use)\n"
+
+
+def serving_once(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """`serve` with a configuration that it can't serve."""
+    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "tightlip.yaml").write_text(text)
+    create_key(folder / "dev.pem")
+    return tightlip("serve", "--config", str(folder / "tightlip.yaml"))
 
 
 def test_the_upstream_wants_models_as_name_and_folder() -> None:

@@ -261,6 +261,12 @@ def test_two_names_for_one_limit_must_agree() -> None:
     assert isinstance(refusal({"max_tokens": 5, "max_completion_tokens": 6}), BadField)
 
 
+def test_without_a_limit_the_endpoints_default_holds() -> None:
+    assert plan_of({}).body["max_tokens"] == 100
+    assert plan_of({}, Endpoint.COMPLETIONS).max_tokens == 16
+    assert plan_of({}, Endpoint.COMPLETIONS, max_output_tokens=5).max_tokens == 5
+
+
 def test_stops_stay_in_the_gateway() -> None:
     plan = plan_of({"stop": ["a", "b", "a"]})
     assert plan.stop == ("a", "b")
