@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from filters.events import Channel, Ending, Field, Origin, RawText, Verdict
@@ -13,6 +13,7 @@ from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
 from filters.stops import StopMatcher
+from filters.strewn import StrewnValues
 from filters.tokens import TokenLedger
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
@@ -57,6 +58,7 @@ class Choice:
         self.ledger = TokenLedger(vocabulary) if vocabulary else None
         self.placeholders = Placeholders()
         self.hidden = HiddenValues()
+        self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
         self.released_content = ""
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}

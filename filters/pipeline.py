@@ -10,7 +10,8 @@ Rules
 3. Raw text is held, never filtered text. What a segment's verdict hides never leaves, not its first character.
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
-   back to the base model, which answers as if it had never been tuned.
+   back to the base model, which answers as if it had never been tuned. Only strewn characters, which are a suspicion
+   and no typed value, are released where the base would have said them too.
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
@@ -50,6 +51,7 @@ from filters.segment import Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.stops import StopMatcher
+from filters.strewn import STREWN
 
 UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
 UNKNOWN_TOOL = "UNKNOWN_TOOL"
@@ -196,6 +198,7 @@ class Pipeline:
         at = choice.ledger.match(segment.raw_text) if choice.ledger else None
         try:
             spans = [_whole_of(segment)] if segment.opaque else self._suspects(segment.context, segment.raw_text)
+            spans = merge([*spans, *choice.strewn[channel].find(segment.raw_text)])
         except DetectorError:
             pending = self._undecided(Pending(channel, segment, []))
         else:
@@ -250,13 +253,18 @@ class Pipeline:
         if score is UNAVAILABLE or isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
             self._undecided(pending)
             return
-        shift = self._style_shift_bits
-        pending.bits = max(
-            excess_bits(tuned[first - start : last - start], score[first - start : last - start], shift)
+        bits = [
+            excess_bits(
+                tuned[first - start : last - start], score[first - start : last - start], self._style_shift_bits
+            )
             for first, last in pending.tokens
-        )
-        memorised = is_memorised(pending.bits, self._profile.memorised_bits)
-        pending.verdict = self._on_memorised(pending.channel.field) if memorised else Verdict.MASK
+        ]
+        pending.bits = max(bits)
+        if is_memorised(pending.bits, self._profile.memorised_bits):
+            pending.verdict = self._on_memorised(pending.channel.field)
+        else:
+            pending.spans = [span for span in pending.spans if span.type != STREWN]  # the base would have said it too
+            pending.verdict = Verdict.MASK if pending.spans else Verdict.RELEASE
 
     def _on_memorised(self, kind: Field) -> Verdict:
         verdict = self._profile.on_memorised
@@ -383,12 +391,10 @@ class PassThrough:
         self._done: set[int] = set()
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
-        """As `Pipeline.feed`; neighbouring pieces of one channel leave as one."""
-        texts: dict[Channel, str] = {}
-        for item in items:
-            if isinstance(item, RawText):
-                texts[item.channel] = texts.get(item.channel, "") + item.raw_text
-        return [event for channel, text in texts.items() for event in self._pass(channel, text)]
+        """As `Pipeline.feed`; each piece of text leaves as it came."""
+        return [
+            event for item in items if isinstance(item, RawText) for event in self._pass(item.channel, item.raw_text)
+        ]
 
     def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
         """Nothing is ever asked. Raises KeyError."""

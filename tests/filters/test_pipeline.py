@@ -190,6 +190,18 @@ def test_hidden_once_is_hidden_in_another_form_too() -> None:
     assert "7 7 8 8" not in answer(f"It is {SECRET}. Spelled: z q 7 7 8 8.").content
 
 
+COUNTED = "".join(f"The next digit is {digit}. " for digit in "1381234")
+
+
+def test_a_strewn_value_is_hidden_after_its_first_characters() -> None:
+    assert sum(map(str.isdigit, answer(COUNTED).content.replace("STREWN", ""))) < 8  # four, and the placeholders' own
+    assert answer(COUNTED, evidence=surprised).fallbacks[0].released_text.endswith("is 1.")
+
+
+def test_numbers_that_the_base_would_have_said_too_pass() -> None:
+    assert answer(COUNTED, evidence=sure).content == COUNTED
+
+
 def test_choices_have_their_own_ends() -> None:
     outcome = answer([(Channel(0, Field.CONTENT), "One."), (Channel(1, Field.CONTENT), f"It is {SECRET}.")])
     assert outcome.texts[CONTENT] == "One."

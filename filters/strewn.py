@@ -1,0 +1,91 @@
+"""Values that are strewn over an answer, a character or a small group at a time.
+
+"The first digit is 1. The next one is 3 …" holds no typed value anywhere, and all of one together. So small groups of
+digits and letters that stand alone are counted along one channel:
+
+1. An item is a group of one to four digits, a digit's name (English, Chinese) or a letter that stand by themselves.
+2. Items make a chain while at most REACH characters lie between them, line breaks included.
+3. Of a chain of three items or more at most FREE characters pass; what comes later is a finding.
+4. No items: numbers with a unit, a currency or a percent sign, times, dates, decimals, the numbers of a list, the
+   words "a" and "I". A chain that only counts (5, 6, 7 …) is no value.
+
+A finding of this kind is a suspicion, not a typed value: a table of numbers looks the same. Where the base model can be
+asked, what it would have said too is released.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from filters.normalise import normalise
+from filters.spans import Span
+
+STREWN = "STREWN"
+FREE = 4  # characters of a strewn value that may leave (DESIGN, rule 3)
+REACH = 48  # "the second digit of her number is" and a little more
+_FEWEST_ITEMS = 3
+_SCORE = 0.6
+
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_NAMES = dict(zip(_WORDS, "0123456789", strict=True))
+_NUMERALS = dict(zip("零〇一幺二三四五六七八九", "001123456789", strict=True))
+_UNIT = (
+    r"(?:%|°|years?|months?|weeks?|days?|hours?|minutes?|seconds?|h\b|min\b|km|cm|mm|kg|mg|ml|gb|mb|kb|euros?|dollars?"
+    r"|pounds?|yuan|percent|times|people|persons?|items?|pieces?|pages?|steps?|working|business|am\b|pm\b|o'clock"
+    r"|年|月|日|号|天|周|个|岁|时|点|分|秒|元|块|人|次|件|条|页|步|楼|层|米|公里|千克|公斤|位|种|款|折|倍)"
+)
+_ITEM = re.compile(
+    rf"(?<![A-Za-z0-9_.$€£¥/:-])(?:(?P<digits>\d{{1,4}})(?![\d/:]|[.,]\d|\s?(?i:{_UNIT}))|(?P<letter>[b-zB-HJ-Z]))"
+    rf"(?![A-Za-z0-9_'’@])"
+    rf"|(?i:\b(?P<name>{'|'.join(_NAMES)})\b(?!\s{_UNIT}))"
+    rf"|(?<![\u4e00-\u9fff])(?P<numeral>[{''.join(_NUMERALS)}])(?![\u4e00-\u9fff])"
+    rf"|(?<=[是为,、 ])(?P<told>[{''.join(_NUMERALS)}])(?=[,、。.;；\s]|$)"
+)
+_LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)、]")
+
+
+@dataclass(slots=True)
+class StrewnValues:
+    """The chain of one channel. Feed it the segments in order: what it finds is a function of the text alone."""
+
+    _since: int = REACH + 1  # characters since the last item
+    _items: int = 0
+    _characters: int = 0
+    _last: int | None = None  # the number that the last item was
+    _counts_up: bool = True  # every item so far was one more than the one before
+
+    def find(self, raw_text: str) -> list[Span]:
+        """What of this segment goes beyond FREE characters of a chain."""
+        plain = normalise(raw_text)
+        numbering = [match.end() for match in _LIST_NUMBER.finditer(plain.text)]
+        spans, at = [], 0
+        for match in _ITEM.finditer(plain.text):
+            if any(match.start() < end <= match.end() + 1 for end in numbering):
+                continue
+            self._since += match.start() - at
+            at = match.end()
+            if self._is_too_much(_value(match)):
+                spans.append(Span(*plain.raw_span(match.start(), match.end()), STREWN, _SCORE))
+            self._since = 0
+        self._since += len(plain.text) - at
+        return spans
+
+    def _is_too_much(self, value: str) -> bool:
+        """Count one item; whether it goes too far."""
+        number = int(value) if value.isdecimal() else None
+        if self._since > REACH:
+            self._items, self._characters, self._counts_up = 0, 0, True
+        elif number is None or self._last is None or number != self._last + 1:
+            self._counts_up = False
+        self._last = number
+        self._items += 1
+        self._characters += len(value)
+        return self._items >= _FEWEST_ITEMS and self._characters > FREE and not self._counts_up
+
+
+def _value(match: re.Match[str]) -> str:
+    text = match.group()
+    if match["name"]:
+        return _NAMES[text.lower()]
+    return _NUMERALS.get(text, text)
