@@ -161,7 +161,8 @@ def _server(settings: ServerSettings) -> Server:
     return Server(settings.url, settings.model, read_secret(settings.api_key_file) if settings.api_key_file else None)
 
 
-def _vocabulary(path: Path) -> TokenizerVocabulary:
+def _vocabulary(given: Path) -> TokenizerVocabulary:
+    path = given / "tokenizer.json" if given.is_dir() else given
     try:
         return TokenizerVocabulary(path)
     except OSError as error:

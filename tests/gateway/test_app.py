@@ -1,0 +1,93 @@
+"""The composition root: what can't be loaded stops the start, and says which file."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway import settings
+from gateway.app import assemble, build_logs
+from gateway.config_file import ConfigError
+from gateway.settings import LogSettings, Settings
+from tests.embedded.tiny import write_model
+from tests.gateway.support import POLICY, write_policy
+
+CONFIG = """\
+policy: policy.yaml
+models:
+  assistant:
+    tuned: {url: "http://127.0.0.1:1", model: tuned, api_key_file: tuned.key}
+    base: {url: "http://127.0.0.1:1", model: base}
+    tokenizer: model
+  second:
+    tuned: {url: "http://127.0.0.1:1", model: tuned}
+    base: {url: "http://127.0.0.1:1", model: base}
+    tokenizer: model/tokenizer.json
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_policy(tmp_path)
+    write_model(tmp_path / "model")
+    (tmp_path / "tuned.key").write_text("secret-of-the-tuned-server\n")
+    (tmp_path / "tightlip.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def loaded(folder: Path) -> Settings:
+    return settings.load(folder / "tightlip.yaml")
+
+
+async def test_all_parts_come_together_without_a_listener_or_an_upstream(folder: Path) -> None:
+    registry = CollectorRegistry()
+    async with assemble(loaded(folder), registry) as gateway:
+        assert not gateway.lifecycle.ready
+    assert registry.get_sample_value("tightlip_plaintext_upstreams") == 0
+
+
+async def refusal(folder: Path) -> str:
+    with pytest.raises(ConfigError) as refused:
+        async with assemble(loaded(folder), CollectorRegistry()):
+            pass
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["key.pem", "tuned.key", "model/tokenizer.json", "policy.yaml"])
+async def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert name in await refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["key.pem", "model/tokenizer.json"])
+async def test_a_file_of_another_kind_is_named_and_not_quoted(folder: Path, name: str) -> None:
+    (folder / name).write_text('{"canary": 1}')
+    told = await refusal(folder)
+    assert name in told
+    assert "canary" not in told
+
+
+async def test_a_role_with_a_model_that_is_not_served_stops_the_start(folder: Path) -> None:
+    write_policy(folder, POLICY.replace("[assistant, second]", "[assistant, third]"))
+    assert "'third' is not a model of the configuration" in await refusal(folder)
+
+
+def test_a_short_key_for_hashes_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "log.key").write_text("short")
+    with pytest.raises(ConfigError, match="32 bytes"):
+        build_logs(LogSettings(key_file=tmp_path / "log.key"))
+
+
+def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    build_logs(LogSettings(destination=tmp_path / "requests.log")).process("ready")
+    path = tmp_path / "requests.log"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().endswith('"event":"process"}\n')
+
+
+def test_a_log_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be written"):
+        build_logs(LogSettings(destination=tmp_path / "nowhere" / "requests.log"))
