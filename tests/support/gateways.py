@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ POLICY: dict[str, Any] = {
             "audience": ["tightlip"],
             "algorithms": ["EdDSA"],
             "keys": [{"file": "key.pub.pem"}],
-            "roles": ["customer", "clauses", "careful", "legacy", "open"],
+            "roles": ["customer", "clauses", "careful", "legacy", "long", "open"],
             "tenant": {"fixed": "acme"},
         }
     ],
@@ -35,6 +36,7 @@ POLICY: dict[str, Any] = {
         "clauses": {"models": [MODEL], "endpoints": ["chat"], "profile": "clauses"},
         "careful": {"models": [MODEL], "endpoints": ["chat"], "profile": "careful"},
         "legacy": {"models": [MODEL], "endpoints": ["chat", "completions"]},
+        "long": {"models": [MODEL], "endpoints": ["chat"], "fields": ["min_tokens"]},
         "open": {"models": [MODEL], "endpoints": ["chat", "completions"], "profile": "off"},
     },
     "profiles": {
@@ -103,9 +105,14 @@ def gateway(
     (folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy or POLICY)))
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tightlip.yaml")]
-    with running(Program("gateway", command, says(READY)), folder / "logs") as child:
+    serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tightlip.yaml")]
+    with running(Program("gateway", [*_without_settings(), *serve], says(READY)), folder / "logs") as child:
         yield Gateway(child, folder)
+
+
+def _without_settings() -> list[str]:
+    """The file alone configures it: TIGHTLIP_ variables are for the test run, and the gateway refuses strange ones."""
+    return ["env", *(word for name in os.environ if name.startswith("TIGHTLIP_") for word in ("-u", name))]
 
 
 def ask(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Response:

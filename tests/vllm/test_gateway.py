@@ -1,0 +1,71 @@
+"""The gateway in front of real vLLM: the scenarios of tests/support/scenarios.py, and what its death looks like."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import scripted
+from tests.support.gateways import Gateway, gateway, server, settings
+from tests.support.processes import Child, free_port, running
+from tests.support.scenarios import SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
+from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program
+
+
+@pytest.fixture(scope="session")
+def stage(vllm: Arrangement, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    configuration = settings(
+        server(vllm.tuned.url, vllm.tuned.model), server(vllm.base.url, vllm.base.model), models / "base"
+    )
+    with gateway(tmp_path_factory.mktemp("gateway"), configuration) as front:
+        yield Stage(front, vllm, Records.beside(models))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_with_vllm(stage: Stage, scenario: Callable[[Stage], None]) -> None:
+    scenario(stage)
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("part", ["the server", "the engine behind it"])
+def test_vllm_is_killed_in_mid_stream(
+    part: str, victim: Child, doomed: tuple[Gateway, scripted.Engine], models: Path
+) -> None:
+    front, base = doomed
+    pid = victim.process.pid if part == "the server" else _engine_of(victim)
+    secret = Records.beside(models).secrets("email", most_repeated=True)[0]
+    a_dying_upstream_takes_what_is_held_with_it(front, base, secret, lambda: os.kill(pid, signal.SIGKILL))
+
+
+@pytest.fixture
+def victim(models: Path, tmp_path: Path) -> Iterator[Child]:
+    try:
+        interpreter()
+    except VllmMissing as missing:
+        (pytest.fail if is_required() else pytest.skip)(str(missing))
+    with running(program(models / "tuned", "tuned", free_port()), tmp_path / "vllm") as child:
+        yield child
+
+
+@pytest.fixture
+def doomed(victim: Child, models: Path, tmp_path: Path) -> Iterator[tuple[Gateway, scripted.Engine]]:
+    """A gateway whose tuned model will be killed, and whose base model never answers."""
+    with scripted.engine() as base:
+        base.score = scripted.Pause(30.0)
+        configuration = settings(
+            server(victim.url, "tuned"), server(base.url, "base"), models / "base", keep_alive_seconds=0.2
+        )
+        with gateway(tmp_path, configuration) as front:
+            yield front, base
+
+
+def _engine_of(child: Child) -> int:
+    """vLLM computes in a process of its own: the child's child that is no tracker of shared memory."""
+    pid = child.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (engine,) = [each for each in children if b"resource_tracker" not in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return int(engine)
