@@ -33,7 +33,7 @@ from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.types import Endpoint, Plan
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
-from gateway.upstream.frames import DONE, Ended, Frame, PlainFrame, Usage, decode, decode_plain, items, prompt_ids
+from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.scoring import Scorer
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
@@ -138,10 +138,10 @@ class _Answer:
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
         self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
         self._open = set(range(plan.n))  # choices that have not finished
-        self._prompt: list[int] = []
-        self._usage: Usage | None = None
+        # evidence that no filter will look at is not even read
+        reads_evidence = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
+        self._frames = FrameReader(evidence=reads_evidence)
         self._released: list[Released] = []
-        self._generated = 0
         self._held_since: float | None = None
 
     async def run(self) -> Counts:
@@ -166,13 +166,14 @@ class _Answer:
             raise UpstreamBroken("cut")
 
     async def _take_tuned(self, events: list[bytes]) -> bool:
-        frames = self._noted(events)
-        await self._feed(items(frames), Origin.TUNED)
+        await self._feed(self._frames.read(events), Origin.TUNED)
         return bool(self._wanted) or not self._engine_open
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
-        score = await self._pair.scorer.score(self._prompt, question.ids, question.start, self._record.request_id)
+        score = await self._pair.scorer.score(
+            self._frames.prompt, question.ids, question.start, self._record.request_id
+        )
         await self._emit(_filtered(self._pipeline.answer, question.id, score))
 
     async def _fall_back(self, fallback: FallBack) -> None:
@@ -181,8 +182,10 @@ class _Answer:
         body = _fallback_body(self._plan.body, fallback, self._tokens_left(fallback.choice))
         body |= {"model": self._pair.base.model, **_STREAMED}
 
+        frames = FrameReader(evidence=False, only=fallback.choice)
+
         async def take(events: list[bytes]) -> bool:
-            await self._feed(items(decode_plain(events), only=fallback.choice), Origin.BASE)
+            await self._feed(frames.read(events), Origin.BASE)
             return True
 
         await self._follow(self._pair.base, CHAT, body, take)
@@ -212,36 +215,18 @@ class _Answer:
         logprobs: bool | int = True if self._plan.grant.endpoint is Endpoint.CHAT else 0
         return {"logprobs": logprobs, "return_token_ids": True}
 
-    def _noted(self, events: list[bytes]) -> Sequence[Frame | PlainFrame]:
-        """The frames, their counts written down. Evidence that no filter will look at is not even read."""
-        if isinstance(self._pipeline, PassThrough) or not self._plan.grant.profile.evidence:
-            plain = decode_plain(events)
-            self._note_usage(plain)
-            return plain
-        frames = decode(events)
-        self._note_usage(frames)
-        for frame in frames:
-            self._prompt = self._prompt or prompt_ids(frame) or []
-            self._generated += sum(len(choice.token_ids or ()) for choice in frame.choices)
-        return frames
-
-    def _note_usage(self, frames: Iterable[Frame | PlainFrame]) -> None:
-        for frame in frames:
-            if frame.usage is not None:
-                self._usage = frame.usage
-
     # ---- in and out of the pipeline ---------------------------------------------------------------------------------
 
-    async def _feed(self, parts: Iterable[RawText | RawTokens | Ended], origin: Origin) -> None:
+    async def _feed(self, items: Iterable[Item], origin: Origin) -> None:
         events: list[Event] = []
         batch: list[RawText | RawTokens] = []
-        for part in parts:
-            if isinstance(part, Ended):
+        for item in items:
+            if isinstance(item, Ended):
                 events += _filtered(self._pipeline.feed, batch, origin)
-                events += self._ended(part, origin)
+                events += self._ended(item, origin)
                 batch = []
             else:
-                batch.append(part)
+                batch.append(item)
         await self._emit(events + _filtered(self._pipeline.feed, batch, origin))
 
     def _ended(self, ended: Ended, origin: Origin) -> list[Event]:
@@ -313,13 +298,14 @@ class _Answer:
     def _count(self) -> Counts:
         counts = self._counts()
         self._record.tokens_in, self._record.tokens_out = counts.prompt, counts.released
-        self._metrics.tokens(self._pair.name, counts.prompt, counts.released, self._generated or counts.released)
+        self._metrics.tokens(self._pair.name, counts.prompt, counts.released, self._frames.generated or counts.released)
         return counts
 
     def _counts(self) -> Counts:
-        if isinstance(self._pipeline, PassThrough) and self._usage is not None:
-            return Counts(self._usage.prompt_tokens, self._usage.completion_tokens)
-        prompt = len(self._prompt) or (self._usage.prompt_tokens if self._usage else 0)
+        usage = self._frames.usage
+        if isinstance(self._pipeline, PassThrough) and usage is not None:
+            return Counts(usage.prompt_tokens, usage.completion_tokens)
+        prompt = len(self._frames.prompt) or (usage.prompt_tokens if usage else 0)
         return Counts(prompt, self._count_released())
 
 

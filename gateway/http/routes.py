@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +28,9 @@ from gateway.types import Endpoint, Plan, Principal
 
 MODEL_CREATED: Final = 0  # when a model was made is nobody's business; clients want a number
 OWNER: Final = "tightlip"
+
+# FastAPI would hand exceptions, with their texts, to any OpenTelemetry that it finds, and looks for one per request.
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 
 Answer = Callable[[Plan, RequestRecord], ASGIApp]
 
@@ -80,7 +84,7 @@ def create_app(surface: Surface) -> FastAPI:
     Plain routes: FastAPI's own would resolve dependencies and models for each request, at several times the cost of all
     that is done here, and would quote the caller's text in their errors.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY)
     app.add_route(Endpoint.CHAT.value, surface.chat, methods=["POST"])  # type: ignore[arg-type]
     app.add_route(Endpoint.COMPLETIONS.value, surface.completions, methods=["POST"])  # type: ignore[arg-type]
     app.add_route(Endpoint.MODELS.value, surface.models, methods=["GET"])

@@ -6,10 +6,9 @@ engine that dies sends it too: only a finish reason for every choice does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +24,9 @@ _ENDINGS = {
     "function_call": Ending.TOOL_CALLS,
     "content_filter": Ending.CONTENT_FILTER,
 }
+
+
+_NO_ERROR = msgspec.Raw(b"null")
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -78,7 +80,7 @@ class Frame(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: Usage | None = None
     prompt_token_ids: list[int] | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NO_ERROR
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
@@ -93,7 +95,7 @@ class PlainFrame(msgspec.Struct, gc=False):
 
     choices: list[_PlainChoice] = []
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NO_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,54 +107,75 @@ class Ended:
 
 
 Item = RawText | RawTokens | Ended
-F = TypeVar("F", Frame, PlainFrame)
 
 _FRAME = msgspec.json.Decoder(Frame)
 _PLAIN = msgspec.json.Decoder(PlainFrame)
 
 
-def decode(events: Sequence[bytes]) -> list[Frame]:
-    """Raises UpstreamBroken for what is no frame, UpstreamError for an error that the engine sent in-band."""
-    return _decode(_FRAME, events)
+class FrameReader:
+    """Reads the frames of one stream, and remembers what they say beside the text."""
 
+    def __init__(self, *, evidence: bool, only: int | None = None) -> None:
+        """Without `evidence`, tokens and their log-probabilities are not even looked at.
 
-def decode_plain(events: Sequence[bytes]) -> list[PlainFrame]:
-    """As `decode`, without evidence."""
-    return _decode(_PLAIN, events)
+        `only`: all text belongs to this choice (a fallback is asked for one choice, which the engine calls 0).
+        """
+        self._decode: Callable[[bytes], Frame | PlainFrame] = _FRAME.decode if evidence else _PLAIN.decode
+        self._only = only
+        self.usage: Usage | None = None
+        self.prompt: list[int] = []  # the request's tokens
+        self.generated = 0  # tokens so far
 
+    def read(self, events: Iterable[bytes]) -> list[Item]:
+        """What the events of one read say: tokens no later than the text that they spell, neighbouring text as one.
 
-def items(frames: Iterable[Frame | PlainFrame], only: int | None = None) -> list[Item]:
-    """What the frames of one read say: tokens no later than the text that they spell, neighbouring text as one.
+        Raises UpstreamBroken for what is no frame and for an unknown end, UpstreamError for an error that the engine
+        sent in-band; nothing of the read is used then.
+        """
+        said = _Said()
+        for event in events:
+            try:
+                frame = self._decode(event)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise UpstreamBroken("frame") from None
+            if bytes(frame.error) != b"null":
+                raise UpstreamError("in_band")
+            if frame.usage is not None:
+                self.usage = frame.usage
+            for choice in frame.choices:
+                self._choice(said, choice)
+            if isinstance(frame, Frame) and not self.prompt:
+                self.prompt = _prompt_ids(frame)
+        return said.all()
 
-    `only`: all of it belongs to this choice (a fallback is asked for one choice, which the engine calls 0).
-    Raises UpstreamBroken for an unknown end.
-    """
-    said = _Said()
-    for frame in frames:
-        for choice in frame.choices:
-            _read(said, choice.index if only is None else only, choice)
-    return said.all()
-
-
-def prompt_ids(frame: Frame) -> list[int] | None:
-    """The request's tokens, which come once: beside the choices (chat) or in the first of them (completions)."""
-    return frame.prompt_token_ids or next((c.prompt_token_ids for c in frame.choices if c.prompt_token_ids), None)
+    def _choice(self, said: _Said, choice: _Choice | _PlainChoice) -> None:
+        index = choice.index if self._only is None else self._only
+        if isinstance(choice, _Choice) and choice.token_ids:
+            self.generated += len(choice.token_ids)
+            said.tokens(RawTokens(index, tuple(choice.token_ids), _logprobs(choice.logprobs)))
+        if choice.delta is not None:
+            _read_delta(said, index, choice.delta)
+        if choice.text:
+            said.text(index, Field.TEXT, 0, choice.text)
+        if choice.finish_reason is not None:
+            said.ended(Ended(index, _ending(choice.finish_reason)))
 
 
 class _Said:
     """Collects items. Most reads hold pieces of one channel, and one item is cheaper than one for each piece."""
 
-    __slots__ = ("_channel", "_items", "_parts")
+    __slots__ = ("_items", "_parts", "_where")
 
     def __init__(self) -> None:
         self._items: list[Item] = []
-        self._channel: Channel | None = None
+        self._where: tuple[int, Field, int] | None = None
         self._parts: list[str] = []
 
-    def text(self, channel: Channel, raw_text: str) -> None:
-        if channel is not self._channel:
+    def text(self, index: int, field: Field, call: int, raw_text: str) -> None:
+        where = (index, field, call)
+        if where != self._where:
             self._join()
-            self._channel = channel
+            self._where = where
         self._parts.append(raw_text)
 
     def tokens(self, tokens: RawTokens) -> None:
@@ -167,53 +190,37 @@ class _Said:
         return self._items
 
     def _join(self) -> None:
-        if self._channel is not None:
-            self._items.append(RawText(self._channel, "".join(self._parts)))
-            self._channel, self._parts = None, []
+        if self._where is not None:
+            self._items.append(RawText(_channel(*self._where), "".join(self._parts)))
+            self._where, self._parts = None, []
 
 
 _channel = lru_cache(maxsize=256)(Channel)  # a few serve all streams
 
 
-def _decode(decoder: msgspec.json.Decoder[F], events: Sequence[bytes]) -> list[F]:
-    try:
-        frames = [decoder.decode(event) for event in events]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UpstreamBroken("frame") from None
-    for frame in frames:
-        if frame.error is not None and bytes(frame.error) != b"null":
-            raise UpstreamError("in_band")
-    return frames
-
-
-def _read(said: _Said, index: int, choice: _Choice | _PlainChoice) -> None:
-    if isinstance(choice, _Choice) and choice.token_ids:
-        said.tokens(RawTokens(index, tuple(choice.token_ids), _logprobs(choice.logprobs)))
-    if choice.text:
-        said.text(_channel(index, Field.TEXT), choice.text)
-    if choice.delta is not None:
-        _read_delta(said, index, choice.delta)
-    if choice.finish_reason is not None:
-        said.ended(Ended(index, _ending(choice.finish_reason)))
+def _prompt_ids(frame: Frame) -> list[int]:
+    """They come once: beside the choices (chat) or in the first of them (completions)."""
+    return frame.prompt_token_ids or next((c.prompt_token_ids for c in frame.choices if c.prompt_token_ids), [])
 
 
 def _read_delta(said: _Said, index: int, delta: _Delta) -> None:
     if text := delta.reasoning or delta.reasoning_content:
-        said.text(_channel(index, Field.REASONING), text)
+        said.text(index, Field.REASONING, 0, text)
     if delta.content:
-        said.text(_channel(index, Field.CONTENT), delta.content)
+        said.text(index, Field.CONTENT, 0, delta.content)
     if delta.refusal:
-        said.text(_channel(index, Field.REFUSAL), delta.refusal)
+        said.text(index, Field.REFUSAL, 0, delta.refusal)
     for call in delta.tool_calls or ():
         _read_function(said, index, call.index, call.function)
-    _read_function(said, index, 0, delta.function_call)
+    if delta.function_call is not None:
+        _read_function(said, index, 0, delta.function_call)
 
 
 def _read_function(said: _Said, index: int, call: int, function: _Function | None) -> None:
     if function is not None and function.name:
-        said.text(_channel(index, Field.TOOL_NAME, call), function.name)
+        said.text(index, Field.TOOL_NAME, call, function.name)
     if function is not None and function.arguments:
-        said.text(_channel(index, Field.TOOL_ARGUMENTS, call), function.arguments)
+        said.text(index, Field.TOOL_ARGUMENTS, call, function.arguments)
 
 
 def _logprobs(logprobs: _Logprobs | None) -> tuple[float, ...] | None:

@@ -24,9 +24,15 @@ class SseDecoder:
         self._rest = b""
         self._data: list[bytes] = []
         self._first = True
+        self._after_cr = False
 
     def feed(self, received: bytes) -> list[bytes]:
         """The events that these bytes completed. Raises UpstreamBroken for an event over MAX_EVENT_BYTES."""
+        if self._after_cr and received:
+            received, self._after_cr = received.removeprefix(b"\n"), False
+        if self._is_one(received):
+            self._first = False
+            return [received[len(_DATA) : -2]]
         text = self._rest + received if self._rest else received
         if self._first and text:
             text = self._without_bom(text)
@@ -34,6 +40,16 @@ class SseDecoder:
         if (self._rest or self._data) and len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
             raise UpstreamBroken("event_too_large")
         return events
+
+    def _is_one(self, received: bytes) -> bool:
+        """Whether this is exactly one event of one line: while a model writes, each read is."""
+        return (
+            not (self._rest or self._data)
+            and received.startswith(_DATA)
+            and received.find(b"\n") == len(received) - 2
+            and received.endswith(b"\n\n")
+            and b"\r" not in received
+        )
 
     def _without_bom(self, text: bytes) -> bytes:
         if b"\xef\xbb\xbf".startswith(text):
@@ -56,13 +72,12 @@ class SseDecoder:
     def _general(self, text: bytes) -> list[bytes]:
         events, start = [], 0
         for end in _LINE_END.finditer(text):
-            if end.group() == b"\r" and end.end() == len(text):
-                break  # the LF that belongs to it may follow
             event = self._line(text[start : end.start()])
             if event is not None:
                 events.append(event)
             start = end.end()
         self._rest = text[start:]
+        self._after_cr = text.endswith(b"\r")  # an LF that follows belongs to it
         return events
 
     def _line(self, line: bytes) -> bytes | None:

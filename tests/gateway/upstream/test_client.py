@@ -1,0 +1,164 @@
+"""The client's boundary: every exception of aiohttp becomes one of ours, and none carries its text."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from gateway.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from gateway.upstream.client import CHAT, Server, Timeouts, UpstreamClient, _mapped
+from tests.support.processes import HOST, free_port
+
+SECRET = "10.20.30.40 Bearer secret"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def foreign() -> Iterator[type[Exception]]:
+    """Every exception class that aiohttp's client and its parser can raise."""
+    for module in (aiohttp, aiohttp.client_exceptions, aiohttp.http_exceptions):
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, aiohttp.ClientError | aiohttp.http_exceptions.HttpProcessingError):
+                yield kind
+
+
+@pytest.mark.parametrize("kind", sorted(set(foreign()), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_every_exception_of_aiohttp_is_mapped(kind: type[Exception]) -> None:
+    ours = mapped(made(kind))
+    assert isinstance(ours, UpstreamError)
+    assert SECRET not in repr(ours)
+    assert ours.__cause__ is None
+    assert ours.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (TimeoutError(), UpstreamTimeout),
+        (aiohttp.SocketTimeoutError(), UpstreamTimeout),
+        (aiohttp.ServerDisconnectedError(), UpstreamUnavailable),
+        (ConnectionResetError(), UpstreamUnavailable),
+        (OSError("no route"), UpstreamUnavailable),
+        (aiohttp.ClientPayloadError(), UpstreamBroken),
+        (aiohttp.http_exceptions.BadHttpMessage("x"), UpstreamBroken),
+    ],
+    ids=repr,
+)
+def test_who_is_at_fault(error: Exception, ours: type[GatewayError]) -> None:
+    assert type(mapped(error)) is ours
+
+
+def test_a_mistake_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), _mapped():
+        raise ZeroDivisionError
+
+
+async def test_an_answer_that_stalls_ends() -> None:
+    async with serving(HEAD + b"5\r\ndata:\r\n") as server, patient(0.2) as client:
+        with pytest.raises(UpstreamTimeout):
+            await read_all(client, server)
+
+
+async def test_reads_that_keep_coming_may_take_longer_than_one_may() -> None:
+    async with serving(HEAD, *[b"1\r\nx\r\n"] * 6, b"0\r\n\r\n", pause=0.1) as server, patient(0.3) as client:
+        assert await read_all(client, server) == b"x" * 6
+
+
+async def test_a_slow_caller_is_no_stall() -> None:
+    async with serving(HEAD + b"1\r\nx\r\n", b"1\r\ny\r\n0\r\n\r\n", pause=0.02) as server, patient(0.15) as client:
+        assert await read_all(client, server, pause=0.4) == b"xy"
+
+
+async def test_an_answer_that_is_cut_off_is_broken() -> None:
+    async with serving(HEAD + b"5\r\nda", close=True) as server, patient(5) as client:
+        with pytest.raises(UpstreamBroken, match="cut"):
+            await read_all(client, server)
+
+
+async def test_an_answer_of_another_kind_is_broken() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n"
+    async with serving(answer) as server, patient(5) as client:
+        with pytest.raises(UpstreamBroken, match="content_type"):
+            await read_all(client, server)
+
+
+async def test_a_refusal_that_never_ends_is_given_up() -> None:
+    refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\n"
+    async with serving(refusal) as server, patient(5, first_byte=0.2) as client:
+        with pytest.raises(UpstreamTimeout):
+            await read_all(client, server)
+
+
+async def test_nobody_listens() -> None:
+    async with patient(5) as client:
+        with pytest.raises(UpstreamUnavailable):
+            await read_all(client, Server(f"http://{HOST}:{free_port()}", "m"))
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An instance with a text that must not be seen, whatever its constructor asks for."""
+    error = kind.__new__(kind)
+    error.args = (SECRET,)
+    return error
+
+
+def mapped(error: Exception) -> GatewayError:
+    with pytest.raises(GatewayError) as caught, _mapped():
+        raise error
+    return caught.value
+
+
+class serving:  # noqa: N801 - reads as a verb
+    """A server that answers every request with these bytes, piece by piece."""
+
+    def __init__(self, *pieces: bytes, pause: float = 0.0, close: bool = False) -> None:
+        self._pieces, self._pause, self._close = pieces, pause, close
+
+    async def __aenter__(self) -> Server:
+        self._over = asyncio.Event()
+        self._server = await asyncio.start_server(self._answer, HOST, 0)
+        return Server(f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}", "m")
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over.set()
+        self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in self._pieces:
+            writer.write(piece)
+            await asyncio.sleep(self._pause)
+        if not self._close:
+            await self._over.wait()
+        writer.close()
+
+
+class patient:  # noqa: N801 - reads as an adjective
+    """A client with this much patience between two reads."""
+
+    def __init__(self, stall: float, first_byte: float = 5.0) -> None:
+        self._timeouts = Timeouts(connect=5.0, first_byte=first_byte, stall=stall)
+
+    async def __aenter__(self) -> UpstreamClient:
+        self._client = UpstreamClient(self._timeouts)
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+
+async def read_all(client: UpstreamClient, server: Server, pause: float = 0.0) -> bytes:
+    async with client.stream(server, CHAT, {}, "req_1") as pieces:
+        return b"".join([piece async for piece in slowly(pieces, pause)])
+
+
+async def slowly(pieces: AsyncIterator[bytes], pause: float) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        await asyncio.sleep(pause)
+        yield piece
