@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from filters.events import Channel, Ending, Field, Origin, RawText, Verdict
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
-from filters.pii.actions import Placeholders
+from filters.pii.actions import Rewriter
 from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
@@ -50,13 +50,13 @@ class End:
 class Choice:
     """The state of one choice. It knows what is held; what happens to it is the pipeline's to say."""
 
-    def __init__(self, index: int, vocabulary: Vocabulary | None, stops: tuple[str, ...]) -> None:
+    def __init__(self, index: int, vocabulary: Vocabulary | None, stops: tuple[str, ...], rewriter: Rewriter) -> None:
         self.index = index
         self.origin = Origin.TUNED
         self.done = False
         self.queue: deque[Pending | Whole | End] = deque()
         self.ledger = TokenLedger(vocabulary) if vocabulary else None
-        self.placeholders = Placeholders()
+        self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
         self.released_content = ""

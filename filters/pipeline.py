@@ -46,6 +46,9 @@ from filters.events import (
 )
 from filters.evidence import Detector, DetectorError, Grounds, Vocabulary
 from filters.json_text import JsonTextError, filter_json
+from filters.pii.actions import Rewriter, check_key
+from filters.pii.generalise import around
+from filters.pii.scores import at_least
 from filters.profile import OnFailure, Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
@@ -78,6 +81,10 @@ class RequestEvidence:
     stops: tuple[str, ...] = ()
 
 
+# Called with each piece of raw text as it is decided, and with what is hidden in it.
+Watch = Callable[[str, Sequence[Span]], None]
+
+
 class Pipeline:
     """The filters of one answer. Feed it in the upstream's order; send its events in the order in which they come."""
 
@@ -88,15 +95,22 @@ class Pipeline:
         detector: Detector,
         vocabulary: Vocabulary | None = None,
         style_shift_bits: float = 0.0,
+        key: bytes = b"",
+        watch: Watch | None = None,
     ) -> None:
         """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
 
-        Without a vocabulary nothing can be compared, and all suspects are masked.
+        Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
+        profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
+        what they hid, never for a server.
         """
+        check_key(profile.actions, key)
         self._profile = profile
         self._style_shift_bits = style_shift_bits
         self._request = request
-        self._detector = detector
+        self._detector = at_least(detector, profile.min_scores)
+        self._key = key
+        self._watch = watch
         self._vocabulary = vocabulary if profile.compare else None
         self._choices: dict[int, Choice] = {}
         self._asked: dict[int, tuple[Choice, Pending]] = {}
@@ -143,7 +157,8 @@ class Pipeline:
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
-            self._choices[index] = Choice(index, self._vocabulary, self._request.stops)
+            rewriter = Rewriter(self._profile.actions, self._key)
+            self._choices[index] = Choice(index, self._vocabulary, self._request.stops, rewriter)
         return self._choices[index]
 
     # ---- in ----------------------------------------------------------------------------------------------------------
@@ -306,12 +321,16 @@ class Pipeline:
         return decided + self._release(choice, head.channel, self._rewritten(choice, head.segment.raw_text, head.spans))
 
     def _rewritten(self, choice: Choice, raw_text: str, spans: list[Span]) -> str:
-        """The text with its suspects, and whatever was hidden earlier, behind placeholders."""
+        """The text with replacements for its suspects and for whatever was hidden earlier."""
         parts, at = [], 0
-        for span in merge([*spans, *choice.hidden.find(raw_text)]):
+        spans = merge([*spans, *choice.hidden.find(raw_text)])
+        if self._watch:
+            self._watch(raw_text, spans)
+        for span in spans:
             hidden = raw_text[span.start : span.end]
             choice.hidden.add(hidden, span.type)
-            parts += [raw_text[at : span.start], choice.placeholders.mask(span.type, hidden)]
+            context = around(raw_text, span.start, span.end)
+            parts += [raw_text[at : span.start], choice.rewriter.rewrite(span.type, hidden, context)]
             at = span.end
         return "".join([*parts, raw_text[at:]])
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from filters.events import Verdict
+from filters.pii.types import INDIRECT
+
+# No recognizer is less sure of a direct identifier that has its label; a higher bar would switch labels off.
+HIGHEST_DIRECT_MINIMUM = 0.5
 
 
 class ReleaseUnit(enum.StrEnum):
@@ -22,11 +27,23 @@ class OnFailure(enum.StrEnum):
     STOP = "stop"  # the answer ends with finish_reason content_filter
 
 
+class Action(enum.StrEnum):
+    """What stands in for a hidden value (filters/pii/actions.py). Each hides it whole."""
+
+    MASK = "mask"  # a numbered placeholder of its type
+    REMOVE = "remove"  # nothing
+    PSEUDONYM = "pseudonym"  # a keyed name, the same in every answer of the tenant
+    GENERALISE = "generalise"  # what it has in common with many others; masked where there is no such thing
+    SURROGATE = "surrogate"  # a made-up value of the same form; masked where none is safely nobody's
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """`allowed_types` are finding types that the role's clearance lets pass; all others are hidden unless grounded.
 
-    `memorised_bits` is the excess in bits from which a finding counts as memorised.
+    `memorised_bits` is the excess in bits from which a finding counts as memorised. `actions` says by finding type what
+    stands in for a hidden value, a mask where it says nothing. `min_scores` says by finding type from which score on a
+    finding counts; of direct identifiers at most HIGHEST_DIRECT_MINIMUM, so that none can be switched off.
     """
 
     name: str
@@ -38,9 +55,19 @@ class Profile:
     on_memorised: Verdict = Verdict.FALL_BACK
     on_failure: OnFailure = OnFailure.MASK
     allowed_types: frozenset[str] = field(default_factory=frozenset)
+    actions: Mapping[str, Action] = field(default_factory=dict, hash=False)
+    min_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.on_memorised is Verdict.RELEASE:
             raise ValueError("on_memorised can't be 'release'")
         if self.compare and not (self.evidence and self.detect):
             raise ValueError("compare needs detect and evidence")
+        for kind, minimum in self.min_scores.items():
+            if not 0 <= minimum <= highest_minimum(kind):
+                raise ValueError(f"min_scores.{kind} must be from 0 to {highest_minimum(kind)}")
+
+
+def highest_minimum(kind: str) -> float:
+    """The highest score that a policy may ask of findings of this type."""
+    return 1.0 if kind in INDIRECT else HIGHEST_DIRECT_MINIMUM

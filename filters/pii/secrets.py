@@ -92,8 +92,9 @@ def private_keys(text: str) -> Iterator[Span]:
         yield Span(head.start(), end.end() if end else len(text), Secrets.kind, 1.0)
 
 
-# What stands where a value was hidden (actions.py), in lower case as it is read here.
-_PLACEHOLDER = regex.compile(r"\[[a-z_]{1,20}_\d{1,4}\]")
+# What stands where a value was hidden (actions.py), in lower case as it is read here. Letters alone are no password to
+# `_looks_random` anyway, so that nobody gains by writing one as a pseudonym.
+_PLACEHOLDER = regex.compile(r"\[[a-z_]{1,20}_(?:\d{1,4}|[a-z]{12})\]")
 
 
 def _looks_random(value: str) -> bool:
