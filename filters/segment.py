@@ -78,12 +78,22 @@ class Segmenter:
 
     def close(self, *, complete: bool) -> list[Segment]:
         """End the text. Unless the model said all it wanted to, what could still have become a value is dropped."""
-        end = len(self._text)
-        if not complete:
-            end = max(self._start, min(end, open_tail(self._text)))
+        end = len(self._text) if complete else max(self._start, self._end_of_closed())
         segments = [self._take(end, opaque=self._in_run)] if end > self._start else []
         self._text, self._start = "", 0
         return segments
+
+    def _end_of_closed(self) -> int:
+        """Where what is still open begins; never inside a value, whose first half would leave."""
+        end = open_tail(self._text)
+        try:
+            spans = self._detector.find(self._text)
+        except DetectorError:
+            return self._start
+        for span in sorted(spans, reverse=True):
+            if span.start < end < span.end:
+                end = span.start
+        return end
 
     def _natural_cuts(self) -> list[Segment]:
         segments = []

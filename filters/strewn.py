@@ -36,7 +36,7 @@ _UNIT = (
     r"|年|月|日|号|天|周|个|岁|时|点|分|秒|元|块|人|次|件|条|页|步|楼|层|米|公里|千克|公斤|位|种|款|折|倍)"
 )
 _ITEM = re.compile(
-    rf"(?<![A-Za-z0-9_.$€£¥/:-])(?:(?P<digits>\d{{1,4}})(?![\d/:]|[.,]\d|\s?(?i:{_UNIT}))|(?P<letter>[b-zB-HJ-Z]))"
+    rf"(?<![A-Za-z0-9_.$€£¥/:'’-])(?:(?P<digits>\d{{1,4}})(?![\d/:]|[.,]\d|\s?(?i:{_UNIT}))|(?P<letter>[b-zB-HJ-Z]))"
     rf"(?![A-Za-z0-9_'’@])"
     rf"|(?i:\b(?P<name>{'|'.join(_NAMES)})\b(?!\s{_UNIT}))"
     rf"|(?<![\u4e00-\u9fff])(?P<numeral>[{''.join(_NUMERALS)}])(?![\u4e00-\u9fff])"

@@ -111,6 +111,13 @@ def test_a_detector_that_fails_at_a_forced_cut_hides_the_window() -> None:
     assert all(s.opaque for s in segmenter.push("word " * WINDOW))
 
 
+def test_an_early_end_does_not_leave_the_first_half_of_a_value() -> None:
+    segmenter = Segmenter(ReleaseUnit.SENTENCE, build_detector())
+    segmenter.push("Her number is 536-90-4399 T")
+    (segment,) = segmenter.close(complete=False)
+    assert segment.raw_text in ("Her number is ", "Her number is 536-90-4399 ")
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [

@@ -59,6 +59,7 @@ def test_letters_count_too() -> None:
         "We are open from 9:00 to 18:30, on 2026-11-21 too, and 3.5 stars of 5.0 is what people give.",
         "我们每周营业6天，每天9小时，满60元包邮，3天内发货，45天内退货。",
         "I have a plan, and a friend.",
+        "I can't, don't, won't, isn't, I've, she's and they'd: 's.",
         "In 2019, 2020 and 2021 it rained.",
     ],
 )
