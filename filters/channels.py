@@ -109,6 +109,7 @@ class Choice:
         self.origin = Origin.BASE
         self.queue.clear()
         self.ledger = None
+        self.strewn.clear()  # it has counted text behind the place at which the base takes over
         self._segmenters.clear()
         self._wholes.clear()
         self._at_seam = self.released_content[-1:].isspace()

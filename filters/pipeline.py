@@ -10,8 +10,8 @@ Rules
 3. Raw text is held, never filtered text. What a segment's verdict hides never leaves, not its first character.
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
-   back to the base model, which answers as if it had never been tuned. Only strewn characters, which are a suspicion
-   and no typed value, are released where the base would have said them too.
+   back to the base model, which answers as if it had never been tuned. Strewn characters and exact values of no known
+   type are only suspicions: they are released where the base would have said them too.
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
@@ -53,11 +53,13 @@ from filters.profile import OnFailure, Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
+from filters.specificity.triggers import CODE, exact_values
 from filters.stops import StopMatcher
 from filters.strewn import STREWN
 
 UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
 UNKNOWN_TOOL = "UNKNOWN_TOOL"
+SUSPICIONS = frozenset({STREWN, CODE})  # no typed values: what the base would have said too is released
 BROKEN_JSON = "BROKEN_JSON"
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
@@ -212,8 +214,7 @@ class Pipeline:
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger else None
         try:
-            spans = [_whole_of(segment)] if segment.opaque else self._suspects(segment.context, segment.raw_text)
-            spans = merge([*spans, *choice.strewn[channel].find(segment.raw_text)])
+            spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment)
         except DetectorError:
             pending = self._undecided(Pending(channel, segment, []))
         else:
@@ -227,17 +228,26 @@ class Pipeline:
         choice.queue.append(pending)
         return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
 
-    def _suspects(self, context: str, raw_text: str) -> list[Span]:
-        """What must not leave, clipped to `raw_text`: found, not cleared for the role and not the caller's own."""
+    def _suspects(self, choice: Choice, channel: Channel, segment: Segment) -> list[Span]:
+        """What must not leave unless the base model clears it, clipped to the segment."""
+        found = self._find(segment.context, segment.raw_text)
+        hidden = [span for span, passes in found if not passes]
+        hidden += choice.strewn[channel].find(segment.raw_text)
+        if choice.ledger is not None:
+            typed = [span for span, _ in found]
+            hidden += [code for code in exact_values(segment.raw_text) if not any(map(code.overlaps, typed))]
+        return merge(hidden)
+
+    def _find(self, context: str, raw_text: str) -> list[tuple[Span, bool]]:
+        """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own."""
         seen = context + raw_text
-        found = [
-            span
-            for span in self._detector.find(seen)
-            if span.end > len(context)
-            and span.type not in self._profile.allowed_types
-            and not self._request.grounds.covers(seen[span.start : span.end], span.type)
-        ]
-        return [_clipped(span.shifted(-len(context))) for span in merge(found)]
+        spans = [span for span in self._detector.find(seen) if span.end > len(context)]
+        return [(_clipped(span.shifted(-len(context))), self._passes(seen, span)) for span in spans]
+
+    def _passes(self, seen: str, span: Span) -> bool:
+        if span.type in self._profile.allowed_types:
+            return True
+        return self._request.grounds.covers(seen[span.start : span.end], span.type)
 
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
         assert choice.ledger is not None
@@ -278,7 +288,7 @@ class Pipeline:
         if is_memorised(pending.bits, self._profile.memorised_bits):
             pending.verdict = self._on_memorised(pending.channel.field)
         else:
-            pending.spans = [span for span in pending.spans if span.type != STREWN]  # the base would have said it too
+            pending.spans = [span for span in pending.spans if span.type not in SUSPICIONS]
             pending.verdict = Verdict.MASK if pending.spans else Verdict.RELEASE
 
     def _on_memorised(self, kind: Field) -> Verdict:
@@ -362,7 +372,7 @@ class Pipeline:
         return notes + self._release(choice, whole.channel, text)
 
     def _filtered_value(self, choice: Choice, raw_value: str, notes: list[Event]) -> str:
-        spans = self._suspects("", raw_value)
+        spans = merge(span for span, passes in self._find("", raw_value) if not passes)
         notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
         return self._rewritten(choice, raw_value, spans)
 
