@@ -38,12 +38,12 @@ from gateway.policy import load as policies
 from gateway.policy.load import Rules
 from gateway.relay import Pair, Relay
 from gateway.settings import LogSettings, ModelSettings, ServerSettings, Settings, read_secret
+from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
 from gateway.upstream.client import Server, Timeouts, UpstreamClient
 from gateway.upstream.scoring import Bounds, Scorer
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
-MIN_LOG_KEY_BYTES: Final = 32  # HMAC-SHA-256 is as strong as its key, up to its own length
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
 KINDS: Final = frozenset(TYPES) | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
 
@@ -67,6 +67,7 @@ async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIter
     verifier = issuers.Verifier(issuers.load(rules), now=time.time)
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
+    keys = TenantKeys(master_key(settings.pseudonym_key_file))
     detector = build_detector()
     client = UpstreamClient(_timeouts(settings))
 
@@ -74,7 +75,7 @@ async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIter
         return RequestGrounds.from_texts(own_texts, detector)
 
     try:
-        relay = Relay(client, _pairs(settings, client, metrics), detector, grounds, metrics)
+        relay = Relay(client, _pairs(settings, client, metrics), detector, grounds, metrics, keys)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
@@ -98,10 +99,16 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
 
 def build_logs(settings: LogSettings) -> Logs:
     """Raises ConfigError."""
-    key = read_secret(settings.key_file).encode() if settings.key_file else secrets.token_bytes(MIN_LOG_KEY_BYTES)
-    if len(key) < MIN_LOG_KEY_BYTES:
-        raise ConfigError(Problem(str(settings.key_file), None, "", f"must hold {MIN_LOG_KEY_BYTES} bytes or more"))
+    key = master_key(settings.key_file)
     return Logs(_sink(settings.destination), Pseudonyms(key, subject=settings.subject, address=settings.address))
+
+
+def master_key(file: Path | None) -> bytes:
+    """The secret in the file, or one for this run. Raises ConfigError."""
+    key = read_secret(file).encode() if file else secrets.token_bytes(MIN_MASTER_BYTES)
+    if len(key) < MIN_MASTER_BYTES:
+        raise ConfigError(Problem(str(file), None, "", f"must hold {MIN_MASTER_BYTES} bytes or more"))
+    return key
 
 
 def _sink(destination: str | Path) -> BinaryIO:

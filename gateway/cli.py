@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -12,6 +13,7 @@ from gateway.config_file import ConfigError
 
 if TYPE_CHECKING:
     from gateway.embedded.server import ModelSource
+    from gateway.offline import Options
 
 EXIT_PROBLEMS: Final = 1  # of `policy check`: the file was read and is wrong
 EXIT_CONFIG: Final = 2
@@ -100,6 +102,32 @@ def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     print(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
 
 
+@app.command("filter")
+def filter_input(
+    as_json: Annotated[bool, typer.Option("--json", help="Write objects with the filtered text and findings.")] = False,
+    policy: Annotated[Path | None, typer.Option(help="A policy file.", metavar="FILE")] = None,
+    profile: Annotated[str, typer.Option(help="A profile of the policy.")] = "strict",
+    chunks: Annotated[int, typer.Option(min=1, help="Feed the text in so many pieces; the result is the same.")] = 1,
+    form: Annotated[
+        str, typer.Option("--input", help="auto, text or jsonl; auto: JSONL if it begins with {.")
+    ] = "auto",
+) -> None:
+    """Filter standard input: text, or JSONL with "text" and maybe "own" (what the caller said) in each line."""
+    from gateway import offline
+
+    if form not in list(offline.InputForm):
+        raise typer.BadParameter("must be auto, text or jsonl", param_hint="--input")
+    options = offline.Options(offline.find_profile(policy, profile), as_json, chunks, offline.InputForm(form))
+    try:
+        complete = _filter(options)
+    except offline.InputError as error:
+        typer.echo(f"tightlip: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    if not complete:
+        _warn("a text was stopped, as the profile says where something can't be checked")
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option(help="End after the show.")] = False,
@@ -146,6 +174,22 @@ def _serve_upstream(sources: dict[str, ModelSource], host: str, port: int) -> No
     listener = bind(Listener(host=host, port=port))
     _say(f"tightlip: upstream {url(listener)}  models {', '.join(sources)}")
     uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False)).run([listener])
+
+
+def _filter(options: Options) -> bool:
+    """Whether every text was filtered to its end. A reader that goes away ends the command, without a word."""
+    from io import BufferedReader
+
+    from filters.pii.detector import build_detector
+    from gateway import offline
+
+    source = sys.stdin.buffer
+    assert isinstance(source, BufferedReader)
+    try:
+        return offline.run(source, sys.stdout.buffer, build_detector(), options)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+        raise typer.Exit(EXIT_PROBLEMS) from None
 
 
 def _say(line: str) -> None:

@@ -31,6 +31,7 @@ from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from gateway.errors import FilterFailed, UpstreamBroken, UpstreamError
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint, Plan
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
@@ -77,10 +78,11 @@ class Relay:
         detector: Detector,
         grounds: Callable[[Sequence[str]], Grounds],
         metrics: Metrics,
+        keys: TenantKeys,
     ) -> None:
         """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself."""
         self._client, self._pairs, self._metrics = client, pairs, metrics
-        self._detector, self._grounds = detector, grounds
+        self._detector, self._grounds, self._keys = detector, grounds, keys
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
@@ -107,7 +109,8 @@ class Relay:
             tool_names=plan.tool_names,
             stops=plan.stop,
         )
-        return Pipeline(profile, request, self._detector, pair.vocabulary, pair.style_shift_bits)
+        key = self._keys.replacements(plan.grant.principal)
+        return Pipeline(profile, request, self._detector, pair.vocabulary, pair.style_shift_bits, key)
 
     def _first(self, pair: Pair, group: BaseExceptionGroup[BaseException]) -> BaseException:
         """The error that ended the tasks; the others are its consequences."""

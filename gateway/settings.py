@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    pseudonym_key_file: Path | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
     allow_plaintext_upstream: bool = False
@@ -236,7 +237,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "destination": _from(root, settings.log.destination),
         }
     )
-    return settings.model_copy(update={"policy": root / settings.policy, "models": models, "log": log})
+    pseudonym_key = _from(root, settings.pseudonym_key_file)
+    return settings.model_copy(
+        update={"policy": root / settings.policy, "models": models, "log": log, "pseudonym_key_file": pseudonym_key}
+    )
 
 
 def _from(root: Path, value: Path | str | None) -> Path | str | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from filters.pii.types import TYPES
-from filters.profile import Profile
+from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
-from gateway.policy.schema import DEFAULT_PROFILES, IssuerPolicy, Policy, Role
+from gateway.policy.schema import DEFAULT_PROFILES, IssuerPolicy, Policy, ProfilePolicy, Role
 
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
 
@@ -63,8 +63,19 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     for name, role_policy in policy.roles.items():
         yield from _role_problems(name, role_policy, policy, document)
     for name, profile in policy.profiles.items():
-        for kind in sorted(profile.allowed_types - TYPES.keys()):
-            yield document.problem(("profiles", name, "allowed_types"), f"{kind!r} is not a finding type")
+        yield from _profile_problems(name, profile, document)
+
+
+def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> Iterator[Problem]:
+    at = ("profiles", name)
+    for kind in sorted(profile.allowed_types - TYPES.keys()):
+        yield document.problem((*at, "allowed_types"), f"{kind!r} is not a finding type")
+    for field, kinds in (("actions", profile.actions), ("min_scores", profile.min_scores)):
+        for kind in sorted(kinds.keys() - TYPES.keys()):
+            yield document.problem((*at, field, kind), "is not a finding type")
+    for kind in sorted(profile.too_high_minima()):
+        text = f"may be at most {HIGHEST_DIRECT_MINIMUM}: higher, it would let direct identifiers pass"
+        yield document.problem((*at, "min_scores", kind), text)
 
 
 def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from filters.events import Verdict
-from filters.profile import OnFailure, Profile, ReleaseUnit
+from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
 from gateway.types import Endpoint
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
@@ -20,6 +20,7 @@ MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
 # Shaped so that it can stand in a log record and in a metric's label.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
 Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Score = Annotated[float, Field(ge=0, le=1)]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -101,6 +102,8 @@ class ProfilePolicy(_Strict):
     on_memorised: Literal[Verdict.MASK, Verdict.FALL_BACK, Verdict.STOP] = Verdict.FALL_BACK
     on_failure: OnFailure = OnFailure.MASK
     allowed_types: frozenset[str] = frozenset()
+    actions: Mapping[str, Action] = Field(default_factory=dict)
+    min_scores: Mapping[str, Score] = Field(default_factory=dict)
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
@@ -111,7 +114,12 @@ class ProfilePolicy(_Strict):
             raise ValueError("a profile without 'detect' or 'compare' needs a 'reason' of ten characters or more")
         return self
 
+    def too_high_minima(self) -> Iterator[str]:
+        """Types of which findings would be ignored that must not be."""
+        return (kind for kind, minimum in self.min_scores.items() if minimum > highest_minimum(kind))
+
     def profile(self, name: str) -> Profile:
+        """Raises ValueError while there are `too_high_minima`."""
         return Profile(
             name=name,
             detect=self.detect,
@@ -122,6 +130,8 @@ class ProfilePolicy(_Strict):
             on_memorised=self.on_memorised,
             on_failure=self.on_failure,
             allowed_types=frozenset(self.allowed_types),
+            actions=dict(self.actions),
+            min_scores=dict(self.min_scores),
         )
 
 
