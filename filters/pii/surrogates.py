@@ -255,8 +255,8 @@ def _ip(value: str, stream: _Stream, attempt: int) -> str | None:
         return None
     if version == 4:
         return f"{_TEST_NETS[stream.below(3)]}.{1 + stream.below(254)}"
-    groups = [f"{stream.below(1 << 16):x}" for _ in range(4)]
-    return ("2001:db8:" if attempt < 2 else "3fff:") + f"{groups[0]}::{':'.join(groups[1:])}"
+    network = f"2001:db8:{stream.below(1 << 16):x}" if attempt < 2 else f"3fff:{stream.below(1 << 12):x}"
+    return f"{network}::{stream.below(1 << 16):x}:{stream.below(1 << 16):x}:{stream.below(1 << 16):x}"
 
 
 def _mac(value: str, stream: _Stream, attempt: int) -> str | None:
