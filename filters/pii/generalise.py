@@ -124,6 +124,7 @@ _CHINESE_HEAD = regex.compile(
     rf"(?:中国|中华人民共和国)?(?:(?P<province>{_either(_PROVINCE_BY_CHINESE)})(?:省|(?:壮族|回族|维吾尔)?自治区|特别行政区)?)?"
     rf" ?(?:(?P<city>{_either(_BY_CHINESE)})(?![路街道巷村镇乡]))?"
 )
+_CITY_WITH_WORD = regex.compile(rf"(?:{_either(_BY_CHINESE)})(?=市)")
 # A part of its own behind a comma: "12 Paris Road" is not in Paris.
 _ENGLISH_CITY = regex.compile(rf"[,\n]\s*({_either(_BY_ENGLISH)})(?=\s*(?:[,\n]|$|\s[A-Z0-9]))", regex.IGNORECASE)
 _STATE = regex.compile(rf"[,\s]({_either(STATES)})(?:,?\s+\d{{5}}(?:-\d{{4}})?)?\s*(?:,|$)")
@@ -135,6 +136,9 @@ def _address(value: str, context: str) -> Said | None:
 
 
 def _place(value: str) -> Names | None:
+    # With its administrative word a city may stand further on: a detector's span may begin early.
+    if city := _CITY_WITH_WORD.search(value):
+        return _BY_CHINESE[city.group()]
     head = _CHINESE_HEAD.match(value)
     if head and (head["city"] or head["province"]):
         return _BY_CHINESE.get(head["city"] or "") or _PROVINCE_BY_CHINESE[head["province"]]

@@ -81,6 +81,15 @@ def test_a_short_key_for_hashes_stops_the_start(tmp_path: Path) -> None:
         build_logs(LogSettings(key_file=tmp_path / "log.key"))
 
 
+async def test_a_short_key_for_pseudonyms_stops_the_start(folder: Path) -> None:
+    (folder / "tightlip.yaml").write_text(CONFIG + "pseudonym_key_file: pseudonyms.key\n")
+    (folder / "pseudonyms.key").write_text("short")
+    assert "pseudonyms.key: must hold 32 bytes" in await refusal(folder)
+    (folder / "pseudonyms.key").write_text("k" * 32)
+    async with assemble(loaded(folder), CollectorRegistry()):
+        pass
+
+
 def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:
     build_logs(LogSettings(destination=tmp_path / "requests.log")).process("ready")
     path = tmp_path / "requests.log"

@@ -31,6 +31,7 @@ CASES = [
     ("ADDRESS", "广东省深圳市南山区科技三路210号", "an address in Shenzhen", "深圳某地址"),
     ("ADDRESS", "四川省某某县青年路5号", "an address in Sichuan", "四川某地址"),
     ("ADDRESS", "广西壮族自治区南宁市民族路1号", "an address in Nanning", "南宁某地址"),
+    ("ADDRESS", "她住在上海市南京路12号", "an address in Shanghai", "上海某地址"),
     ("ADDRESS", "221 Kelvo Street, London NW1 6XE", "an address in London", "伦敦某地址"),
     ("ADDRESS", "9 Tamber Lane\nToronto", "an address in Toronto", "多伦多某地址"),
     ("ADDRESS", "12 Oak Road, Springfield, IL 62704", "an address in Illinois", "伊利诺伊州某地址"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from filters.events import Verdict
-from filters.profile import OnFailure, ReleaseUnit
+from filters.profile import Action, OnFailure, ReleaseUnit
 from gateway.config_file import ConfigError
 from gateway.policy.load import check_models, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
@@ -44,6 +44,13 @@ def test_a_policys_strict_profile_replaces_the_default(tmp_path: Path) -> None:
     more = "  strict: {release: clause, memorised_bits: 20, allowed_types: [EMAIL], on_memorised: stop}\n"
     strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
     assert (strict.release, strict.memorised_bits, strict.allowed_types) == (ReleaseUnit.CLAUSE, 20, {"EMAIL"})
+
+
+def test_a_profile_says_what_stands_in_by_type_and_from_which_score_on(tmp_path: Path) -> None:
+    more = "  strict:\n    actions: {EMAIL: generalise, SECRET: remove}\n    min_scores: {PHONE: 0.5}\n"
+    strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
+    assert strict.actions == {"EMAIL": Action.GENERALISE, "SECRET": Action.REMOVE}
+    assert strict.min_scores == {"PHONE": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,13 @@ def test_a_policys_strict_profile_replaces_the_default(tmp_path: Path) -> None:
         ("detect: false", "on_memorised: release, detect: false", 21, "profiles.off.on_memorised"),
         ("detect: false", "on_failure: release, detect: false", 21, "profiles.off.on_failure"),
         ("detect: false", "memorised_bits: 0, detect: false", 21, "profiles.off.memorised_bits"),
+        ("detect: false", "actions: {EMAILS: mask}, detect: false", 21, "profiles.off.actions.EMAILS"),
+        ("detect: false", "actions: {EMAIL: release}, detect: false", 21, "profiles.off.actions.EMAIL"),
+        ("detect: false", "actions: mask, detect: false", 21, "profiles.off.actions"),
+        ("detect: false", "min_scores: {PHONES: 0.5}, detect: false", 21, "profiles.off.min_scores.PHONES"),
+        ("detect: false", "min_scores: {PHONE: 0.51}, detect: false", 21, "profiles.off.min_scores.PHONE"),
+        ("detect: false", "min_scores: {PHONE: -0.1}, detect: false", 21, "profiles.off.min_scores.PHONE"),
+        ("detect: false", "min_scores: {PHONE: 1.1}, detect: false", 21, "profiles.off.min_scores.PHONE"),
     ],
 )
 def test_problems_have_their_line_and_key(tmp_path: Path, old: str, new: str, line: int | None, key: str) -> None:

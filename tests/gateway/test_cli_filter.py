@@ -1,0 +1,171 @@
+"""`tightlip filter` as scripts use it: real processes, bytes in, bytes out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.support import CANARY
+
+COMMAND = (sys.executable, "-m", "gateway.cli", "filter")
+TEXT = "Her e-mail is vexlo@example.net. Ask for the lamp.\n她的邮箱是 vexlo@example.net，电话13812345678。\n"
+FILTERED = "Her e-mail is [EMAIL_1]. Ask for the lamp.\n她的邮箱是 [EMAIL_1]，电话[PHONE_1]。\n"
+POLICY = """\
+version: 1
+issuers:
+  - issuer: tightlip-dev
+    audience: [tightlip]
+    algorithms: [EdDSA]
+    keys: [{file: dev.pub.pem}]
+    roles: [customer]
+    tenant: {fixed: dev}
+roles:
+  customer: {}
+profiles:
+  general: {actions: {EMAIL: generalise, PHONE: remove}}
+  named: {actions: {EMAIL: pseudonym}}
+  cleared: {allowed_types: [EMAIL, PHONE]}
+"""
+
+
+def run(data: str | bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    raw = data.encode() if isinstance(data, str) else data
+    return subprocess.run([*COMMAND, *arguments], input=raw, capture_output=True, timeout=120, check=False)
+
+
+def written(data: str | bytes, *arguments: str) -> str:
+    done = run(data, *arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("chunks", [(), ("--chunks", "7"), ("--chunks", "1000")])
+def test_text_in_text_out(chunks: tuple[str, ...]) -> None:
+    assert written(TEXT, *chunks) == FILTERED
+
+
+def test_text_with_findings_is_one_object_whose_offsets_are_the_inputs() -> None:
+    whole = json.loads(written(TEXT, "--json"))
+    assert whole["text"] == FILTERED
+    assert [(TEXT[f["start"] : f["end"]], f["type"], f["verdict"]) for f in whole["findings"]] == [
+        ("vexlo@example.net", "EMAIL", "mask"),
+        ("vexlo@example.net", "EMAIL", "mask"),
+        ("13812345678", "PHONE", "mask"),
+    ]
+    assert all(0 < f["score"] <= 1 for f in whole["findings"])
+    assert json.loads(written(TEXT, "--json", "--chunks", "50")) == whole
+
+
+def test_each_line_of_jsonl_is_a_text_of_its_own() -> None:
+    lines = [
+        {"text": "Mail vexlo@example.net.", "own": ["I am vexlo@example.net."], "id": "ruva@example.net"},
+        {"text": "Mail vexlo@example.net."},
+        {"text": ""},
+    ]
+    data = "\ufeff" + "\n\n".join(json.dumps(line) for line in lines)
+    plain = [json.loads(line) for line in written(data).splitlines()]
+    assert plain == [{"text": "Mail vexlo@example.net."}, {"text": "Mail [EMAIL_1]."}, {"text": ""}]
+    told = [json.loads(line) for line in written(data, "--json").splitlines()]
+    assert [[f["verdict"] for f in line["findings"]] for line in told] == [["release"], ["mask"], []]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        f'{{"text": "{CANARY}"',
+        f'"{CANARY}"',
+        f'{{"text": ["{CANARY}"]}}',
+        f'{{"body": "{CANARY}"}}',
+        f'{{"text": "x", "own": "{CANARY}"}}',
+        "[" * 100_000,
+        f'{{"text": "{CANARY}\udce9"}}',
+    ],
+)
+def test_a_broken_line_is_named_and_not_quoted_and_what_was_before_is_written(broken: str) -> None:
+    data = '{"text": "Mail vexlo@example.net."}\n\n' + broken + '\n{"text": "never read"}\n'
+    done = run(data.encode("utf-8", "surrogateescape"))
+    assert done.returncode == 2
+    assert done.stdout == b'{"text": "Mail [EMAIL_1]."}\n'
+    assert done.stderr.startswith(b"tightlip: line 3: is not a JSON object")
+    assert CANARY.encode() not in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_bytes_that_are_no_text_are_named() -> None:
+    done = run(b"one\ntwo\nthr\xe9e, " + CANARY.encode())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"tightlip: line 3: is not UTF-8\n"
+
+
+def test_text_may_begin_with_a_brace() -> None:
+    assert written("{a: vexlo@example.net}\n", "--input", "text") == "{a: [EMAIL_1]}\n"
+    assert b"--input text" in run("{a: vexlo@example.net}\n").stderr
+
+
+def test_a_policys_profile_decides(policy: str) -> None:
+    general = written(TEXT, "--policy", policy, "--profile", "general")
+    host = (
+        "an e-mail address at a company or organisation"  # one value has one replacement, in the first one's language
+    )
+    assert general == f"Her e-mail is {host}. Ask for the lamp.\n她的邮箱是 {host}，电话。\n"
+    assert written(TEXT, "--policy", policy, "--profile", "cleared") == TEXT
+    assert written(TEXT, "--policy", policy) == FILTERED
+
+
+def test_pseudonyms_are_the_same_within_a_run(policy: str) -> None:
+    line = json.dumps({"text": "Mail vexlo@example.net."}) + "\n"
+    first, second = written(line * 2, "--policy", policy, "--profile", "named").splitlines()
+    assert first == second
+    assert "[EMAIL_" in first
+    assert "EMAIL_1" not in first
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--profile", "nobody"),
+        ("--policy", "/nowhere/policy.yaml"),
+        ("--chunks", "0"),
+        ("--input", "xml"),
+    ],
+)
+def test_wrong_arguments_end_with_2_before_anything_is_read(arguments: tuple[str, ...]) -> None:
+    done = run(CANARY, *arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr
+    assert CANARY.encode() not in done.stderr
+
+
+def test_what_is_decided_is_written_before_the_input_ends() -> None:
+    child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(b"Mail vexlo@example.net.\nAnd then")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"Mail [EMAIL_1].\n"
+    rest, errors = child.communicate(b" nothing.")
+    assert (rest, errors, child.returncode) == (b"And then nothing.", b"", 0)
+
+
+def test_a_reader_that_goes_away_is_no_error_message() -> None:
+    child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    child.stdin.write(b"Ask for the lamp.\n" * 50)
+    child.stdin.close()
+    assert child.stderr.read() == b""
+    assert child.wait() == 1
+    child.stderr.close()

@@ -1,0 +1,43 @@
+"""Keys of tenants."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.tenant_keys import MIN_MASTER_BYTES, Purpose, TenantKeys
+from gateway.types import Principal
+
+KEYS = TenantKeys(b"m" * MIN_MASTER_BYTES)
+
+
+def principal(issuer: str, tenant: str, subject: str = "s") -> Principal:
+    return Principal(issuer, tenant, subject, None, "customer", 0.0)
+
+
+def test_a_tenant_has_one_key_whoever_calls() -> None:
+    assert KEYS.replacements(principal("a", "x")) == KEYS.replacements(principal("a", "x", "another"))
+    assert len(KEYS.replacements(principal("a", "x"))) == 32
+
+
+def test_tenants_issuers_and_masters_differ() -> None:
+    other = TenantKeys(b"n" * MIN_MASTER_BYTES)
+    principals = [
+        principal("a", "x"),
+        principal("a", "y"),
+        principal("b", "x"),
+        principal("ax", ""),
+        principal("", "ax"),
+    ]
+    keys = {keys.replacements(who) for keys in (KEYS, other) for who in principals}
+    assert len(keys) == 10
+
+
+def test_the_derivation_stays_as_it_is() -> None:
+    """Another one would rename everybody."""
+    derived = KEYS.key(Purpose.REPLACEMENTS, "issuer", "tenant")
+    assert derived.hex() == "2dbcb1ad38cd36995c9328729705eaaef6de825c3b2a29eb19a6464366be177b"
+
+
+def test_a_short_master_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        TenantKeys(b"m" * (MIN_MASTER_BYTES - 1))
