@@ -13,27 +13,26 @@ Rules, in this order, one raw character at a time (so that the cost is linear an
    parenthesised and dotted ones.
 3. Spaces of any width become " ", line separators "\\n", dashes and minus signs "-".
 4. NFKC where it maps to one character (full-width and mathematical letters); two or more stay as they were.
-5. Cyrillic and Greek letters that look Latin become Latin in words that hold a Latin letter as well (UTS #39, the part
-   of its confusables table that people meet).
+5. Cyrillic and Greek letters that look Latin become Latin in words that hold a Latin letter or a digit as well (UTS
+   #39, the part of its confusables table that people meet).
 
-`readings` adds, only where a text has them, readings in which escapes are decoded (percent, HTML entities, \\u and \\x)
-and in which Chinese numerals are digits. Base64, spelled-out English digits and reversed text are not read yet.
+What is written in another form (escaped, encoded, spelled out, backwards) is read further in pii/readings.py.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """`text[i]` was read from `raw_text[offsets[i]:ends[i]]`. Both are as long as `text` and never fall.
+    """`text[i]` was read from `raw_text[offsets[i]:ends[i]]`. Both are as long as `text`.
 
-    What was removed belongs to the character before it.
+    What was removed belongs to the character before it. In the plain reading the two never fall and never overlap; in
+    a further reading (pii/readings.py) neighbours may share a raw character, and a part may run backwards.
     """
 
     text: str
@@ -42,11 +41,11 @@ class Normalised:
 
     def raw_span(self, start: int, end: int) -> tuple[int, int]:
         """The smallest raw span that covers `text[start:end]` wholly; `start` must be less than `end`."""
-        return self.offsets[start], self.ends[end - 1]
+        return min(self.offsets[start:end]), max(self.ends[start:end])
 
     def raw_start(self, start: int, raw_length: int) -> int:
         """Where `text[start:]` begins in the raw text of `raw_length` characters."""
-        return self.offsets[start] if start < len(self.offsets) else raw_length
+        return min(self.offsets[start:], default=raw_length)
 
 
 def normalise(raw_text: str) -> Normalised:
@@ -61,14 +60,9 @@ def normalise(raw_text: str) -> Normalised:
     return plain
 
 
-def readings(raw_text: str) -> Iterator[Normalised]:
-    """The plain reading first, then each further reading that this text calls for. All map to `raw_text`."""
-    plain = normalise(raw_text)
-    yield plain
-    if _ESCAPE.search(plain.text):
-        yield _decoded(plain)
-    if _NUMERALS.search(plain.text):
-        yield Normalised(_NUMERALS.sub(_arabic, plain.text), plain.offsets, plain.ends)
+def read(code: int) -> str | None:
+    """What the character with this code point reads as: one character, or None if it is removed."""
+    return _TABLE[code]
 
 
 # ---- one character ---------------------------------------------------------------------------------------------------
@@ -122,8 +116,8 @@ class _Table(dict[int, str | None]):
     """Fills itself on first sight of a character; its size is bounded by the number of characters in Unicode."""
 
     def __missing__(self, code: int) -> str | None:
-        read = self[code] = _read(chr(code))
-        return read
+        char = self[code] = _read(chr(code))
+        return char
 
 
 _TABLE = _Table()
@@ -141,9 +135,9 @@ def _with_removals(raw_text: str) -> Normalised:
     offsets: list[int] = []
     ends: list[int] = []
     for at, raw_char in enumerate(raw_text):
-        read = _TABLE[ord(raw_char)]
-        if read is not None:
-            chars.append(read)
+        char = _TABLE[ord(raw_char)]
+        if char is not None:
+            chars.append(char)
             offsets.append(at)
             ends.append(at + 1)
         elif ends:
@@ -158,67 +152,12 @@ _LATIN_TWINS = str.maketrans(
     "ABCEHIJKMOPSTXYaeijopcyxshdqwABEZHIKMNOPTYXavopuik",
 )
 _LOOK_ALIKE = re.compile(r"[\u0370-\u052f]")
-_WORD = re.compile(r"\w+(?:[.@-]\w+)*")
+_WORD = re.compile(r"\w+(?:[.@:-]\w+)*")
 
 
 def _latinised(text: str) -> str:
-    def read(word: re.Match[str]) -> str:
+    def in_latin(word: re.Match[str]) -> str:
         found = word.group()
-        return found.translate(_LATIN_TWINS) if re.search("[A-Za-z]", found) else found
+        return found.translate(_LATIN_TWINS) if re.search("[A-Za-z0-9]", found) else found
 
-    return _WORD.sub(read, text)
-
-
-# ---- escapes ---------------------------------------------------------------------------------------------------------
-
-_ESCAPE = re.compile(
-    r"%[0-9A-Fa-f]{2}|&#[0-9]{1,7};|&#[xX][0-9A-Fa-f]{1,6};|&(?:commat|period|nbsp|hyphen|lowbar|plus|num);"
-    r"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
-)
-
-
-def _decoded(plain: Normalised) -> Normalised:
-    """Escapes become what they stand for. A percent escape is read as one byte, which is all that ASCII needs."""
-    chars: list[str] = []
-    offsets: list[int] = []
-    ends: list[int] = []
-    at = 0
-    for escape in _ESCAPE.finditer(plain.text):
-        _copy(plain, at, escape.start(), chars, offsets, ends)
-        read = _TABLE[_code_of(escape.group())]
-        start, end = plain.raw_span(*escape.span())
-        if read is not None:
-            chars.append(read)
-            offsets.append(start)
-            ends.append(end)
-        elif ends:
-            ends[-1] = end
-        at = escape.end()
-    _copy(plain, at, len(plain.text), chars, offsets, ends)
-    return Normalised("".join(chars), offsets, ends)
-
-
-def _copy(plain: Normalised, start: int, end: int, chars: list[str], offsets: list[int], ends: list[int]) -> None:
-    chars.extend(plain.text[start:end])
-    offsets.extend(plain.offsets[start:end])
-    ends.extend(plain.ends[start:end])
-
-
-def _code_of(escape: str) -> int:
-    if escape.startswith("&"):
-        return ord(html.unescape(escape)[0])
-    return int(escape.lstrip("%\\ux"), 16)
-
-
-# ---- Chinese numerals ------------------------------------------------------------------------------------------------
-
-_NUMERAL = "〇零○一二三四五六七八九幺两壹贰叁肆伍陆柒捌玖"
-_NUMERAL_DIGITS = str.maketrans(_NUMERAL, "00012345678912123456789")
-# Seven, the shortest telephone number: shorter runs are ordinary words ("三三两两"). At least one must be a numeral.
-_NUMERALS = re.compile(
-    rf"(?<![{_NUMERAL}0-9])(?=[0-9 ,、.-]{{0,24}}[{_NUMERAL}])[{_NUMERAL}0-9](?:[ ,、.-]?[{_NUMERAL}0-9]){{6,}}"
-)
-
-
-def _arabic(run: re.Match[str]) -> str:
-    return run.group().translate(_NUMERAL_DIGITS)
+    return _WORD.sub(in_latin, text)

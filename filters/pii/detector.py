@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from filters.evidence import DetectorError
-from filters.normalise import Normalised, readings
+from filters.normalise import Normalised
 from filters.pii.addresses import Addresses
 from filters.pii.chinese import ChinesePassports, CreditCodes, Plates, QqNumbers, ResidentIds, WeChatIds
 from filters.pii.emails import Emails
 from filters.pii.labelled import KINDS, Labelled
 from filters.pii.numbers import Cards, Ibans, Phones
+from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
@@ -92,7 +93,7 @@ class PatternDetector:
 
     def _find_in_piece(self, raw_text: str) -> list[Span]:
         try:
-            return [span for reading in readings(raw_text) for span in self._find_in_reading(reading)]
+            return self._find_in_readings(raw_text)
         except DetectorError:
             raise
         except Exception as error:  # noqa: BLE001 -- raised again below, as the one error that the caller knows
@@ -100,8 +101,15 @@ class PatternDetector:
         # Outside the handler: the other exception, whose message or frames may hold text, must not travel along.
         raise DetectorError(f"recognizer failed: {failed}")
 
-    def _find_in_reading(self, reading: Normalised) -> Iterator[Span]:
-        view = View(reading.text)
+    def _find_in_readings(self, raw_text: str) -> list[Span]:
+        forward = list(readings(raw_text))
+        spans = [span for reading in forward for span in self._find_in_reading(reading)]
+        for reading in backwards(forward, tuple(spans)):
+            spans += self._find_in_reading(reading, backwards=True)
+        return spans
+
+    def _find_in_reading(self, reading: Normalised, *, backwards: bool = False) -> Iterator[Span]:
+        view = View(reading.text, backwards=backwards)
         for recognizer in self._recognizers:
             for found in recognizer.find(view):
                 start, end = reading.raw_span(found.start, found.end)

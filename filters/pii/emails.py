@@ -25,15 +25,20 @@ _LOCAL = regex.compile(
 _LABEL = rf"{_LETTER}(?:{_LETTER}|-){{0,62}}"
 # A dot may stand free on both sides ("example . com"); one that ends a sentence has no space before it.
 _DOMAIN = regex.compile(rf" ?(?:\[[0-9A-Fa-f:.]{{3,45}}\]|{_LABEL}(?:(?:\.| \. ?){_LABEL}){{1,8}})")
+_WRITTEN = rf"(?:{_LETTER}|[_.+%-]){{1,64}}"
+_SAID_DOT = r"(?: ?(?:\[dot\]|\(dot\)|\{dot\}|<dot>|点) ?| dot )"
 _SPELLED = regex.compile(
-    rf"(?<![\w.])[\w.+%-]{{1,64}} ?(?:\[at\]|\(at\)|\{{at\}}|<at>| at |＠|艾特) ?"
-    rf"{_LETTER}[\w-]{{0,62}}(?: ?(?:\[dot\]|\(dot\)|\{{dot\}}|<dot>| dot |点|\.) ?({_LETTER}[\w-]{{1,62}})){{1,5}}",
+    rf"(?<![\w.]|\bdot )(?:{_WRITTEN}{_SAID_DOT}){{0,4}}{_WRITTEN} ?(?:\[at\]|\(at\)|\{{at\}}|<at>| at |@|艾特|圈a) ?"
+    rf"{_LABEL}(?:(?:{_SAID_DOT}|\.)({_LETTER}(?:{_LETTER}|-){{1,62}})){{1,5}}",
     regex.IGNORECASE,
 )
-_SPELLED_SIGNS = ("[at]", "(at)", "{at}", "<at>", " dot ", "[dot]", "(dot)", "艾特")
+_SPELLED_SIGNS = ("[at]", "(at)", "{at}", "<at>", " dot ", "[dot]", "(dot)", "{dot}", "<dot>", "艾特", "圈a", "点")
 
 # Snapshot that travels in the package, never fetched, never written: no network, no cache folder.
 _SUFFIXES = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+# Last labels that networks of their own use (RFC 6762, appendix G; ICANN's reservation of .internal).
+INTERNAL_SUFFIXES = frozenset(["internal", "intranet", "local", "localdomain", "corp", "lan", "home", "private"])
 
 
 class Emails:
@@ -51,7 +56,8 @@ class Emails:
             at = view.text.find("@", at + 1)
         if any(sign in view.lower for sign in _SPELLED_SIGNS):
             for match in scan(_SPELLED, view.text):
-                if _SUFFIXES("a." + match.group(1)).suffix:
+                last = match.group(1)
+                if last.lower() in INTERNAL_SUFFIXES or _SUFFIXES("a." + last).suffix:
                     yield Span(match.start(), match.end(), self.kind, 0.5)
 
 

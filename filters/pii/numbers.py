@@ -24,9 +24,12 @@ from filters.spans import Span
 # to 2720 and 2200 to 2204 (not 2019 to 2026, with which many order numbers begin), 81 and 82 (RuPay), 9558 and 9559
 # (ICBC), 9792 (Troy). Not 1, 7 and other 9s: time stamps and ISBNs begin so.
 _CARD_START = r"(?:[3-6]|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720|20[0-4])|8[12]|955[89]|9792)"
-_CARD = [
-    regex.compile(rf"(?<!\d)(?=[2-689])\d(?:[ \-./·*,\t\n]{{0,2}}\d){{{length - 1}}}(?!\d)") for length in range(13, 20)
-]
+_CARD = {
+    length: regex.compile(rf"(?<!\d)(?=[2-689])\d(?:[ \-./·*,\t\n]{{0,2}}\d){{{length - 1}}}(?!\d)")
+    for length in range(13, 20)
+}
+# Backwards every order number has a second chance of one in ten to pass the check: only the usual lengths count there.
+_COMMON_LENGTHS = (15, 16, 19)
 _CARD_HEAD = regex.compile(_CARD_START)
 # Thirteen digits were issued by Visa and are allowed to Maestro, fourteen by Diners Club as well. Bar codes (EAN-13)
 # and tracking numbers of that length begin with anything.
@@ -43,7 +46,9 @@ class Cards:
     def find(self, view: View) -> Iterator[Span]:
         if view.digits < SHORTEST_CARD:
             return
-        for pattern in _CARD:
+        for length, pattern in _CARD.items():
+            if view.backwards and length not in _COMMON_LENGTHS:
+                continue
             for match in _overlapping(pattern, view.numbers):
                 if _is_card(match.group()):
                     yield Span(match.start(), match.end(), self.kind, 1.0)
@@ -150,7 +155,7 @@ def _phones(view: View) -> Iterator[tuple[int, int, float]]:
         if not _counts_up(digits_of(match.group())):
             yield *match.span(), 0.5
     for match in scan(_PLAIN, text):
-        if _possible(match.group()):
+        if _possible(match.group()) and not _counts_up(match.group()):
             yield *match.span(), 0.6
     yield from _by_label(view)
 
@@ -189,8 +194,12 @@ def _dialled(written: str) -> bool:
     """ "+" always dials; a plain run that begins with 00 (a tracking number may) only if the rest is a number."""
     if not written.isdigit():
         return True
+    return _valid("+" + written[2:], None)
+
+
+def _valid(written: str, region: str | None) -> bool:
     try:
-        return bool(phonenumbers.is_valid_number(phonenumbers.parse("+" + written[2:])))
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(written, region)))
     except phonenumbers.NumberParseException:  # no such country: an answer, not a failure
         return False
 
@@ -208,7 +217,7 @@ _TRUNK_REGIONS = ("GB", "DE", "FR", "CN")
 
 def _possible(digits: str) -> bool:
     regions = _TRUNK_REGIONS if digits.startswith("0") else ("US",)
-    return any(phonenumbers.is_valid_number(phonenumbers.parse(digits, region)) for region in regions)
+    return any(_valid(digits, region) for region in regions)
 
 
 def _by_label(view: View) -> Iterator[tuple[int, int, float]]:

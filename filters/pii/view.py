@@ -22,7 +22,7 @@ CJK = (
 
 _CJK = regex.compile(f"[{CJK}]")
 # A word with a letter that no hexadecimal digit is.
-_LABEL_COLON = regex.compile(r"(?<=[g-zG-Z][A-Za-z]{0,2}):")
+_LABEL_COLON = regex.compile(r"(?<=[g-zG-Z][A-Za-z]{0,2}|[^\x00-\x7f]):")
 _NOT_DIGIT_WORD = regex.compile(r"[^\W\d]|_")
 _HEX_ID = regex.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -39,8 +39,10 @@ _DATE = regex.compile(
 class View:
     """`text` and three shadows of it, each as long as it is, so that a match in one is a place in all."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, backwards: bool = False) -> None:
+        """`backwards`: parts of the text have been turned round (readings.py)."""
         self.text = text
+        self.backwards = backwards
 
     @cached_property
     def words(self) -> str:
@@ -50,8 +52,8 @@ class View:
 
     @cached_property
     def fields(self) -> str:
-        """`words` without the colon behind a label ("ip:2001:db8::1"), which an IPv6 pattern takes for its own."""
-        return str(_LABEL_COLON.sub(" ", self.words)) if ":" in self.text else self.words
+        """`words` without the colon behind a label ("ip:2001:db8::1", 地址：2001…), which IPv6 patterns take in."""
+        return _CJK.sub(" ", _LABEL_COLON.sub(" ", self.text)).replace("_", " ") if ":" in self.text else self.words
 
     @cached_property
     def lower(self) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from filters.normalise import readings
 from filters.pii.detector import boundary_ok, build_detector, open_tail
+from filters.pii.readings import readings
 from filters.pii.recognizers import PresidioPatterns, Recognizer
 from filters.pii.view import View
 

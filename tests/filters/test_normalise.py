@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.normalise import Normalised, normalise, readings
+from filters.normalise import Normalised, normalise
+from filters.pii.readings import readings
 
 # Text that holds what is removed, widened, escaped and mixed more often than chance would have it.
 TRICKY = st.text(
