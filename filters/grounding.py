@@ -24,13 +24,15 @@ from dataclasses import dataclass
 
 import regex
 
-from filters.evidence import Detector
+from filters.evidence import Detector, DetectorError
 from filters.normalise import normalise
 from filters.pii.canonical import canonical
 from filters.spans import Span, merge
 
 # More than a person has of one kind and fewer than a list worth trying.
 MOST_VALUES = 3
+# Detectors read some 5 to 50 microseconds a character here; more than this would hold a core for seconds.
+MOST_CHARACTERS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,32 @@ class RequestGrounds:
 
     @classmethod
     def from_texts(cls, own_texts: Sequence[str], detector: Detector) -> RequestGrounds:
-        """Read what the end user wrote (his messages and tool results, in order). Raises DetectorError."""
-        texts = [_read(text, detector) for text in own_texts]
+        """Read what the end user wrote (his messages and tool results, in order).
+
+        Of a long request only the end counts; and where a detector fails, nothing does.
+        """
+        try:
+            texts = [_read(text, detector) for text in _latest(own_texts)]
+        except DetectorError:
+            return cls(frozenset())
         kinds = {kind for text in texts for kind in text.values}
         return cls(frozenset(form for kind in kinds for form in _accepted(kind, texts)))
 
     def covers(self, raw_value: str, kind: str) -> bool:
         """Whether this value of this finding type stood in the request in a way that counts."""
         return (kind, canonical(kind, raw_value)) in self.accepted
+
+
+def _latest(own_texts: Sequence[str]) -> list[str]:
+    """The last MOST_CHARACTERS, text by text; one that does not fit is left out whole, lest a value be cut in two."""
+    kept: list[str] = []
+    left = MOST_CHARACTERS
+    for text in reversed(own_texts):
+        left -= len(text)
+        if left < 0:
+            break
+        kept.append(text)
+    return kept[::-1]
 
 
 # ---- reading one text ------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ the filter changes are written anew.
 - A number is filtered as the text that stands there and, if it has an exponent or a fraction of zeros, as the whole
   number that it is. A hidden number becomes `null`: 0 would be a statement, and the
   schema, which might forbid null, is not known here.
-- A key that is not in `allowed_keys` is filtered like a value; if that makes it equal to another key of its object, it
-  gets "_2", "_3" and so on behind. Duplicate keys that the document brought stay, each with its value filtered.
+- A key that is not in `allowed_keys`, or in which the filter finds something, is filtered like a value; if that makes
+  it equal to another key of its object, it gets "_2", "_3" and so on behind. Duplicate keys that the document brought
+  stay, each with its value filtered.
 - A value is filtered behind its key ("phone: 7654321"), since a key is a label to a detector.
 - The scalars that stand next to each other in one array or object are also filtered joined, by a space, and by nothing
   where one holds an "@": ["138","1234","5678"] is one number. Where the joined text changes although its parts did not,
@@ -164,7 +165,7 @@ def _scalars(tokens: list[str], allowed_keys: frozenset[str]) -> list[_Scalar]:
 
 
 def _filter_scalar(scalar: _Scalar, filter_value: Callable[[str], str]) -> None:
-    if scalar.is_free:
+    if scalar.is_free and filter_value(scalar.text) == scalar.text:
         return
     scalar.filtered = _filter_under(scalar.label, scalar.text, filter_value)
     if not scalar.is_string and not scalar.changed:
@@ -216,21 +217,13 @@ def _members(scalars: list[_Scalar]) -> Iterator[list[_Scalar]]:
 
 
 def _filter_joined(members: list[_Scalar], filter_value: Callable[[str], str]) -> None:
-    """Runs of scalars that are still in the open are joined, WINDOW at a time, the windows overlapping by half."""
-    for run in _open_runs(members):
-        for start in range(0, max(1, len(run) - WINDOW // 2), WINDOW // 2):
-            _filter_window(run[start : start + WINDOW], filter_value)
+    """Scalars that are still in the open are joined, WINDOW at a time, the windows overlapping by half.
 
-
-def _open_runs(members: list[_Scalar]) -> Iterator[list[_Scalar]]:
-    run: list[_Scalar] = []
-    for member in members:
-        if member.changed or len(member.text) > _LONGEST_PART:
-            yield run
-            run = []
-        else:
-            run.append(member)
-    yield run
+    What stands between two of them (a long text, a hidden value) is read over: it could stand there on purpose.
+    """
+    run = [member for member in members if not member.changed and len(member.text) <= _LONGEST_PART]
+    for start in range(0, max(1, len(run) - WINDOW // 2), WINDOW // 2):
+        _filter_window(run[start : start + WINDOW], filter_value)
 
 
 def _filter_window(window: list[_Scalar], filter_value: Callable[[str], str]) -> None:

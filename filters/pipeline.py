@@ -55,7 +55,7 @@ from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.triggers import CODE, exact_values
 from filters.stops import StopMatcher
-from filters.strewn import STREWN
+from filters.strewn import STREWN, StrewnValues
 
 UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
 UNKNOWN_TOOL = "UNKNOWN_TOOL"
@@ -76,6 +76,7 @@ class RequestEvidence:
 
     grounds: Grounds
     chat: bool = True
+    own_text: str = ""  # what the caller wrote; exact values of no known type may come back from it
     json_mode: bool = False
     continued: str = ""  # the end of the text that the model goes on from
     json_keys: frozenset[str] = frozenset()
@@ -192,7 +193,9 @@ class Pipeline:
     def _primed(self, choice: Choice, channel: Channel) -> str:
         if channel.field is Field.TEXT:
             return self._request.continued[-_PRIMED_CHARACTERS:]
-        return choice.released_content[-_PRIMED_CHARACTERS:] if channel.field is Field.CONTENT else ""
+        if channel.field is Field.CONTENT:
+            return (self._request.continued + choice.released_content)[-_PRIMED_CHARACTERS:]
+        return ""
 
     # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
 
@@ -356,7 +359,7 @@ class Pipeline:
 
     def _act_whole(self, choice: Choice, whole: Whole) -> list[Event]:
         if whole.channel.field is Field.TOOL_NAME:
-            if whole.raw_text in self._request.tool_names:
+            if whole.raw_text in self._request.tool_names and not self._hidden_in(whole.raw_text):
                 return [Released(whole.channel, whole.raw_text)]
             return [self._note(choice, UNKNOWN_TOOL, Verdict.STOP), *self._stop(choice)]
         notes: list[Event] = []
@@ -372,9 +375,23 @@ class Pipeline:
         return notes + self._release(choice, whole.channel, text)
 
     def _filtered_value(self, choice: Choice, raw_value: str, notes: list[Event]) -> str:
-        spans = merge(span for span, passes in self._find("", raw_value) if not passes)
+        spans = self._hidden_in(raw_value)
         notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
         return self._rewritten(choice, raw_value, spans)
+
+    def _hidden_in(self, raw_value: str) -> list[Span]:
+        """What must not leave of one value of a document. There is nobody to ask about it: suspicions are hidden too,
+        unless the caller wrote the same."""
+        found = self._find("", raw_value)
+        hidden = [span for span, passes in found if not passes] + StrewnValues().find(raw_value)
+        if self._vocabulary is not None:
+            typed = [span for span, _ in found]
+            codes = [code for code in exact_values(raw_value) if not any(map(code.overlaps, typed))]
+            hidden += [code for code in codes if not self._is_own(raw_value[code.start : code.end])]
+        return merge(hidden)
+
+    def _is_own(self, raw_code: str) -> bool:
+        return all(part in self._request.own_text for part in raw_code.split())
 
     def _note(self, choice: Choice, kind: str, verdict: Verdict) -> Decided:
         return Decided(choice.index, kind, verdict, choice.origin)

@@ -38,6 +38,7 @@ _CUT = {ReleaseUnit.SENTENCE: re.compile(_SENTENCE_END), ReleaseUnit.CLAUSE: re.
 _SPACES = "".join(chr(c) for c in range(0x3001) if chr(c).isspace())
 _UNSETTLED = ".!?…,;:。！？；，、：\"'”’»)]）】」』》" + _SPACES
 _BREAKS = re.compile(r"\s(?=\S)|[\u3400-\u9fff]")
+_TRIES = 16  # places for a forced cut that are looked at, from the last; each look costs tens of microseconds
 _LOOK_BACK = 80  # characters that `boundary_ok` is shown; longer separators than that do not join a value
 
 
@@ -129,7 +130,7 @@ class Segmenter:
             return None  # rule 5 hides what could not be looked at
         limit = open_tail(window)
         places = [match.end() for match in _BREAKS.finditer(window, self._start)]
-        for place in reversed(places):
+        for place in places[: -_TRIES - 1 : -1]:
             inside = any(span.start < place < span.end for span in spans)
             following = self._text[place]
             if place <= limit and not inside and boundary_ok(window[max(0, place - _LOOK_BACK) : place], following):

@@ -32,7 +32,7 @@ from rich.text import Text
 from gateway.auth.development import Claims, create_key, read_key, sign
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "deploy" / "demo"
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 10.0
 TOKEN_SECONDS: Final = 86_400
 MAX_TOKENS: Final = 80
@@ -55,6 +55,7 @@ class Scene:
 def run(*, once: bool, port: int) -> int:
     """Show it; then leave the gateway running until Ctrl-C, unless `once`. Returns the exit status."""
     console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the children too, as Ctrl-C does
     try:
         with _running(port, console) as (public, tokens):
             asyncio.run(_show(console, public, tokens))
@@ -160,7 +161,6 @@ def _printed(output: Path, pattern: str) -> str:
 
 def _wait_for_the_end(console: Console) -> None:
     console.print("\nThe gateway is running. Ctrl-C ends it.", style="bold")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     while True:
         signal.pause()
 

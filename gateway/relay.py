@@ -28,7 +28,7 @@ from filters.events import (
 )
 from filters.evidence import Detector, Grounds
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
-from gateway.errors import FilterFailed, UpstreamBroken, UpstreamError
+from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.tenant_keys import TenantKeys
@@ -40,6 +40,8 @@ from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 P = ParamSpec("P")
+MOST_INLINE_CHARACTERS = 2048  # of a request; reading them takes about ten milliseconds at most
+MOST_OWN_CHARACTERS = 32_768  # of a request that exact values are looked for in
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Relay:
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
         pair = self._pairs[plan.grant.model]
-        answer = _Answer(self._client, pair, plan, record, sink, self._pipeline(plan, pair), self._metrics)
+        pipeline = await self._pipeline(plan, pair)
+        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics)
         try:
             return await answer.run()
         except BaseExceptionGroup as group:
@@ -96,12 +99,13 @@ class Relay:
             self._metrics.upstream_error(pair.name, _kind(error))
             raise
 
-    def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
+    async def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
         profile = plan.grant.profile
         if not profile.detect:
             return PassThrough(plan.stop)
         request = RequestEvidence(
-            grounds=self._grounds(plan.own_texts),
+            grounds=await self._read_grounds(plan.own_texts),
+            own_text="\n".join(plan.own_texts)[-MOST_OWN_CHARACTERS:],
             chat=plan.grant.endpoint is Endpoint.CHAT,
             json_mode=plan.json_mode,
             continued=plan.continued,
@@ -111,6 +115,12 @@ class Relay:
         )
         key = self._keys.replacements(plan.grant.principal)
         return Pipeline(profile, request, self._detector, pair.vocabulary, pair.style_shift_bits, key)
+
+    async def _read_grounds(self, own_texts: Sequence[str]) -> Grounds:
+        """A long request is read beside the event loop, so that the other streams go on."""
+        if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
+            return self._grounds(own_texts)
+        return await asyncio.to_thread(self._grounds, own_texts)
 
     def _first(self, pair: Pair, group: BaseExceptionGroup[BaseException]) -> BaseException:
         """The error that ended the tasks; the others are its consequences."""
@@ -137,13 +147,14 @@ class _Answer:
     ) -> None:
         self._client, self._pair, self._plan, self._record = client, pair, plan, record
         self._sink, self._pipeline, self._metrics = sink, pipeline, metrics
+        self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
         self._sending = asyncio.Lock()
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
         self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
         self._open = set(range(plan.n))  # choices that have not finished
         # evidence that no filter will look at is not even read
         reads_evidence = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
-        self._frames = FrameReader(evidence=reads_evidence)
+        self._frames = FrameReader(evidence=reads_evidence, choices=plan.n)
         self._released: list[Released] = []
         self._held_since: float | None = None
 
@@ -163,7 +174,7 @@ class _Answer:
 
     async def _tuned(self) -> None:
         path = CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
-        body = dict(self._plan.body) | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
+        body = self._body | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
         await self._follow(self._pair.tuned, path, body, self._take_tuned)
         if self._wanted:
             raise UpstreamBroken("cut")
@@ -182,7 +193,7 @@ class _Answer:
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
         self._metrics.fallback(self._pair.name)
-        body = _fallback_body(self._plan.body, fallback, self._tokens_left(fallback.choice))
+        body = _fallback_body(self._body, fallback, self._tokens_left(fallback.choice))
         body |= {"model": self._pair.base.model, **_STREAMED}
 
         frames = FrameReader(evidence=False, only=fallback.choice)
@@ -191,7 +202,10 @@ class _Answer:
             await self._feed(frames.read(events), Origin.BASE)
             return True
 
-        await self._follow(self._pair.base, CHAT, body, take)
+        try:
+            await self._follow(self._pair.base, CHAT, body, take)
+        except CallerError:
+            raise UpstreamError("refused") from None  # the request was good enough for the tuned model
         if fallback.choice in self._open:
             raise UpstreamBroken("cut")
 
@@ -233,8 +247,6 @@ class _Answer:
         await self._emit(events + _filtered(self._pipeline.feed, batch, origin))
 
     def _ended(self, ended: Ended, origin: Origin) -> list[Event]:
-        if ended.choice not in range(self._plan.n):
-            raise UpstreamBroken("choice")
         if origin is Origin.TUNED:
             self._engine_open.discard(ended.choice)
             self._wanted.discard(ended.choice)
@@ -332,13 +344,20 @@ def _fallback_body(body: Mapping[str, Any], fallback: FallBack, tokens_left: int
             if key in request:
                 request[key] = tokens_left
     if fallback.released_text:
-        said = {"role": "assistant", "content": fallback.released_text}
         request |= {
-            "messages": [*request["messages"], said],
+            "messages": _continued(request, fallback.released_text),
             "continue_final_message": True,
             "add_generation_prompt": False,
         }
     return request
+
+
+def _continued(request: Mapping[str, Any], released_text: str) -> list[Any]:
+    """The messages with what has been said; a message that the caller had continued goes on."""
+    *before, last = request["messages"]
+    if request.get("continue_final_message"):
+        return [*before, last | {"content": last["content"] + released_text}]
+    return [*before, last, {"role": "assistant", "content": released_text}]
 
 
 def _kind(error: UpstreamError) -> str:

@@ -115,13 +115,14 @@ _PLAIN = msgspec.json.Decoder(PlainFrame)
 class FrameReader:
     """Reads the frames of one stream, and remembers what they say beside the text."""
 
-    def __init__(self, *, evidence: bool, only: int | None = None) -> None:
+    def __init__(self, *, evidence: bool, choices: int = 1, only: int | None = None) -> None:
         """Without `evidence`, tokens and their log-probabilities are not even looked at.
 
+        `choices`: how many were asked for; another one is no frame of this answer.
         `only`: all text belongs to this choice (a fallback is asked for one choice, which the engine calls 0).
         """
         self._decode: Callable[[bytes], Frame | PlainFrame] = _FRAME.decode if evidence else _PLAIN.decode
-        self._only = only
+        self._only, self._choices = only, range(choices)
         self.usage: Usage | None = None
         self.prompt: list[int] = []  # the request's tokens
         self.generated = 0  # tokens so far
@@ -136,7 +137,7 @@ class FrameReader:
         for event in events:
             try:
                 frame = self._decode(event)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise UpstreamBroken("frame") from None
             if bytes(frame.error) != b"null":
                 raise UpstreamError("in_band")
@@ -149,6 +150,8 @@ class FrameReader:
         return said.all()
 
     def _choice(self, said: _Said, choice: _Choice | _PlainChoice) -> None:
+        if choice.index not in self._choices:
+            raise UpstreamBroken("choice")
         index = choice.index if self._only is None else self._only
         if isinstance(choice, _Choice) and choice.token_ids:
             self.generated += len(choice.token_ids)

@@ -30,6 +30,20 @@ class TokenizerVocabulary:
             token for token, added in self._tokenizer.get_added_tokens_decoder().items() if added.special
         )
 
+        marks = [added.content for added in self._tokenizer.get_added_tokens_decoder().values() if added.special]
+        self._marks = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
+
+    def defused(self, content: Any) -> Any:
+        """`content` (JSON) with the text of special tokens broken up, so that the engine reads it as text.
+
+        Engines turn such text into the token itself: a caller could end his own turn and begin the assistant's.
+        """
+        if isinstance(content, str):
+            return self._marks.sub(_broken, content)
+        if isinstance(content, dict):
+            return {key: self.defused(value) for key, value in content.items()}
+        return [self.defused(value) for value in content] if isinstance(content, list) else content
+
     def spell(self, token_id: int) -> bytes:
         """What this token adds to a text; b"" for special tokens. Raises KeyError for an unknown id."""
         return self._bytes[token_id]
@@ -37,6 +51,11 @@ class TokenizerVocabulary:
     def count(self, text: str) -> int:
         """How many tokens this text has."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _broken(mark: re.Match[str]) -> str:
+    """A zero-width space behind the first character: it looks the same and is another text."""
+    return mark.group()[0] + "\u200b" + mark.group()[1:]
 
 
 def _load(text: str) -> Tokenizer:

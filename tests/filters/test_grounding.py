@@ -46,10 +46,17 @@ def test_spellings_of_one_value_are_one(detector: PatternDetector) -> None:
     assert RequestGrounds.from_texts(own, detector).covers("13812345678", "PHONE")
 
 
-def test_a_failing_detector_is_heard_of() -> None:
+def test_where_a_detector_fails_nothing_is_grounded() -> None:
     class Failing:
         def find(self, raw_text: str) -> list[Span]:
             raise DetectorError("out of time")
 
-    with pytest.raises(DetectorError):
-        RequestGrounds.from_texts(["x"], Failing())
+    assert not RequestGrounds.from_texts(["x"], Failing()).accepted
+
+
+def test_of_a_long_request_only_the_end_counts() -> None:
+    detector = build_detector(["EMAIL"])
+    own = "My mail is vexlo.trund47@kipmora.example. "
+    for texts, counts in (([own, "x" * 30_000], True), ([own, "x" * 40_000], False), ([own + "x" * 40_000], False)):
+        grounds = RequestGrounds.from_texts(texts, detector)
+        assert grounds.covers("vexlo.trund47@kipmora.example", "EMAIL") is counts

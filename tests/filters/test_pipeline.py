@@ -237,6 +237,29 @@ def test_an_escaped_value_is_filtered_after_unescaping() -> None:
     assert "7788" not in answer(parts, ending=Ending.TOOL_CALLS, **KNOWN).everything
 
 
+def test_exact_values_in_arguments_pass_only_if_the_caller_wrote_them() -> None:
+    parts = [(NAME, "send"), (ARGUMENTS, '{"code": "GD-85205", "n": 12345678}')]
+    hidden = answer(parts, ending=Ending.TOOL_CALLS, evidence=sure, **KNOWN).texts[ARGUMENTS]
+    assert hidden.replace(" ", "") == '{"code":"[CODE_1]","n":null}'
+    own = answer(parts, ending=Ending.TOOL_CALLS, evidence=sure, own_text="order GD-85205, 12345678", **KNOWN)
+    assert own.texts[ARGUMENTS] == parts[1][1]
+
+
+def test_a_key_that_is_a_value_is_filtered_although_the_request_has_it() -> None:
+    keys = {"tool_names": frozenset({"send"}), "json_keys": frozenset({SECRET})}
+    parts = [(NAME, "send"), (ARGUMENTS, f'{{"{SECRET}": true}}')]
+    assert "7788" not in answer(parts, ending=Ending.TOOL_CALLS, **keys).everything
+
+
+def test_a_tool_named_like_a_value_is_not_called() -> None:
+    outcome = answer([(NAME, SECRET), (ARGUMENTS, "{}")], ending=Ending.TOOL_CALLS, tool_names=frozenset({SECRET}))
+    assert (outcome.everything, outcome.endings) == ("", {0: Ending.CONTENT_FILTER})
+
+
+def test_a_value_that_begins_in_a_continued_message_is_hidden() -> None:
+    assert "7788" not in answer("#7788# and so on.", continued="The code is zq").everything
+
+
 def test_an_unknown_tool_stops_the_choice() -> None:
     outcome = answer([(NAME, SECRET), (ARGUMENTS, "{}")], ending=Ending.TOOL_CALLS, **KNOWN)
     assert (outcome.everything, outcome.endings) == ("", {0: Ending.CONTENT_FILTER})

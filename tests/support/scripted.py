@@ -92,7 +92,17 @@ def tokenizer(folder: Path) -> Path:
                 "version": "1.0",
                 "truncation": None,
                 "padding": None,
-                "added_tokens": [],
+                "added_tokens": [
+                    {
+                        "id": len(VOCABULARY),
+                        "content": "<|end|>",
+                        "single_word": False,
+                        "lstrip": False,
+                        "rstrip": False,
+                        "normalized": False,
+                        "special": True,
+                    }
+                ],
                 "normalizer": None,
                 "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
                 "post_processor": None,

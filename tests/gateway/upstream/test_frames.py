@@ -85,13 +85,19 @@ def test_every_field_that_holds_text(delta: dict[str, Any], channel: Channel, ev
 
 
 def test_channels_and_choices_stay_apart() -> None:
-    said = read(chat({"reasoning": "r", "content": "a"}), chat({"content": "b"}, index=1), chat({"content": "c"}))
-    assert said == [
+    events = [chat({"reasoning": "r", "content": "a"}), chat({"content": "b"}, index=1), chat({"content": "c"})]
+    assert FrameReader(evidence=True, choices=2).read(events) == [
         RawText(Channel(0, Field.REASONING), "r"),
         RawText(CONTENT, "a"),
         RawText(Channel(1, Field.CONTENT), "b"),
         RawText(CONTENT, "c"),
     ]
+
+
+@pytest.mark.parametrize("index", [-1, 1, 7])
+def test_a_choice_that_nobody_asked_for_is_no_frame(index: int) -> None:
+    with pytest.raises(UpstreamBroken):
+        read(chat({"content": "b"}, index=index))
 
 
 @BOTH
