@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from docs.policy_actions import EXAMPLES, PAGE, page
 from filters.pii.types import TYPES
 
@@ -13,3 +16,13 @@ def test_the_table_of_actions_is_up_to_date() -> None:
 
 def test_every_type_has_an_example() -> None:
     assert TYPES.keys() <= EXAMPLES.keys()
+
+
+def test_the_readmes_example_says_what_it_prints() -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(from filters import .*?)```", readme, re.DOTALL)
+    assert example
+    promised = example[1].rpartition("# ")[2].rstrip("\n")
+    printed: list[str] = []
+    exec(example[1], {"print": printed.append})
+    assert printed == [promised]
