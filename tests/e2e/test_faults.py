@@ -140,7 +140,7 @@ def test_a_fallback_goes_on_after_what_has_left(front: Gateway, engine: Engine) 
 
 
 def test_after_a_fallback_the_tuned_model_is_not_left_running(front: Gateway, engine: Engine) -> None:
-    engine.tuned, engine.score = (HELD + ". ", Pause(0.5), "More. " * 2000), SURPRISED
+    engine.tuned, engine.score = (HELD + ". M", Pause(0.5), "ore. " * 2000), SURPRISED
     with front.client() as client:
         ask(client)
     _wait_until(lambda: engine.aborted == 1)
