@@ -30,19 +30,24 @@ from filters.pii.view import CJK
 
 _HAN = regex.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = regex.compile(rf"[^\W\d_{CJK}]+")
+_LABEL_WORDS = 2  # "postal address: " is a name, of a member of a JSON object say, and no text
 _NEAR = 100  # characters on either side that tell the language
 
 
 def is_chinese(context: str, raw_value: str) -> bool:
     """Whether a replacement should be Chinese: at least as many Chinese characters as other words stand around it.
 
-    A text without letters leaves it to the value; English where that has none either.
+    A label ("address: ") or a text without letters leaves it to the value; English where that has none either.
     """
-    for text in (context, raw_value):
-        han, words = len(_HAN.findall(text)), len(_WORD.findall(text))
-        if han or words:
-            return han >= words
-    return False
+    han, words = _letters(context)
+    if not han and words <= _LABEL_WORDS:
+        value_han, value_words = _letters(raw_value)
+        return value_han > 0 and value_han >= value_words
+    return han >= words
+
+
+def _letters(text: str) -> tuple[int, int]:
+    return len(_HAN.findall(text)), len(_WORD.findall(text))
 
 
 def around(raw_text: str, start: int, end: int) -> str:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filters.events import Channel, Ending, Field, RawText, Released
+from filters.grounding import RequestGrounds
 from filters.pii.actions import SHORTEST_KEY, Placeholders, Rewriter, shares_a_part
 from filters.pii.detector import TYPES, PatternDetector
 from filters.pii.types import INDIRECT
-from filters.profile import Action
+from filters.pipeline import Pipeline, RequestEvidence
+from filters.profile import Action, Profile
 
 from .conftest import VALUES, Value
 
@@ -43,6 +46,7 @@ def test_no_detector_finds_one_and_json_holds_it_as_it_is(detector: PatternDetec
 
 # ---- a rewriter ------------------------------------------------------------------------------------------------------
 
+CHANNEL = Channel(0, Field.CONTENT)
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 WRITTEN = (Action.MASK, Action.REMOVE, Action.PSEUDONYM, Action.SURROGATE)
 
@@ -154,3 +158,30 @@ def test_masks_of_all_actions_share_one_count() -> None:
 )
 def test_a_shared_part_is_seen_through_its_spelling(made: str, raw: str, shared: bool) -> None:
     assert shares_a_part(made, raw) is shared
+
+
+# ---- in JSON ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_document_stays_valid_whatever_stands_in(action: Action, detector: PatternDetector) -> None:
+    document = {
+        "email": "vexlo@example.net",
+        "address": "北京市海淀区学院路12号",
+        "note": 'He said: "call 13812345678"\n',
+        "13987654321": 2,
+        "vexlo@example.net": 1,
+    }
+    profile = Profile("test", compare=False, actions=dict.fromkeys(TYPES, action))
+    request = RequestEvidence(
+        RequestGrounds.from_texts([], detector), json_mode=True, json_keys=frozenset({"email", "address", "note"})
+    )
+    pipeline = Pipeline(profile, request, detector, key=KEY)
+    events = pipeline.feed([RawText(CHANNEL, json.dumps(document, ensure_ascii=False))])
+    events += pipeline.finish(0, Ending.STOP)
+    text = "".join(event.text for event in events if isinstance(event, Released))
+    read = json.loads(text)
+    assert list(read)[:3] == ["email", "address", "note"]
+    assert len(read) == len(document)
+    assert not any(part in text for part in ("vexlo", "学院", "1381", "1398"))
+    assert action is not Action.GENERALISE or read["address"] == "北京某地址"
