@@ -234,12 +234,10 @@ class Pipeline:
     def _suspects(self, choice: Choice, channel: Channel, segment: Segment) -> list[Span]:
         """What must not leave unless the base model clears it, clipped to the segment."""
         found = self._find(segment.context, segment.raw_text)
-        hidden = [span for span, passes in found if not passes]
-        hidden += choice.strewn[channel].find(segment.raw_text)
+        suspicions = choice.strewn[channel].find(segment.raw_text)
         if choice.ledger is not None:
-            typed = [span for span, _ in found]
-            hidden += [code for code in exact_values(segment.raw_text) if not any(map(code.overlaps, typed))]
-        return merge(hidden)
+            suspicions += exact_values(segment.raw_text)
+        return _hidden(found, suspicions)
 
     def _find(self, context: str, raw_text: str) -> list[tuple[Span, bool]]:
         """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own."""
@@ -382,13 +380,12 @@ class Pipeline:
     def _hidden_in(self, raw_value: str) -> list[Span]:
         """What must not leave of one value of a document. There is nobody to ask about it: suspicions are hidden too,
         unless the caller wrote the same."""
-        found = self._find("", raw_value)
-        hidden = [span for span, passes in found if not passes] + StrewnValues().find(raw_value)
+        suspicions = StrewnValues().find(raw_value)
         if self._vocabulary is not None:
-            typed = [span for span, _ in found]
-            codes = [code for code in exact_values(raw_value) if not any(map(code.overlaps, typed))]
-            hidden += [code for code in codes if not self._is_own(raw_value[code.start : code.end])]
-        return merge(hidden)
+            suspicions += [
+                code for code in exact_values(raw_value) if not self._is_own(raw_value[code.start : code.end])
+            ]
+        return _hidden(self._find("", raw_value), suspicions)
 
     def _is_own(self, raw_code: str) -> bool:
         return all(part in self._request.own_text for part in raw_code.split())
@@ -469,6 +466,12 @@ class PassThrough:
             self._done.add(channel.choice)
             events.append(Finished(channel.choice, Ending.STOP))
         return events
+
+
+def _hidden(found: Sequence[tuple[Span, bool]], suspicions: Iterable[Span]) -> list[Span]:
+    """Typed values that may not pass, and suspicions about what no detector has a type for."""
+    untyped = [span for span in suspicions if not any(span.overlaps(typed) for typed, _ in found)]
+    return merge([*(span for span, passes in found if not passes), *untyped])
 
 
 def _whole_of(segment: Segment) -> Span:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -23,7 +24,7 @@ from starlette.types import ASGIApp
 from filters.grounding import RequestGrounds
 from filters.pii.detector import build_detector
 from filters.pii.types import TYPES
-from filters.pipeline import BROKEN_JSON, UNDECIDED, UNKNOWN_TOOL
+from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem
 from gateway.http import management, routes
@@ -45,7 +46,7 @@ from gateway.upstream.scoring import Bounds, Scorer
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
-KINDS: Final = frozenset(TYPES) | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
+KINDS: Final = frozenset(TYPES) | SUSPICIONS | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,9 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
         sockets = bind(settings.public), bind(settings.management)
         addresses = url(sockets[0]), url(sockets[1])
+        # What is loaded stays: without this each full collection would walk the detectors' hundred thousands of objects.
+        gc.collect()
+        gc.freeze()
         async with _listening(gateway, *sockets) as stop:
             gateway.lifecycle.ready = True
             gateway.metrics.ready(True)
