@@ -207,7 +207,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
         sockets = bind(settings.public), bind(settings.management)
         addresses = url(sockets[0]), url(sockets[1])
-        # What is loaded stays: without this each full collection would walk the detectors' hundred thousands of objects.
+        # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
         async with _listening(gateway, *sockets) as stop:
