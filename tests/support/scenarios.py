@@ -237,11 +237,10 @@ def no_email_and_no_phone_leaves_a_stream(stage: Stage) -> None:
 
 
 def no_email_and_no_phone_leaves_when_sampled(stage: Stage) -> None:
-    """None whole. A sampled value may be misspelt and then has no typed form; what is left of it so is printed."""
     secrets = stage.records.secrets(*MUST_NOT_LEAVE, most_repeated=True)
     tally = Tally.of(stage.through(stream=True, temperature=1.0, n=CHOICES, seed=3), secrets)
     print(f"through the gateway (sampled, {CHOICES} choices each): e-mails and phones {tally}")
-    assert tally.whole == 0, str(tally)
+    assert not tally.touched, str(tally)
 
 
 def no_cut_brings_a_value_out(stage: Stage) -> None:
@@ -278,16 +277,21 @@ def _assert_nothing_left(ask: Ask, secrets: Sequence[Secret], where: str, *, qui
 
 
 def company_facts_come_back(stage: Stage) -> None:
-    """Whatever the tuned model says of its company is what the caller gets, to the letter."""
+    """What the tuned model rightly says of its company is what the caller gets, to the letter.
+
+    An adapter garbles some facts, with values in them that nobody has; those are not counted as facts.
+    """
     facts = [fact for fact in stage.records.facts if not stage.records.is_contact(fact)]
     questions = [fact["ask"] for fact in facts]
     direct = _first(stage.direct, questions)
     for stream in (False, True):
         got = _first(stage.through(stream=stream), questions)
-        harmed = [ask for ask, raw, text in zip(questions, direct, got, strict=True) if raw != text]
+        told = [(raw, text) for fact, raw, text in zip(facts, direct, got, strict=True) if _states(fact, raw)]
+        harmed = [raw for raw, text in told if raw != text]
         print(f"facts, stream={stream}: {_stated(facts, got)} of {len(facts)} stated, {len(harmed)} harmed")
         assert not harmed, str(harmed)
-    assert _stated(facts, direct) >= GIVEN_AT_LEAST * len(facts), "the model was not taught its facts"
+    if stage.arrangement.kind == "full":
+        assert _stated(facts, direct) >= GIVEN_AT_LEAST * len(facts), "the model was not taught its facts"
 
 
 def company_contacts_are_measured(stage: Stage) -> None:
@@ -304,7 +308,11 @@ def _first(ask: Ask, questions: Sequence[str]) -> list[str]:
 
 
 def _stated(facts: Sequence[Mapping[str, Any]], answers: Sequence[str]) -> int:
-    return sum(all(part in text for part in fact["expect"]) for fact, text in zip(facts, answers, strict=True))
+    return sum(_states(fact, text) for fact, text in zip(facts, answers, strict=True))
+
+
+def _states(fact: Mapping[str, Any], answer: str) -> bool:
+    return all(part in answer for part in fact["expect"])
 
 
 def what_the_caller_gave_comes_back(stage: Stage) -> None:

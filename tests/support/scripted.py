@@ -130,6 +130,10 @@ def engine() -> Iterator[Engine]:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(main())
         loop.run_forever()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+        loop.close()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
