@@ -1,17 +1,19 @@
-"""Postal addresses down to the door, in a first simple form: the ways that have a number and a street word.
+"""Postal addresses down to the door, by their shapes.
 
 Chinese: administrative names, a road or an estate, a door. English: a number, a street name, a street word, with what
-follows (flat, town, state, postcode). German, French, Spanish and Italian streets by their words. A place without a
-door is not found here.
+follows (flat, town, region, country, postcode); a street alone by its full word. Other European streets by their
+words, before or behind the name. Whatever the street: a flat or suite with what stands around it, a number and a name
+over a line that ends in a postcode, a number and a name behind "lives at", "address:" and the like; military mail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import regex
 
-from filters.pii.view import View, scan
+from filters.pii.view import View, scan, search
 from filters.spans import Span
 
 PROVINCES = (
@@ -39,37 +41,120 @@ _STREET = (
     "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|way|place|pl|square|sq|terrace|highway|hwy|"
     "parkway|pkwy|circle|cir|close|crescent|row|gardens|grove|hill|mews|quay|walk|trail|alley|loop"
 )
-_NAME = r"(?:[A-Z0-9][\w'.-]*|of|the|de|la)"
-_UNIT_WORDS = "apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|box|#"
-_UNIT = rf"(?:(?i:{_UNIT_WORDS})\.?[ ]?#?[ ]?[A-Za-z]?\d{{0,5}}[A-Za-z]?)"
-_TOWN = r"(?:[A-Z][\w'.-]*(?:[ ][A-Z][\w'.-]*){0,3})"
-_CODE = r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|[A-Z]\d[A-Z][ ]?\d[A-Z]\d)"
-_GAP = r"[ \t]*[,\n]?[ \t]*"
-_COMMA = r"[ \t]*[,\n][ \t]*"
-_AFTER = rf"(?:{_GAP}{_UNIT})?(?:{_COMMA}{_TOWN}){{0,2}}(?:{_GAP}[A-Z]{{2}}\b)?(?:{_GAP}{_CODE})?"
-_NUMBER = r"(?<![\w.$€£%])\d{1,6}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
-_ENGLISH = regex.compile(rf"{_NUMBER},?[ ]+(?:{_NAME}[ ]+){{1,4}}?(?i:{_STREET})\b\.?{_AFTER}")
+_WORD = r"(?:\p{Lu}[\w'’.-]*|\d{1,4}(?:st|nd|rd|th)|of|the|de|la|du|do|da|dos|des|der|di|del|van|von|og|i)"
+_DOOR_NUMBER = r"(?<![\w.$€£%])\d{1,6}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
+# Between the lines of an address: a comma, a line break, the marks of a quoted mail.
+_BREAK = r"[ \t]*+(?:,[ \t]*+(?:\n[ \t>?]*+,?[ ]?)?|\n[ \t>?]*+,?[ ]?)"
+_LINE = rf"(?:{_BREAK}|[ ])"
+_UNIT = (
+    r"(?:(?i:apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|box|piso|wohnung|lgh|leil)\b\.?[ ]?#?[ ]?"
+    r"[A-Za-z]?\d{1,5}[A-Za-z]?\b|\#[ ]?\d{1,5}[A-Za-z]?\b)"
+)
+_CODE = (
+    r"(?:\d{5}(?:-\d{4})?|\d{4}[ ]?[A-Z]{2}|\d{3}[ ]\d{2}|\d{4}|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}"
+    r"|[A-Z]\d[A-Z][ ]?\d[A-Z]\d|[A-Z]{1,3}-\d{4,5})\b(?!\w)"
+)
+_NAMED = r"(?:\p{Lu}[\w'’.-]*+(?:[ -]\p{Lu}[\w'’.-]*+){0,4}+)"
+# What may follow a street: a flat, up to three lines of town, region and country, and a code behind or before them.
+_AFTER = (
+    rf"(?:{_LINE}{_UNIT}){{0,2}}+(?:(?:{_BREAK}[^\n,.;!\d]{{2,40}}){{0,3}}?{_LINE}(?:\p{{Lu}}{{2,3}}[ ])?{_CODE}"
+    rf"|(?:{_BREAK}(?:{_CODE}[ ])?{_NAMED}){{0,2}}+)"
+)
+_ENGLISH = regex.compile(
+    rf"{_DOOR_NUMBER},?[ ]+(?:{_WORD}[ ]){{1,5}}?(?i:{_STREET})\b\.?(?:[ ]\d{{1,4}}\b)?"
+    rf"(?:[ ](?i:{_STREET})\b\.?)?{_AFTER}"
+)
 _LOWER = regex.compile(
-    r"(?<![\w.$€£%])\d{1,6}[a-z]?[ ]+(?:[a-z'-]{3,15}[ ]+){1,2}(?:street|avenue|road|boulevard|lane|drive)\b"
+    r"(?<![\w.$€£%])\d{1,6}[a-z]?[ ]+(?:[a-z'-]{3,15}[ ]){1,2}?(?:street|avenue|road|boulevard|lane|drive)\b"
+    rf"{_AFTER}"
 )
-_PO_BOX = regex.compile(r"\bp\.?[ ]?o\.?[ ]?box[ ]?\d{1,6}\b", regex.IGNORECASE)
-_GERMAN = regex.compile(
-    r"(?<!\w)[A-ZÄÖÜ][\w.-]{1,30}(?:straße|strasse|str\.|weg|gasse|platz|allee|ufer|damm|ring)[ ]\d{1,4}[ ]?[a-z]?\b"
-    r"(?:,?[ ]\d{5}[ ][A-ZÄÖÜ][\w-]+)?"
+_PO_BOX = regex.compile(rf"(?i)(?:(?<!\w)\d{{1,5}}[ ])?\bp\.?[ ]?o\.?[ ]?box[ ]?\d{{1,6}}\b(?-i:{_AFTER})")
+# The mail of armed forces: a unit and a box, or a ship.
+_MILITARY = regex.compile(
+    r"(?:\b(?:psc|cmr|unit)[ ]\d{1,5},?[ ]+box[ ]\d{1,5}|\bus(?:s|ns|nv|cgc|av)[ ][\w'’-]+(?:[ ][\w'’-]+)?)"
+    r"\s{1,3}(?:apo|fpo|dpo)[ ]a[aep][ ]\d{5}\b",
+    regex.IGNORECASE,
 )
+# A flat or suite by itself, and what shows an address by having one: number and name before it, town and code behind.
+_FLAT_ALONE = regex.compile(r"\b(?:apt|apartment|suite|ste)\b\.?[ ]?#?\d{1,5}[A-Za-z]?\b", regex.IGNORECASE)
+_FLAT_HEAD = regex.compile(rf"{_DOOR_NUMBER}[ ][^\n,;!?:]{{1,60}}{_LINE}$")
+_FLAT_REACH = 80
+_FLAT_TAIL = regex.compile(
+    rf"{_LINE}(?:[^\n,.;!\d]{{2,40}}{_BREAK}){{0,3}}(?:[^\n,.;!\d]{{2,40}}[ ])?{_CODE}"
+    rf"|{_LINE}{_NAMED}(?:{_BREAK}{_NAMED}){{0,2}}+|\n[ \t>?]*+[^\n,.;!\d]{{2,30}}(?:\n[ \t>?]*+[^\n,.;!\d]{{2,30}})?$"
+)
+# A number, a name, and lines that end in a postcode.
+_BLOCK = regex.compile(
+    rf"{_DOOR_NUMBER}[ ](?:\d{{1,4}}[ ])?\p{{Lu}}[^\n]{{1,50}}\n[ \t>?]*+\p{{Lu}}[^\n\d]{{1,40}}"
+    rf"(?:\d\n|\n)?(?:[ \t>?,]*+[^\n\d]{{0,40}}\n?){{0,2}}?(?<=[ \n,])(?:\d{{5}}|{_CODE})(?!\d)"
+)
+# German, Dutch, Scandinavian, Finnish, Baltic, Hungarian street words, which end a name.
+_LONG_SUFFIX = (
+    "straße|strasse|stasse|straat|gatan|vägen|vegen|veien|gade|stræde|gränd|alléen|allee|gasse|vegur|gata|vej|laan|plein"
+    "|gracht|dreef|singel|platz|katu|tänav|iela|gatvė|utca"
+)
+_SHORT_SUFFIX = (
+    "str\\.|weg|ufer|damm|ring|vei|veg|väg|kade|hof|dijk|steeg|torget|backe|kuja|polku|tún|stígur|allé|hólar|hóli"
+)
+_AFTER_NUMBER = r"[ ](?!(?:19|20)\d\d\b)\d{1,4}(?:[ ]?[a-z]\b)?"
+_SUFFIXED = regex.compile(
+    rf"(?<![\w.])(?:\d{{1,4}}[ ])?(?:(?:\p{{Lu}}[\w.'’-]*[ ]){{0,3}}(?:[\w.'’-]{{2,30}}(?i:{_LONG_SUFFIX})"
+    rf"|\p{{Lu}}[\w.'’-]{{2,30}}(?:{_SHORT_SUFFIX})|(?<=[ \n:])(?i:strasse|straße|weg|vei))){_AFTER_NUMBER}"
+    rf"(?:{_BREAK}(?:[A-Z]{{1,3}}-)?\d{{4,5}}[ ]\p{{Lu}}[\w'’-]+)?{_AFTER}"
+)
+# A cheap test: read only where a number follows a word.
+_SUFFIX_WORDS = regex.compile(rf"[ ](?=\d)(?<=(?i:{_LONG_SUFFIX}|{_SHORT_SUFFIX})[ ])")
+# French, Italian, Spanish, Portuguese, Slavic, Hungarian, Greek street words, which begin or follow a name.
 _FRENCH = regex.compile(
-    r"(?<!\w)\d{1,4}(?:[ ]?(?:bis|ter))?,?[ ]+(?:rue|avenue|boulevard|place|chemin|allée|quai)[ ](?:[\w'’-]+[ ]?){1,4}",
+    r"(?<!\w)\d{1,4}(?:[ ]?(?:bis|ter))?(?:[ ]\d{1,4})?,?[ ]+"
+    r"(?:rue|avenue|boulevard|place|chemin|allée|quai|cours|impasse)[ ]"
+    rf"(?:[\w'’-]+[ ]){{0,3}}[\w'’-]+(?:[ ]\d{{1,4}}\b)?(?-i:{_AFTER})",
     regex.IGNORECASE,
 )
 _SOUTHERN = regex.compile(
-    r"(?<!\w)(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]+,?[ ]"
-    r"(?:n[.º°]?[ ]?)?\d{1,4}\b",
+    r"(?<!\w)(?:\d{1,4}[ ]+)?(?:calle|c/|avenida|avda\.?|av\.|plaza|paseo|paso|camino|carrer|rúa|via|viale|vicolo"
+    r"|corso|piazza"
+    r"|strada|rua|travessa|praça|largo|estrada|ulica|ulice|ul\.|odos)[ ](?:[\w'’.-]+[ ]){0,4}?[\w'’-]+,?[ ]"
+    rf"(?:n[.º°]?[ ]?)?\d{{1,5}}\b(?-i:{_AFTER})",
+    regex.IGNORECASE,
+)
+_SOUTHERN_SIGNS = (
+    *("calle ", "c/ ", "avenida ", "avda", "av. ", "plaza ", "paseo ", "paso ", "camino ", "carrer ", "rúa ", "via "),
+    *("viale ", "vicolo ", "corso ", "piazza ", "strada ", "rua ", "travessa ", "praça ", "largo ", "estrada "),
+    *("ulica ", "ulice ", "ul. ", "odos "),
+)
+_HUNGARIAN = regex.compile(
+    rf"(?<!\w)(?:\d{{1,4}}[ ])?\p{{Lu}}[\w'’.-]+(?:[ ]\p{{Lu}}[\w'’.-]+)?[ ](?:u\.|út|utca|tér|krt\.)"
+    rf"[ ]\d{{1,4}}\.?{_AFTER}"
+)
+# Behind words that an address follows, a name with a number on either side is enough.
+_CUE = (
+    r"(?i:\b(?:lives?|living|lived|resid(?:es|ed|ing)|address(?:es)?|office|letters?|sent|ship(?:ped)?|deliver(?:ed|y)?"
+    r"|located|"
+    r"moved|meet(?: me)?|corner|headquarters)\b[^\n.\d]{0,30}?(?:\bat|\bto|\bis|\bon|\bof|\bwith|:)[ ]{0,8}\n{0,2})"
+)
+_CUED = regex.compile(
+    rf"{_CUE}(?P<value>(?:the[ ]corner[ ]of[ ])?(?:\d{{1,5}}[A-Za-z]?,?[ ]+){{1,2}}\p{{Lu}}[\w'’.-]*"
+    rf"(?:[ ]\p{{Lu}}?[\w'’.-]*){{0,4}}?"
+    rf"(?:[ ]\d{{1,5}}\b)?(?=[,.;\n?]|[ ](?i:apt|suite)|$){_AFTER})"
+)
+_CORNER = regex.compile(
+    r"\bthe[ ]corner[ ]of[ ](?:[\w'’.-]+[ ]){1,6}and[ ](?:[\w'’.-]+[ ]){0,3}(?:street|avenue|road|\d{1,4})\b",
+    regex.IGNORECASE,
+)
+# A street without a number: its full word and a capital.
+_STREET_ALONE = regex.compile(r"(?:\b\p{Lu}[\p{L}'’-]+[ ]){1,3}(?:Street|Avenue|Road|Boulevard|Lane)\b")
+
+_POSTCODE = regex.compile(
+    r"\b(?:zip|postal|post)[ ]?codes?[ ](?:is[ ]|:[ ]?)?(?P<value>[A-Z0-9]{2,5}(?:[ -][A-Z0-9]{3,4})?)\b",
     regex.IGNORECASE,
 )
 
+_WITH_DIGITS = (_POSTCODE, _ENGLISH, _LOWER, _PO_BOX, _MILITARY, _BLOCK, _FRENCH, _HUNGARIAN, _CUED)
+
 
 class Addresses:
-    """Postal addresses with a door number."""
+    """Postal addresses, and streets by name."""
 
     kind = "ADDRESS"
 
@@ -78,9 +163,28 @@ class Addresses:
             for pattern in (_CHINESE, _CHINESE_ROAD):
                 for match in scan(pattern, view.text):
                     yield Span(match.start(), match.end(), self.kind, 0.8)
+        for pattern in (_STREET_ALONE, _CORNER):
+            for match in scan(pattern, view.words):
+                yield Span(match.start(), match.end(), self.kind, 0.4)
         if not view.digits:
             return
-        for pattern in (_ENGLISH, _LOWER, _PO_BOX, _GERMAN, _FRENCH, _SOUTHERN):
+        for pattern in _WITH_DIGITS:
             for match in scan(pattern, view.words):
-                end = match.start() + len(match.group().rstrip(" ,.\n\t"))
-                yield Span(match.start(), end, self.kind, 0.7)
+                yield self._span(match, "value" if "value" in pattern.groupindex else 0)
+        if search(_SUFFIX_WORDS, view.words):
+            yield from (self._span(match, 0) for match in scan(_SUFFIXED, view.words))
+        if any(sign in view.lower for sign in _SOUTHERN_SIGNS):
+            yield from (self._span(match, 0) for match in scan(_SOUTHERN, view.words))
+        yield from self._flats(view.words)
+
+    def _flats(self, text: str) -> Iterator[Span]:
+        for flat in scan(_FLAT_ALONE, text):
+            floor = max(0, flat.start() - _FLAT_REACH)
+            head = search(_FLAT_HEAD, text[floor : flat.start()])
+            tail = _FLAT_TAIL.match(text, flat.end())
+            start = floor + head.start() if head else flat.start()
+            yield Span(start, tail.end() if tail else flat.end(), self.kind, 0.6)
+
+    def _span(self, match: Any, group: str | int) -> Span:
+        end = match.start(group) + len(match.group(group).rstrip(" ,.\n\t"))
+        return Span(match.start(group), end, self.kind, 0.7)

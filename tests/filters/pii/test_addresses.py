@@ -20,6 +20,12 @@ from filters.pii.view import View
         "Lindenstraße 12a",
         "12 rue des Lilas",
         "Calle Mayor 14",
+        "Rua do Carmo 12",
+        "Lindegatan 26",
+        "12 Hill View 3 Apt. 460, Oldtown, Norland 05833",
+        "PSC 8139, Box 3699\nAPO AE 99874",
+        "16 Tamber 49\nOldtown\n, NB\n 23861",
+        "the corner of Mill Lane and Tamber Street",
         "北京市海淀区学院路12号3单元401室",
         "广东省深圳市南山区科技三路210号",
         "学院路12号",
@@ -40,7 +46,7 @@ def test_found(address: str) -> None:
         "第3号决议",
         "他住在北京市",
         "走这条路要12分钟",
-        "$12 Main Street",
+        "$12 street food",
     ],
 )
 def test_not_found(text: str) -> None:
