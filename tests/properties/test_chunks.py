@@ -18,7 +18,7 @@ from filters.profile import OnFailure, Profile, ReleaseUnit
 from tests.support.answers import CharacterVocabulary, Outcome, Script, mixed, run
 
 DEEP = bool(os.environ.get("TIGHTLIP_DEEP"))
-EXAMPLES = int(os.environ.get("EX", "500"))
+EXAMPLES = 5000 if DEEP else 500
 
 VALUES = (  # made up; the ids and the card pass their checksums
     "vexlo.trund47@kipmora.example",
