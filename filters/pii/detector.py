@@ -17,6 +17,15 @@ from filters.normalise import Normalised
 from filters.pii.addresses import Addresses
 from filters.pii.chinese import ChinesePassports, CreditCodes, Plates, QqNumbers, ResidentIds, WeChatIds
 from filters.pii.emails import Emails
+from filters.pii.internals import (
+    AdminNotes,
+    FilePaths,
+    HighEntropyKeys,
+    InternalHosts,
+    InternalRecords,
+    PrivateAddresses,
+    StackFrames,
+)
 from filters.pii.labelled import KINDS, Labelled
 from filters.pii.numbers import Cards, Ibans, Phones
 from filters.pii.readings import backwards, readings
@@ -34,17 +43,26 @@ _PIECE = 16_384
 _OVERLAP = 2_048
 
 
-def build_detector(types: Collection[str] | None = None) -> PatternDetector:
-    """Every recognizer, or those that find one of `types`. Raises ValueError for a type that is not in TYPES."""
+def build_detector(
+    types: Collection[str] | None = None,
+    *,
+    internal_hosts: Collection[str] = (),
+    record_fields: Collection[str] = (),
+) -> PatternDetector:
+    """Every recognizer, or those that find one of `types`. Raises ValueError for a type that is not in TYPES.
+
+    `internal_hosts`: names that are INTERNAL_HOST besides the suffixes of private networks, with what is under them.
+    `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
+    """
     wanted = frozenset(TYPES if types is None else types)
     unknown = wanted - TYPES.keys()
     if unknown:
         raise ValueError(f"no such finding types: {sorted(unknown)}")
     silence_presidio()
-    return PatternDetector([r for r in _all_recognizers() if r.kind in wanted])
+    return PatternDetector([r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted])
 
 
-def _all_recognizers() -> list[Recognizer]:
+def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:
     own: list[Recognizer] = [
         Emails(),
         Phones(),
@@ -58,6 +76,13 @@ def _all_recognizers() -> list[Recognizer]:
         QqNumbers(),
         Addresses(),
         Secrets(),
+        HighEntropyKeys(),
+        InternalHosts(internal_hosts),
+        PrivateAddresses(),
+        FilePaths(),
+        StackFrames(),
+        InternalRecords(record_fields),
+        AdminNotes(),
     ]
     labelled: list[Recognizer] = [Labelled(kind) for kind in KINDS]
     return own + labelled + [PresidioPatterns(choice) for choice in CHOICES]

@@ -25,6 +25,7 @@ import regex
 from presidio_analyzer import PatternRecognizer
 from presidio_analyzer import predefined_recognizers as presidio
 
+from filters.pii.internals import is_internal
 from filters.pii.view import View, label, scan
 from filters.spans import Span
 
@@ -77,7 +78,7 @@ _NEEDS_LABEL = 2.0
 def _plausible_ip(value: str) -> bool:
     """No "::", no "std::abc": three groups and a digit at least."""
     groups = [group for group in value.split(":") if group]
-    return "." in value or (len(groups) > 2 and _has_digit(value))
+    return not is_internal(value) and ("." in value or (len(groups) > 2 and _has_digit(value)))
 
 
 def _has_digit(value: str) -> bool:
@@ -85,8 +86,8 @@ def _has_digit(value: str) -> bool:
 
 
 def _dotted(value: str) -> bool:
-    """IPv4 only: without its letters, an IPv6 address falls apart into others."""
-    return ":" not in value
+    """IPv4 only, and no private one: without its letters, an IPv6 address falls apart into others."""
+    return ":" not in value and not is_internal(value)
 
 
 def _singapore_check(value: str) -> bool:

@@ -26,6 +26,13 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "ADDRESS": "a postal address down to the door",
         "CRYPTO_WALLET": "a Bitcoin wallet address",
         "SECRET": "a key, token or password",
+        "HIGH_ENTROPY_KEY": "a random value behind a label for keys",
+        "INTERNAL_HOST": "a host name of a private network",
+        "PRIVATE_IP": "an address of a private, link-local or loopback network",
+        "FILE_PATH": "an absolute path in a file system",
+        "STACK_TRACE": "a line of a stack trace",
+        "INTERNAL_RECORD": "a JSON object that has one of the operator's field names",
+        "ADMIN_NOTE": "a note for staff",
     }
 )
 

@@ -131,9 +131,13 @@ WITHOUT_GROUPS = {"in words", "in words, doubled", "spaced", "dashed", "one a li
 WITHOUT_WORDS = {"spaced", "dotted", "dashed", "one a line", "backwards"}
 
 
+# Blocks and lines of a form, and names of hosts: tried as they stand in test_internals.py.
+INTERNALS = {"HIGH_ENTROPY_KEY", "INTERNAL_HOST", "FILE_PATH", "STACK_TRACE", "INTERNAL_RECORD", "ADMIN_NOTE"}
+
+
 def _chosen() -> Iterator[Any]:
     """The first and the last value of every type."""
-    for kind in TYPES:
+    for kind in [kind for kind in TYPES if kind not in INTERNALS]:
         values = [value for value in VALUES if value.type == kind]
         yield from {values[0]: None, values[-1]: None}
 
@@ -200,4 +204,4 @@ def test_a_value_inside_a_longer_encoded_text(detector: PatternDetector, shift: 
 
 
 def test_every_type_has_a_value() -> None:
-    assert {vector.type for vector in _chosen()} == TYPES.keys()
+    assert {vector.type for vector in _chosen()} == TYPES.keys() - INTERNALS

@@ -33,7 +33,7 @@ def test_choices_are_whole() -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("10.20.30.40", ("IP_ADDRESS", "10.20.30.40")),
+        ("203.0.113.40", ("IP_ADDRESS", "203.0.113.40")),
         ("ip:2001:db8:85a3::8a2e:370:7348", ("IP_ADDRESS", "2001:db8:85a3::8a2e:370:7348")),
         ("536-90-4399", ("US_SSN", "536-90-4399")),
         ("SSN536904399", ("US_SSN", "536904399")),

@@ -1,0 +1,216 @@
+"""What belongs to the operator's own house: hosts, private addresses, paths, stack frames, records, notes for staff.
+
+Each is a type of its own, so that a role's clearance can allow it. Talk about code holds paths and hosts as well; they
+are found too, and clearance, grounding and the comparison with the base model let them pass.
+
+Sources: RFC 1918, 3927, 4193 and 4291 (private and link-local addresses); RFC 6762, appendix G, and ICANN's reservation
+of .internal; the trace formats of CPython, the JVM, Go and V8. A frame is a finding by itself, line by line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Collection, Iterator
+from math import log2
+from typing import Any
+
+import regex
+
+from filters.pii.view import View, label, scan
+from filters.spans import Span
+
+# ---- hosts and addresses ---------------------------------------------------------------------------------------------
+
+_HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_SIGNS = (".internal", ".local", ".corp", ".lan", ".intranet")
+
+
+class InternalHosts:
+    """Names under the suffixes of private networks, and under those of the operator's list."""
+
+    kind = "INTERNAL_HOST"
+
+    def __init__(self, own: Collection[str] = ()) -> None:
+        """`own`: names that are found themselves and as suffixes, such as "plimsol.example"."""
+        names = [name.strip(".").lower() for name in own]
+        self._signs = (*_HOST_SIGNS, *names)
+        suffixes = "internal|local|corp|lan|intranet"
+        listed = "|".join(regex.escape(name) for name in sorted(names, key=len, reverse=True))
+        own_names = rf"|(?:{_HOST_LABEL}\.){{0,8}}(?:{listed})" if listed else ""
+        self._pattern = regex.compile(
+            rf"(?<![a-z0-9.-])(?:(?:{_HOST_LABEL}\.){{1,8}}(?:{suffixes}){own_names})(?::\d{{2,5}})?(?![a-z0-9-]|\.[a-z0-9])"
+        )
+
+    def find(self, view: View) -> Iterator[Span]:
+        if any(sign in view.lower for sign in self._signs):
+            for match in scan(self._pattern, view.lower):
+                yield Span(match.start(), match.end(), self.kind, 0.8)
+
+
+_IPV4 = regex.compile(r"(?<![\d.])(?:10|127|169\.254|172|192\.168)(?:\.\d{1,3}){2,3}(?:/\d{1,2})?(?![\d]|\.\d)")
+_IPV6 = regex.compile(r"(?<![0-9a-z:])f[cde][0-9a-f]{2}:[0-9a-f:]{2,36}(?![0-9a-z])")
+
+
+class PrivateAddresses:
+    """IPv4 of RFC 1918, IPv6 of RFC 4193, link-local and loopback. They are no IP_ADDRESS."""
+
+    kind = "PRIVATE_IP"
+
+    def find(self, view: View) -> Iterator[Span]:
+        if view.digits >= 4 and view.text.count(".") >= 3:
+            yield from self._private(scan(_IPV4, view.words))
+        if view.text.count(":") >= 2:
+            yield from self._private(scan(_IPV6, view.lower))
+
+    def _private(self, matches: Iterator[Any]) -> Iterator[Span]:
+        for match in matches:
+            if is_internal(match.group().partition("/")[0]):
+                yield Span(match.start(), match.end(), self.kind, 0.9)
+
+
+_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
+) + tuple(ipaddress.ip_network(network) for network in ("fc00::/7", "fe80::/10"))
+
+
+def is_internal(written: str) -> bool:
+    """Whether this is an address of a private, link-local or loopback network."""
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:  # not an address: an answer, not a failure
+        return False
+    return any(address in network for network in _NETWORKS)
+
+
+# ---- paths and frames ------------------------------------------------------------------------------------------------
+
+_PATHS = (
+    ("/", regex.compile(r"(?<![\w./:~<-])(?:~(?:[\w.-]{1,32})?)?(?:/[\w.@+-]{1,128}){2,40}/?(?<![.])")),
+    (
+        "\\",
+        regex.compile(r"(?<![\w])(?:[A-Za-z]:|\\\\[\w.$-]{1,64})(?:\\[\w.@+$ -]{1,128}?(?=\\|[\s\"',;)]|$)){1,40}\\?"),
+    ),
+)
+
+
+class FilePaths:
+    """Absolute paths of two components or more: Unix, home folders, Windows drives, UNC shares."""
+
+    kind = "FILE_PATH"
+
+    def find(self, view: View) -> Iterator[Span]:
+        for sign, pattern in _PATHS:
+            if view.text.count(sign) >= 2:
+                for match in scan(pattern, view.text):
+                    yield Span(match.start(), match.end(), self.kind, 0.6)
+
+
+_FRAMES = (
+    ('File "', regex.compile(r"File \"[^\"\n]{1,256}\", line \d{1,7}(?:, in [\w.<>]{1,128})?")),
+    ("Traceback", regex.compile(r"Traceback \(most recent call last\):")),
+    (".java:", regex.compile(r"at [\w.$/@<>]{3,256}\((?:[\w$]{1,128}\.java:\d{1,7})\)")),
+    (".kt:", regex.compile(r"at [\w.$/@<>]{3,256}\([\w$]{1,128}\.kt:\d{1,7}\)")),
+    (".go:", regex.compile(r"[\w./@~-]{1,256}\.go:\d{1,7}(?: \+0x[0-9a-f]{1,16})?")),
+    ("goroutine ", regex.compile(r"goroutine \d{1,9} \[[^\]\n]{1,64}\]:")),
+    (
+        "    at ",
+        regex.compile(r"    at (?:[^\n()]{1,128} \()?(?:file://|node:|/|[A-Za-z]:\\)[^\n()]{1,256}:\d{1,7}:\d{1,7}\)?"),
+    ),
+)
+
+
+class StackFrames:
+    """One line of a stack trace: Python, Java and Kotlin, Go, Node."""
+
+    kind = "STACK_TRACE"
+
+    def find(self, view: View) -> Iterator[Span]:
+        for sign, pattern in _FRAMES:
+            if sign in view.text:
+                for match in scan(pattern, view.text):
+                    yield Span(match.start(), match.end(), self.kind, 0.8)
+
+
+# ---- notes and records -----------------------------------------------------------------------------------------------
+
+_NOTE = label(
+    r"(?:\b(?:admin|internal|staff|agent) notes?\b|\binternal use only\b|管理员备注|内部备注|客服备注|内部信息)"
+    r"['\"*\])】）]{0,3}[ \t]{0,2}[:：-][^\n]{1,2000}(?:\n(?![ \t]*\n)[^\n]{1,2000}){0,40}"
+)
+_NOTE_SIGNS = ("note", "internal use", "备注", "内部信息")
+
+
+class AdminNotes:
+    """A note for staff from its heading up to the next empty line."""
+
+    kind = "ADMIN_NOTE"
+
+    def find(self, view: View) -> Iterator[Span]:
+        if any(sign in view.lower for sign in _NOTE_SIGNS):
+            for match in scan(_NOTE, view.lower):
+                yield Span(match.start(), match.end(), self.kind, 0.7)
+
+
+class InternalRecords:
+    """A JSON object, from brace to brace, that has one of the operator's field names."""
+
+    kind = "INTERNAL_RECORD"
+
+    def __init__(self, fields: Collection[str] = ()) -> None:
+        names = "|".join(regex.escape(name.lower()) for name in fields)
+        self._field = regex.compile(rf"[\"'](?:{names})[\"'][ \t\n]{{0,4}}:") if names else None
+
+    def find(self, view: View) -> Iterator[Span]:
+        if self._field is None or "{" not in view.text:
+            return
+        for match in scan(self._field, view.lower):
+            yield Span(*_object_around(view.text, match.start()), self.kind, 0.8)
+
+
+_LONGEST_RECORD = 4_096
+
+
+def _object_around(text: str, at: int) -> tuple[int, int]:
+    """The innermost braces around `at`; the bound or the text's edge where one is missing."""
+    floor, ceiling = max(0, at - _LONGEST_RECORD), min(len(text), at + _LONGEST_RECORD)
+    start, depth = at, 0
+    while start > floor and not (text[start] == "{" and depth == 0):
+        depth += (text[start] == "}") - (text[start] == "{")
+        start -= 1
+    end, depth = at, 0
+    while end < ceiling and not (text[end] == "}" and depth == 0):
+        depth += (text[end] == "{") - (text[end] == "}")
+        end += 1
+    return start, min(end + 1, len(text))
+
+
+# ---- keys by context -------------------------------------------------------------------------------------------------
+
+_KEY = label(
+    r"(?:\b(?:api|access|secret|private|signing|encryption|service|auth|webhook)?[ _-]?"
+    r"(?:key|secret|token|credentials?)\b"
+    r"|密钥|秘钥|令牌|凭证|凭据)[^\w\n]{0,4}(?:[:=]|is|was|是|为|->)[^\w\n]{0,4}([a-z0-9+/_=.-]{16,256})"
+)
+_KEY_SIGNS = ("key", "secret", "token", "credential", "密钥", "秘钥", "令牌", "凭")
+# Sixteen hexadecimal digits by chance have some 3.3 bits a character, words and paths under 3 when they hold no digit.
+_FEWEST_BITS = 2.8
+
+
+class HighEntropyKeys:
+    """A value of sixteen characters or more behind a label for keys, of which letters and digits are well mixed."""
+
+    kind = "HIGH_ENTROPY_KEY"
+
+    def find(self, view: View) -> Iterator[Span]:
+        if any(sign in view.lower for sign in _KEY_SIGNS):
+            for match in scan(_KEY, view.lower):
+                value = match.group(1)
+                if any(map(str.isdigit, value)) and entropy(value) >= _FEWEST_BITS:
+                    yield Span(match.start(1), match.end(1), self.kind, 0.6)
+
+
+def entropy(value: str) -> float:
+    """Shannon's, in bits a character, by the counts in the value itself."""
+    return -sum(n / len(value) * log2(n / len(value)) for n in Counter(value).values())
