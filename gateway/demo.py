@@ -55,7 +55,8 @@ class Scene:
 def run(*, once: bool, port: int) -> int:
     """Show it; then leave the gateway running until Ctrl-C, unless `once`. Returns the exit status."""
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the children too, as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had them ignored; either ends the children too
+        signal.signal(number, signal.default_int_handler)
     try:
         with _running(port, console) as (public, tokens):
             asyncio.run(_show(console, public, tokens))
