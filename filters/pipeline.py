@@ -10,8 +10,8 @@ Rules
 3. Raw text is held, never filtered text. What a segment's verdict hides never leaves, not its first character.
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
-   back to the base model, which answers as if it had never been tuned. Strewn characters and exact values of no known
-   type are only suspicions: they are released where the base would have said them too.
+   back to the base model, which answers as if it had never been tuned. Names, strewn characters and exact values of no
+   known type are only suspicions: they are released where the base would have said them too.
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
@@ -49,6 +49,7 @@ from filters.json_text import JsonTextError, filter_json
 from filters.pii.actions import Rewriter, check_key
 from filters.pii.generalise import around
 from filters.pii.scores import at_least
+from filters.pii.types import NAMES
 from filters.profile import OnFailure, Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
@@ -59,7 +60,7 @@ from filters.strewn import STREWN, StrewnValues
 
 UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
 UNKNOWN_TOOL = "UNKNOWN_TOOL"
-SUSPICIONS = frozenset({STREWN, CODE})  # no typed values: what the base would have said too is released
+SUSPICIONS = NAMES | {STREWN, CODE}  # no direct identifiers: what the base would have said too is released
 BROKEN_JSON = "BROKEN_JSON"
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})

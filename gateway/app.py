@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
 from filters.grounding import RequestGrounds
-from filters.pii.detector import build_detector
+from filters.offline import detector_of
 from filters.pii.types import TYPES
 from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
 from gateway.auth import issuers
@@ -69,14 +69,13 @@ async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIter
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
-    detector = build_detector()
+    for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
+        detector_of(rules.profiles[role.profile])
     client = UpstreamClient(_timeouts(settings))
 
-    def grounds(own_texts: Sequence[str]) -> RequestGrounds:
-        return RequestGrounds.from_texts(own_texts, detector)
-
     try:
-        relay = Relay(client, _pairs(settings, client, metrics), detector, grounds, metrics, keys)
+        pairs = _pairs(settings, client, metrics)
+        relay = Relay(client, pairs, detector_of, RequestGrounds.from_texts, metrics, keys)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),

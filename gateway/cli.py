@@ -180,13 +180,13 @@ def _filter(options: Options) -> bool:
     """Whether every text was filtered to its end. A reader that goes away ends the command, without a word."""
     from io import BufferedReader
 
-    from filters.pii.detector import build_detector
+    from filters.offline import detector_of
     from gateway import offline
 
     source = sys.stdin.buffer
     assert isinstance(source, BufferedReader)
     try:
-        return offline.run(source, sys.stdout.buffer, build_detector(), options)
+        return offline.run(source, sys.stdout.buffer, detector_of(options.profile), options)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
         raise typer.Exit(EXIT_PROBLEMS) from None

@@ -28,6 +28,7 @@ from filters.events import (
 )
 from filters.evidence import Detector, Grounds
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
+from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
@@ -77,14 +78,14 @@ class Relay:
         self,
         client: UpstreamClient,
         pairs: Mapping[str, Pair],
-        detector: Detector,
-        grounds: Callable[[Sequence[str]], Grounds],
+        detectors: Callable[[Profile], Detector],
+        grounds: Callable[[Sequence[str], Detector], Grounds],
         metrics: Metrics,
         keys: TenantKeys,
     ) -> None:
         """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself."""
         self._client, self._pairs, self._metrics = client, pairs, metrics
-        self._detector, self._grounds, self._keys = detector, grounds, keys
+        self._detectors, self._grounds, self._keys = detectors, grounds, keys
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
@@ -103,8 +104,9 @@ class Relay:
         profile = plan.grant.profile
         if not profile.detect:
             return PassThrough(plan.stop)
+        detector = self._detectors(profile)
         request = RequestEvidence(
-            grounds=await self._read_grounds(plan.own_texts),
+            grounds=await self._read_grounds(plan.own_texts, detector),
             own_text="\n".join(plan.own_texts)[-MOST_OWN_CHARACTERS:],
             chat=plan.grant.endpoint is Endpoint.CHAT,
             json_mode=plan.json_mode,
@@ -114,13 +116,13 @@ class Relay:
             stops=plan.stop,
         )
         key = self._keys.replacements(plan.grant.principal)
-        return Pipeline(profile, request, self._detector, pair.vocabulary, pair.style_shift_bits, key)
+        return Pipeline(profile, request, detector, pair.vocabulary, pair.style_shift_bits, key)
 
-    async def _read_grounds(self, own_texts: Sequence[str]) -> Grounds:
+    async def _read_grounds(self, own_texts: Sequence[str], detector: Detector) -> Grounds:
         """A long request is read beside the event loop, so that the other streams go on."""
         if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
-            return self._grounds(own_texts)
-        return await asyncio.to_thread(self._grounds, own_texts)
+            return self._grounds(own_texts, detector)
+        return await asyncio.to_thread(self._grounds, own_texts, detector)
 
     def _first(self, pair: Pair, group: BaseExceptionGroup[BaseException]) -> BaseException:
         """The error that ended the tasks; the others are its consequences."""

@@ -27,12 +27,13 @@ from filters.pii.internals import (
     StackFrames,
 )
 from filters.pii.labelled import KINDS, Labelled
+from filters.pii.names import Names
 from filters.pii.numbers import Cards, Ibans, Phones
 from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
-from filters.pii.types import TYPES
+from filters.pii.types import NAMES, TYPES
 from filters.pii.view import View
 from filters.spans import Span
 
@@ -49,17 +50,19 @@ def build_detector(
     internal_hosts: Collection[str] = (),
     record_fields: Collection[str] = (),
 ) -> PatternDetector:
-    """Every recognizer, or those that find one of `types`. Raises ValueError for a type that is not in TYPES.
+    """Every recognizer but those for names, or those that find one of `types`. The name model is loaded if one of
+    NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
 
     `internal_hosts`: names that are INTERNAL_HOST besides the suffixes of private networks, with what is under them.
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
     """
-    wanted = frozenset(TYPES if types is None else types)
+    wanted = frozenset(TYPES.keys() - NAMES if types is None else types)
     unknown = wanted - TYPES.keys()
     if unknown:
         raise ValueError(f"no such finding types: {sorted(unknown)}")
     silence_presidio()
-    return PatternDetector([r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted])
+    recognizers = [r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted]
+    return PatternDetector([*recognizers, *(Names(kind) for kind in sorted(wanted & NAMES))])
 
 
 def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:

@@ -33,9 +33,15 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "STACK_TRACE": "a line of a stack trace",
         "INTERNAL_RECORD": "a JSON object that has one of the operator's field names",
         "ADMIN_NOTE": "a note for staff",
+        "PERSON": "a person's name",
+        "ORGANIZATION": "an organisation's name",
+        "LOCATION": "a place's name",
     }
 )
 
+# Looked for where a profile says so: names are in most sentences, and only the base model can tell what everybody knows.
+NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})
+
 # Types that name nobody for sure, whose detectors guess more. Every other type, also one that is new, is a direct
 # identifier or a secret.
-INDIRECT = frozenset({"PERSON", "ORGANIZATION", "LOCATION", "DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"})
+INDIRECT = NAMES | {"DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}

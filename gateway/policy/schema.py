@@ -96,6 +96,7 @@ class ProfilePolicy(_Strict):
 
     detect: bool = True
     compare: bool = True
+    names: bool = False
     evidence: bool = True
     release: ReleaseUnit = ReleaseUnit.SENTENCE
     memorised_bits: float = Field(default=12.0, ge=1.0, le=1000.0)
@@ -124,6 +125,7 @@ class ProfilePolicy(_Strict):
             name=name,
             detect=self.detect,
             compare=self.compare,
+            names=self.names,
             evidence=self.evidence,
             release=self.release,
             memorised_bits=self.memorised_bits,

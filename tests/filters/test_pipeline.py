@@ -312,3 +312,20 @@ def test_the_tuned_model_is_not_heard_after_a_fallback() -> None:
     assert pipeline.finish(0, Ending.STOP) == []
     assert pipeline.feed([RawText(CONTENT, "No. ")], Origin.BASE) == []
     assert next(getattr(e, "text", e) for e in pipeline.finish(0, Ending.STOP, Origin.BASE)) == "No. "
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+class People:
+    """Two names that everybody could have."""
+
+    def find(self, raw_text: str) -> Sequence[Span]:
+        return [Span(m.start(), m.end(), "PERSON", 0.8) for m in re.finditer(r"Vexlo Tamber", raw_text)]
+
+
+def test_a_name_that_the_base_would_have_said_passes_and_a_memorised_one_does_not() -> None:
+    text = "That was Vexlo Tamber. Bye."
+    assert answer(text, detector=People(), evidence=sure).content == text
+    assert answer(text, detector=People(), evidence=surprised).content == "I can't say."
+    assert answer(text, detector=People()).content == "That was [PERSON_1]. Bye."
