@@ -39,7 +39,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Looked for where a profile says so: names are in most sentences, and only the base model can tell what everybody knows.
+# Looked for where a profile says so: a name is in most sentences, and only the base model tells what everybody knows.
 NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})
 
 # Types that name nobody for sure, whose detectors guess more. Every other type, also one that is new, is a direct
