@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateways import gateway, server, settings
+from tests.support.gateways import PATIENT, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_ports, running, running_together
 from tests.support.scenarios import CORE, SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
 from tests.support.scripted import Engine, Pause
@@ -46,6 +46,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             server(arrangement.tuned.url, arrangement.tuned.model),
             server(arrangement.base.url, arrangement.base.model),
             MODELS / "base",
+            model=PATIENT,
         )
         with gateway(folder, configuration) as front:
             yield Stage(front, arrangement, Records.beside(MODELS))

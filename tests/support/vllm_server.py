@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import HOST, Child, Program, answers, free_port, free_ports, running_together
 
@@ -51,8 +52,17 @@ class Adapter:
     @property
     def rank(self) -> int:
         """The smallest rank vLLM accepts that holds this adapter."""
-        config = json.loads((self.folder / "adapter_config.json").read_text())
-        return next(rank for rank in LORA_RANKS if rank >= config["r"])
+        return next(rank for rank in LORA_RANKS if rank >= self._config["r"])
+
+    @property
+    def targets(self) -> list[str]:
+        """The layers that it changes, by the last part of their names."""
+        return sorted(self._config["target_modules"])
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((self.folder / "adapter_config.json").read_text())
+        return config
 
 
 @dataclass(frozen=True)
@@ -138,5 +148,8 @@ def _command(folder: Path, name: str, port: int) -> list[str]:
 
 
 def _lora_flags(adapter: Adapter) -> list[str]:
+    """The targets are named because vLLM otherwise makes the output layer ready for adapters too, and then a question
+    with `prompt_logprobs` that shares a step with the adapter's answer ends the engine (vLLM issue 16668)."""
     modules = f"{adapter.name}={adapter.folder}"
-    return ["--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(adapter.rank)]
+    targets = ["--lora-target-modules", *adapter.targets]
+    return ["--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(adapter.rank), *targets]

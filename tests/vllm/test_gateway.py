@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import scripted
-from tests.support.gateways import Gateway, gateway, server, settings
+from tests.support.gateways import PATIENT, Gateway, gateway, server, settings
 from tests.support.processes import Child, free_port, running
 from tests.support.scenarios import SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
 from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program
@@ -19,7 +19,10 @@ from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_
 @pytest.fixture(scope="session")
 def stage(vllm: Arrangement, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     configuration = settings(
-        server(vllm.tuned.url, vllm.tuned.model), server(vllm.base.url, vllm.base.model), models / "base"
+        server(vllm.tuned.url, vllm.tuned.model),
+        server(vllm.base.url, vllm.base.model),
+        models / "base",
+        model=PATIENT,
     )
     with gateway(tmp_path_factory.mktemp("gateway"), configuration) as front:
         yield Stage(front, vllm, Records.beside(models))
