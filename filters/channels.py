@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filters.events import Channel, Ending, Field, Origin, RawText, Verdict
 from filters.evidence import Detector, Vocabulary
@@ -17,6 +17,7 @@ from filters.strewn import StrewnValues
 from filters.tokens import TokenLedger
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
+ANSWERS = frozenset({Field.CONTENT, Field.TEXT})  # what a caller's stop strings and JSON mode speak of
 
 
 @dataclass(slots=True)
@@ -27,7 +28,6 @@ class Pending:
     segment: Segment
     spans: list[Span]  # what must not leave, in offsets of the segment
     verdict: Verdict | None = None
-    undecided: bool = False  # hidden because nobody could judge it
     bits: float | None = None
     tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
 
@@ -65,6 +65,8 @@ class Choice:
         self._segmenters: dict[Channel, Segmenter] = {}
         self._wholes: dict[Channel, list[str]] = {}
         self._at_seam = False
+        self._speaking: Channel | None = None
+        self._interrupted: set[Channel] = set()
 
     @property
     def holds(self) -> bool:
@@ -75,6 +77,7 @@ class Choice:
 
     def hold_whole(self, item: RawText) -> None:
         """Keep text until the choice is complete."""
+        self._speaking = item.channel
         self._wholes.setdefault(item.channel, []).append(item.raw_text)
 
     def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: str) -> list[Segment]:
@@ -82,7 +85,15 @@ class Choice:
         raw_text = self._without_seam(item.raw_text) if item.channel.field is Field.CONTENT else item.raw_text
         if item.channel not in self._segmenters:
             self._segmenters[item.channel] = Segmenter(unit, detector, primed)
-        return self._segmenters[item.channel].push(raw_text)
+        segmenter = self._segmenters[item.channel]
+        if self._speaking != item.channel and segmenter.holds:
+            self._interrupted.add(item.channel)
+        self._speaking = item.channel
+        segments = segmenter.push(raw_text)
+        if segments and item.channel in self._interrupted:
+            self._interrupted.discard(item.channel)
+            segments[0] = replace(segments[0], scattered=True)
+        return segments
 
     def close(self, *, complete: bool) -> list[tuple[Channel, Segment] | Whole]:
         """The tails of all channels. Whole texts that were cut off are dropped: half of a JSON document is none."""
@@ -97,7 +108,7 @@ class Choice:
 
     def matcher(self, channel: Channel) -> StopMatcher:
         """The stop strings of this channel; only what answers the caller has any."""
-        stops = self._stops if channel.field in (Field.CONTENT, Field.TEXT) else ()
+        stops = self._stops if channel.field in ANSWERS else ()
         return self._matchers.setdefault(channel, StopMatcher(stops))
 
     def open_matchers(self) -> list[tuple[Channel, StopMatcher]]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released, Verdict
 from filters.evidence import Detector, DetectorError
 from filters.grounding import RequestGrounds
-from filters.pii.detector import TYPES, build_detector
+from filters.pii.detector import detector_of
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.segment import CONTEXT
@@ -64,16 +63,6 @@ def filter_text(
     stream = TextFilter(detector or detector_of(profile), own=own, profile=profile, key=key)
     parts = [stream.push(piece) for piece in pieces(raw_text, chunks)]
     return Filtered("".join([*parts, stream.close()]), tuple(stream.take_findings()), stream.stopped)
-
-
-def detector_of(profile: Profile) -> Detector:
-    """The detector with all types that this profile looks for; each is built once."""
-    return _detector(profile.names)
-
-
-@cache
-def _detector(names: bool) -> Detector:
-    return build_detector(TYPES if names else None)
 
 
 def pieces(text: str, chunks: int) -> Iterator[str]:

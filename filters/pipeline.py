@@ -26,9 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from filters.channels import PROSE, Choice, End, Pending, Whole
+from filters.channels import ANSWERS, PROSE, Choice, End, Pending, Whole
 from filters.events import (
-    UNAVAILABLE,
     Channel,
     Decided,
     Ending,
@@ -189,7 +188,7 @@ class Pipeline:
         return questions + self._drain(choice)
 
     def _is_whole(self, kind: Field) -> bool:
-        return kind not in PROSE or (self._request.json_mode and kind in (Field.CONTENT, Field.TEXT))
+        return kind not in PROSE or (self._request.json_mode and kind in ANSWERS)
 
     def _primed(self, choice: Choice, channel: Channel) -> str:
         if channel.field is Field.TEXT:
@@ -216,7 +215,7 @@ class Pipeline:
         return questions
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
-        at = choice.ledger.match(segment.raw_text) if choice.ledger else None
+        at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
         try:
             spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment)
         except DetectorError:
@@ -277,16 +276,11 @@ class Pipeline:
         assert choice.ledger is not None
         start, end = pending.tokens[0][0], pending.tokens[-1][1]
         tuned = choice.ledger.logprobs(start, end)
-        if score is UNAVAILABLE or isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
+        if isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
             self._undecided(pending)
             return
-        bits = [
-            excess_bits(
-                tuned[first - start : last - start], score[first - start : last - start], self._style_shift_bits
-            )
-            for first, last in pending.tokens
-        ]
-        pending.bits = max(bits)
+        ranges = [slice(first - start, last - start) for first, last in pending.tokens]
+        pending.bits = max(excess_bits(tuned[at], score[at], self._style_shift_bits) for at in ranges)
         if is_memorised(pending.bits, self._profile.memorised_bits):
             pending.verdict = self._on_memorised(pending.channel.field)
         else:
@@ -300,7 +294,6 @@ class Pipeline:
         return verdict
 
     def _undecided(self, pending: Pending) -> Pending:
-        pending.undecided = True
         pending.spans = [_whole_of(pending.segment)]
         pending.verdict = Verdict.STOP if self._profile.on_failure is OnFailure.STOP else Verdict.MASK
         return pending
@@ -405,9 +398,7 @@ class Pipeline:
         return [*events, FallBack(choice.index, choice.released_content.rstrip())]
 
     def _stop(self, choice: Choice) -> list[Event]:
-        events = self._flush_matchers(choice)
-        choice.end()
-        return [*events, Finished(choice.index, Ending.CONTENT_FILTER)]
+        return self._end(choice, Ending.CONTENT_FILTER)
 
     def _end(self, choice: Choice, ending: Ending) -> list[Event]:
         events = self._flush_matchers(choice)
@@ -459,7 +450,7 @@ class PassThrough:
     def _pass(self, channel: Channel, text: str) -> list[Event]:
         if channel.choice in self._done:
             return []
-        if not self._stops or channel.field not in (Field.CONTENT, Field.TEXT):
+        if not self._stops or channel.field not in ANSWERS:
             return [Released(channel, text)]
         text, stopped = self._matchers.setdefault(channel, StopMatcher(self._stops)).push(text)
         events: list[Event] = [Released(channel, text)] if text else []

@@ -49,6 +49,7 @@ class Segment:
     context: str
     raw_text: str
     opaque: bool = False  # rule 5: hide it whole
+    scattered: bool = False  # another channel spoke in the middle: its tokens don't stand together
 
 
 class Segmenter:

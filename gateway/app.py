@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
 from filters.grounding import RequestGrounds
-from filters.offline import detector_of
+from filters.pii.detector import detector_of
 from filters.pii.types import TYPES
 from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
 from gateway.auth import issuers

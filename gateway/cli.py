@@ -180,7 +180,7 @@ def _filter(options: Options) -> bool:
     """Whether every text was filtered to its end. A reader that goes away ends the command, without a word."""
     from io import BufferedReader
 
-    from filters.offline import detector_of
+    from filters.pii.detector import detector_of
     from gateway import offline
 
     source = sys.stdin.buffer

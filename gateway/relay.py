@@ -27,6 +27,7 @@ from filters.events import (
     Released,
 )
 from filters.evidence import Detector, Grounds
+from filters.grounding import MOST_CHARACTERS
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError
@@ -42,7 +43,6 @@ from gateway.upstream.vocabulary import TokenizerVocabulary
 
 P = ParamSpec("P")
 MOST_INLINE_CHARACTERS = 2048  # of a request; reading them takes about ten milliseconds at most
-MOST_OWN_CHARACTERS = 32_768  # of a request that exact values are looked for in
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class Relay:
         answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics)
         try:
             return await answer.run()
-        except BaseExceptionGroup as group:
-            raise self._first(pair, group) from None
-        except UpstreamError as error:
-            self._metrics.upstream_error(pair.name, _kind(error))
-            raise
+        except (BaseExceptionGroup, UpstreamError) as raised:
+            error = _first(raised)
+            if isinstance(error, UpstreamError):
+                self._metrics.upstream_error(pair.name, _kind(error))
+            raise error from None
 
     async def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
         profile = plan.grant.profile
@@ -107,7 +107,7 @@ class Relay:
         detector = self._detectors(profile)
         request = RequestEvidence(
             grounds=await self._read_grounds(plan.own_texts, detector),
-            own_text="\n".join(plan.own_texts)[-MOST_OWN_CHARACTERS:],
+            own_text="\n".join(plan.own_texts)[-MOST_CHARACTERS:],
             chat=plan.grant.endpoint is Endpoint.CHAT,
             json_mode=plan.json_mode,
             continued=plan.continued,
@@ -123,15 +123,6 @@ class Relay:
         if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
             return self._grounds(own_texts, detector)
         return await asyncio.to_thread(self._grounds, own_texts, detector)
-
-    def _first(self, pair: Pair, group: BaseExceptionGroup[BaseException]) -> BaseException:
-        """The error that ended the tasks; the others are its consequences."""
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if isinstance(error, UpstreamError):
-            self._metrics.upstream_error(pair.name, _kind(error))
-        return error
 
 
 class _Answer:
@@ -324,6 +315,13 @@ class _Answer:
             return Counts(usage.prompt_tokens, usage.completion_tokens)
         prompt = len(self._frames.prompt) or (usage.prompt_tokens if usage else 0)
         return Counts(prompt, self._count_released())
+
+
+def _first(raised: BaseException) -> BaseException:
+    """The error that ended the tasks; the others are its consequences."""
+    while isinstance(raised, BaseExceptionGroup):
+        raised = raised.exceptions[0]
+    return raised
 
 
 def _filtered(work: Callable[P, list[Event]], *args: P.args, **kwargs: P.kwargs) -> list[Event]:

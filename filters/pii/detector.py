@@ -11,6 +11,7 @@ is longer than the overlap (a private key) is found from its head.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 
 from filters.evidence import DetectorError
 from filters.normalise import Normalised
@@ -35,9 +36,10 @@ from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
 from filters.pii.types import NAMES, TYPES
 from filters.pii.view import View
+from filters.profile import Profile
 from filters.spans import Span
 
-__all__ = ["TYPES", "PatternDetector", "boundary_ok", "build_detector", "open_tail"]
+__all__ = ["TYPES", "PatternDetector", "boundary_ok", "build_detector", "detector_of", "open_tail"]
 
 # Longer than any value with a form of its own except keys and tokens; short enough for the time-out.
 _PIECE = 16_384
@@ -63,6 +65,16 @@ def build_detector(
     silence_presidio()
     recognizers = [r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted]
     return PatternDetector([*recognizers, *(Names(kind) for kind in sorted(wanted & NAMES))])
+
+
+def detector_of(profile: Profile) -> PatternDetector:
+    """The detector with all types that this profile looks for; each is built once."""
+    return _detector(profile.names)
+
+
+@cache
+def _detector(names: bool) -> PatternDetector:
+    return build_detector(TYPES if names else None)
 
 
 def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:

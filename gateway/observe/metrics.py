@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from filters.events import Decided, Verdict
+from filters.events import Decided
 from gateway.errors import Reason
 
 NONE: Final = "none"  # not known at that point of the request
@@ -177,7 +177,6 @@ class Metrics:
 
 
 _REASONS: Final = frozenset(Reason)
-VERDICTS: Final = frozenset(Verdict)
 
 
 def _closed(value: str | None, known: frozenset[str]) -> str:

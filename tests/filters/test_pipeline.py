@@ -160,6 +160,14 @@ def test_text_that_no_tokens_hold_is_suspect_as_a_whole() -> None:
     assert "".join(getattr(event, "text", "") for event in released) == "[UNDECIDED_1] "
 
 
+def test_text_that_another_channel_broke_in_two_has_no_evidence() -> None:
+    """Its tokens don't stand together, and the same text further on would be found or not by how it arrived."""
+    reasoning, said = Channel(0, Field.REASONING), f"It is {SECRET}. "
+    parts = [(reasoning, said), (CONTENT, "Good day. Yes. "), (reasoning, said + "Bye.")]
+    outcome = answer(parts, evidence=sure)
+    assert outcome.texts[reasoning].startswith("[UNDECIDED_1] ")
+
+
 def test_tokens_of_marks_between_the_texts_are_read_over() -> None:
     pipeline = Pipeline(Profile("test"), RequestEvidence(Own()), Secrets(), CharacterVocabulary())
     spelled = f"<think>Hm.</think>It is {SECRET}."
