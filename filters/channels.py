@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 
-from filters.events import Channel, Ending, Field, Origin, RawText, Verdict
+from filters.events import Channel, Ending, Field, Origin, RawText, ReleasedToken, Verdict
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.pii.actions import Rewriter
@@ -15,6 +15,7 @@ from filters.spans import Span
 from filters.stops import StopMatcher
 from filters.strewn import StrewnValues
 from filters.tokens import TokenLedger
+from filters.told import ToldTokens
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
 ANSWERS = frozenset({Field.CONTENT, Field.TEXT})  # what a caller's stop strings and JSON mode speak of
@@ -27,6 +28,7 @@ class Pending:
     channel: Channel
     segment: Segment
     spans: list[Span]  # what must not leave, in offsets of the segment
+    at: int | None = None  # the byte of the choice's tokens at which the segment begins
     verdict: Verdict | None = None
     bits: float | None = None
     tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
@@ -50,8 +52,21 @@ class End:
 class Choice:
     """The state of one choice. It knows what is held; what happens to it is the pipeline's to say."""
 
-    def __init__(self, index: int, vocabulary: Vocabulary | None, stops: tuple[str, ...], rewriter: Rewriter) -> None:
+    def __init__(
+        self,
+        index: int,
+        vocabulary: Vocabulary | None,
+        stops: tuple[str, ...],
+        rewriter: Rewriter,
+        *,
+        compares: bool,
+        tells_tokens: bool,
+    ) -> None:
+        """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens."""
         self.index = index
+        self.compares = compares
+        self.told = ToldTokens() if tells_tokens else None
+        self._vocabulary = vocabulary
         self.origin = Origin.TUNED
         self.done = False
         self.queue: deque[Pending | Whole | End] = deque()
@@ -111,6 +126,10 @@ class Choice:
         stops = self._stops if channel.field in ANSWERS else ()
         return self._matchers.setdefault(channel, StopMatcher(stops))
 
+    def tokens_of(self, channel: Channel, text: str) -> tuple[ReleasedToken, ...]:
+        """The tokens that end in this text, which leaves now; none where the request may not see them."""
+        return self.told.take(channel, len(text)) if self.told is not None else ()
+
     def open_matchers(self) -> list[tuple[Channel, StopMatcher]]:
         """All channels of which something has been decided."""
         return list(self._matchers.items())
@@ -119,7 +138,11 @@ class Choice:
         """Let the base model speak from here on. What was released and hidden stays known; what was held is gone."""
         self.origin = Origin.BASE
         self.queue.clear()
+        self.compares = False
         self.ledger = None
+        if self.told is not None and self._vocabulary is not None:
+            self.told.start_over()
+            self.ledger = TokenLedger(self._vocabulary)
         self.strewn.clear()  # it has counted text behind the place at which the base takes over
         self._segmenters.clear()
         self._wholes.clear()

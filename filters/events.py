@@ -80,11 +80,23 @@ class RawTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleasedToken:
+    """A token of released text. `offset` is where it begins in its channel's released text, in characters; `spelling`
+    may hold a part of a character; `logprob` is a natural logarithm."""
+
+    id: int
+    spelling: bytes
+    logprob: float
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
-    """Text that may leave."""
+    """Text that may leave, and where the request may see them the tokens that end in it."""
 
     channel: Channel
     text: str
+    tokens: tuple[ReleasedToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

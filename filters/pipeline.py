@@ -22,6 +22,7 @@ Rules
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -40,6 +41,7 @@ from filters.events import (
     RawText,
     RawTokens,
     Released,
+    ReleasedToken,
     Unavailable,
     Verdict,
 )
@@ -56,6 +58,8 @@ from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.triggers import CODE, exact_values
 from filters.stops import StopMatcher
 from filters.strewn import STREWN, StrewnValues
+from filters.tokens import TokenLedger, encoded
+from filters.told import Piece, ToldTokens
 
 UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
 UNKNOWN_TOOL = "UNKNOWN_TOOL"
@@ -64,6 +68,7 @@ BROKEN_JSON = "BROKEN_JSON"
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
 _PRIMED_CHARACTERS = 256
+_CLOSED = "… "  # ends a sentence of which a part has left
 
 
 class PipelineClosed(Exception):
@@ -82,6 +87,7 @@ class RequestEvidence:
     json_keys: frozenset[str] = frozenset()
     tool_names: frozenset[str] = frozenset()
     stops: tuple[str, ...] = ()
+    tells_tokens: bool = False  # released text comes with its tokens
 
 
 # Called with each piece of raw text as it is decided, and with what is hidden in it.
@@ -114,7 +120,8 @@ class Pipeline:
         self._detector = at_least(detector, profile.min_scores)
         self._key = key
         self._watch = watch
-        self._vocabulary = vocabulary if profile.compare else None
+        self._compares = profile.compare and vocabulary is not None
+        self._vocabulary = vocabulary if self._compares or request.tells_tokens else None
         self._choices: dict[int, Choice] = {}
         self._asked: dict[int, tuple[Choice, Pending]] = {}
         self._question_ids = count()
@@ -161,7 +168,14 @@ class Pipeline:
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
             rewriter = Rewriter(self._profile.actions, self._key)
-            self._choices[index] = Choice(index, self._vocabulary, self._request.stops, rewriter)
+            self._choices[index] = Choice(
+                index,
+                self._vocabulary,
+                self._request.stops,
+                rewriter,
+                compares=self._compares,
+                tells_tokens=self._request.tells_tokens,
+            )
         return self._choices[index]
 
     # ---- in ----------------------------------------------------------------------------------------------------------
@@ -221,10 +235,10 @@ class Pipeline:
         except DetectorError:
             pending = self._undecided(Pending(channel, segment, []))
         else:
-            pending = Pending(channel, segment, spans)
+            pending = Pending(channel, segment, spans, at)
             if not spans:
                 pending.verdict = Verdict.RELEASE
-            elif choice.ledger is None or segment.opaque:
+            elif not choice.compares or segment.opaque:
                 pending.verdict = Verdict.MASK
             elif at is None:
                 self._undecided(pending)
@@ -235,7 +249,7 @@ class Pipeline:
         """What must not leave unless the base model clears it, clipped to the segment."""
         found = self._find(segment.context, segment.raw_text)
         suspicions = choice.strewn[channel].find(segment.raw_text)
-        if choice.ledger is not None:
+        if choice.compares:
             suspicions += exact_values(segment.raw_text)
         return _hidden(found, suspicions)
 
@@ -254,7 +268,7 @@ class Pipeline:
         assert choice.ledger is not None
         raw_text = pending.segment.raw_text
         pending.tokens = tuple(
-            choice.ledger.covering(at + _bytes(raw_text[: span.start]), at + _bytes(raw_text[: span.end]))
+            choice.ledger.covering(at + len(encoded(raw_text[: span.start])), at + len(encoded(raw_text[: span.end])))
             for span in pending.spans
         )
         question = next(self._question_ids)
@@ -323,11 +337,15 @@ class Pipeline:
             return decided + self._fall_back(choice)
         if head.verdict is Verdict.STOP:
             return decided + self._stop(choice)
-        return decided + self._release(choice, head.channel, self._rewritten(choice, head.segment.raw_text, head.spans))
+        pieces = self._pieces(choice, head.segment.raw_text, head.spans)
+        if choice.told is not None:
+            choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger, head.at)
+        return decided + self._release(choice, head.channel, _text_of(pieces))
 
-    def _rewritten(self, choice: Choice, raw_text: str, spans: list[Span]) -> str:
+    def _pieces(self, choice: Choice, raw_text: str, spans: list[Span]) -> list[Piece]:
         """The text with replacements for its suspects and for whatever was hidden earlier."""
-        parts, at = [], 0
+        pieces: list[Piece] = []
+        at = 0
         spans = merge([*spans, *choice.hidden.find(raw_text)])
         if self._watch:
             self._watch(raw_text, spans)
@@ -335,15 +353,18 @@ class Pipeline:
             hidden = raw_text[span.start : span.end]
             choice.hidden.add(hidden, span.type)
             context = around(raw_text, span.start, span.end)
-            parts += [raw_text[at : span.start], choice.rewriter.rewrite(span.type, hidden, context)]
+            pieces += [
+                _unchanged(raw_text, at, span.start),
+                (None, choice.rewriter.rewrite(span.type, hidden, context)),
+            ]
             at = span.end
-        return "".join([*parts, raw_text[at:]])
+        return [*pieces, _unchanged(raw_text, at, len(raw_text))]
 
     def _release(self, choice: Choice, channel: Channel, text: str) -> list[Event]:
         text, stopped = choice.matcher(channel).push(text)
         if channel.field is Field.CONTENT:
             choice.released_content += text
-        events: list[Event] = [Released(channel, text)] if text else []
+        events: list[Event] = [Released(channel, text, choice.tokens_of(channel, text))] if text else []
         if stopped:
             choice.end()
             events.append(Finished(choice.index, Ending.STOP))
@@ -369,13 +390,13 @@ class Pipeline:
     def _filtered_value(self, choice: Choice, raw_value: str, notes: list[Event]) -> str:
         spans = self._hidden_in(raw_value)
         notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
-        return self._rewritten(choice, raw_value, spans)
+        return _text_of(self._pieces(choice, raw_value, spans))
 
     def _hidden_in(self, raw_value: str) -> list[Span]:
         """What must not leave of one value of a document. There is nobody to ask about it: suspicions are hidden too,
         unless the caller wrote the same."""
         suspicions = StrewnValues().find(raw_value)
-        if self._vocabulary is not None:
+        if self._compares:
             suspicions += [
                 code for code in exact_values(raw_value) if not self._is_own(raw_value[code.start : code.end])
             ]
@@ -393,7 +414,9 @@ class Pipeline:
         content = Channel(choice.index, Field.CONTENT)
         said = choice.released_content.rstrip()
         if said and not said.endswith(_SENTENCE_ENDS):
-            events += self._release(choice, content, "… ")
+            if choice.told is not None:
+                choice.told.write(content, [(None, _CLOSED)], "", None, None)
+            events += self._release(choice, content, _CLOSED)
         choice.start_over()
         return [*events, FallBack(choice.index, choice.released_content.rstrip())]
 
@@ -409,7 +432,7 @@ class Pipeline:
         events: list[Event] = []
         for channel, matcher in choice.open_matchers():
             if text := matcher.close():
-                events.append(Released(channel, text))
+                events.append(Released(channel, text, choice.tokens_of(channel, text)))
                 if channel.field is Field.CONTENT:
                     choice.released_content += text
         return events
@@ -420,16 +443,22 @@ class PassThrough:
 
     holds = False
 
-    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+    def __init__(self, stops: tuple[str, ...] = (), vocabulary: Vocabulary | None = None) -> None:
+        """With a `vocabulary` released text comes with its tokens."""
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._done: set[int] = set()
+        self._tokens = _Untouched(vocabulary) if vocabulary else None
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
         """As `Pipeline.feed`; each piece of text leaves as it came."""
-        return [
-            event for item in items if isinstance(item, RawText) for event in self._pass(item.channel, item.raw_text)
-        ]
+        events: list[Event] = []
+        for item in items:
+            if isinstance(item, RawText):
+                events += self._pass(item.channel, item.raw_text)
+            elif self._tokens is not None:
+                self._tokens.add(item)
+        return events
 
     def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
         """Nothing is ever asked. Raises KeyError."""
@@ -441,7 +470,7 @@ class PassThrough:
             return []
         self._done.add(choice)
         tails = [(channel, matcher.close()) for channel, matcher in self._matchers.items() if channel.choice == choice]
-        return [*(Released(channel, text) for channel, text in tails if text), Finished(choice, ending)]
+        return [*(self._released(channel, text) for channel, text in tails if text), Finished(choice, ending)]
 
     def abandon(self) -> None:
         """As `Pipeline.abandon`."""
@@ -450,14 +479,37 @@ class PassThrough:
     def _pass(self, channel: Channel, text: str) -> list[Event]:
         if channel.choice in self._done:
             return []
+        if self._tokens is not None:
+            self._tokens.write(channel, text)
         if not self._stops or channel.field not in ANSWERS:
-            return [Released(channel, text)]
+            return [self._released(channel, text)]
         text, stopped = self._matchers.setdefault(channel, StopMatcher(self._stops)).push(text)
-        events: list[Event] = [Released(channel, text)] if text else []
+        events: list[Event] = [self._released(channel, text)] if text else []
         if stopped:
             self._done.add(channel.choice)
             events.append(Finished(channel.choice, Ending.STOP))
         return events
+
+    def _released(self, channel: Channel, text: str) -> Released:
+        return Released(channel, text, self._tokens.take(channel, text) if self._tokens is not None else ())
+
+
+class _Untouched:
+    """The tokens of text that leaves as it came."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._ledgers: defaultdict[int, TokenLedger] = defaultdict(lambda: TokenLedger(vocabulary))
+        self._told: defaultdict[int, ToldTokens] = defaultdict(ToldTokens)
+
+    def add(self, tokens: RawTokens) -> None:
+        self._ledgers[tokens.choice].add(tokens.ids, tokens.logprobs)
+
+    def write(self, channel: Channel, text: str) -> None:
+        ledger = self._ledgers[channel.choice]
+        self._told[channel.choice].write(channel, [_unchanged(text, 0, len(text))], text, ledger, ledger.match(text))
+
+    def take(self, channel: Channel, text: str) -> tuple[ReleasedToken, ...]:
+        return self._told[channel.choice].take(channel, len(text))
 
 
 def _hidden(found: Sequence[tuple[Span, bool]], suspicions: Iterable[Span]) -> list[Span]:
@@ -471,9 +523,13 @@ def _whole_of(segment: Segment) -> Span:
     return Span(0, len(segment.raw_text.rstrip()) or len(segment.raw_text), UNDECIDED, 1.0)
 
 
+def _unchanged(raw_text: str, start: int, end: int) -> Piece:
+    return slice(start, end), raw_text[start:end]
+
+
+def _text_of(pieces: Iterable[Piece]) -> str:
+    return "".join(text for _, text in pieces)
+
+
 def _clipped(span: Span) -> Span:
     return Span(max(0, span.start), span.end, span.type, span.score)
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))

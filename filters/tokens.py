@@ -8,6 +8,7 @@ that the tokens don't hold has no evidence, and the caller must treat it as susp
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 
 from filters.evidence import Vocabulary
@@ -40,7 +41,7 @@ class TokenLedger:
 
     def match(self, raw_text: str) -> int | None:
         """Byte offset at which this text stands in the tokens, moving on behind it; None where they don't hold it."""
-        wanted = raw_text.encode("utf-8", "replace")
+        wanted = encoded(raw_text)
         at = self._bytes.find(wanted, self._matched, self._matched + len(wanted) + _SKIP)
         if at < 0:
             return None
@@ -52,6 +53,20 @@ class TokenLedger:
         first = bisect_right(self._ends, start)
         return first, bisect_left(self._ends, end) + 1
 
+    def ending_in(self, start: int, end: int) -> Iterator[tuple[int, float, int, int]]:
+        """(id, log-probability, first byte, byte behind it) of the tokens whose last byte lies in bytes `start` to
+        `end`; none unless the engine scored every token. Special tokens spell nothing and end nowhere."""
+        if not self._scored:
+            return
+        for at in range(bisect_right(self._ends, start), bisect_right(self._ends, end)):
+            begin = self._ends[at - 1] if at else 0
+            if begin < self._ends[at]:
+                yield self._ids[at], self._logprobs[at], begin, self._ends[at]
+
+    def spelled(self, start: int, end: int) -> bytes:
+        """These bytes."""
+        return bytes(self._bytes[start:end])
+
     def ids_until(self, end: int) -> tuple[int, ...]:
         """The first `end` token ids."""
         return tuple(self._ids[:end])
@@ -59,3 +74,8 @@ class TokenLedger:
     def logprobs(self, start: int, end: int) -> list[float] | None:
         """Natural log-probabilities of tokens `start` to `end`; None unless the engine scored every token."""
         return self._logprobs[start:end] if self._scored else None
+
+
+def encoded(raw_text: str) -> bytes:
+    """The bytes that tokens would spell it with; what is no character becomes "?", which no tokens hold there."""
+    return raw_text.encode("utf-8", "replace")

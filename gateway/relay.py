@@ -103,7 +103,7 @@ class Relay:
     async def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
         profile = plan.grant.profile
         if not profile.detect:
-            return PassThrough(plan.stop)
+            return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
         detector = self._detectors(profile)
         request = RequestEvidence(
             grounds=await self._read_grounds(plan.own_texts, detector),
@@ -114,6 +114,7 @@ class Relay:
             json_keys=plan.json_keys,
             tool_names=plan.tool_names,
             stops=plan.stop,
+            tells_tokens=plan.tells.anything,
         )
         key = self._keys.replacements(plan.grant.principal)
         return Pipeline(profile, request, detector, pair.vocabulary, pair.style_shift_bits, key)
@@ -146,8 +147,8 @@ class _Answer:
         self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
         self._open = set(range(plan.n))  # choices that have not finished
         # evidence that no filter will look at is not even read
-        reads_evidence = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
-        self._frames = FrameReader(evidence=reads_evidence, choices=plan.n)
+        filtered = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
+        self._frames = FrameReader(evidence=filtered or plan.tells.anything, choices=plan.n)
         self._released: list[Released] = []
         self._held_since: float | None = None
 
@@ -188,8 +189,10 @@ class _Answer:
         self._metrics.fallback(self._pair.name)
         body = _fallback_body(self._body, fallback, self._tokens_left(fallback.choice))
         body |= {"model": self._pair.base.model, **_STREAMED}
+        if self._plan.tells.anything:
+            body |= self._evidence()
 
-        frames = FrameReader(evidence=False, only=fallback.choice)
+        frames = FrameReader(evidence=self._plan.tells.anything, only=fallback.choice)
 
         async def take(events: list[bytes]) -> bool:
             await self._feed(frames.read(events), Origin.BASE)
@@ -220,7 +223,7 @@ class _Answer:
                     return
 
     def _evidence(self) -> dict[str, Any]:
-        if not self._plan.grant.profile.evidence:
+        if not (self._plan.grant.profile.evidence or self._plan.tells.anything):
             return {}
         logprobs: bool | int = True if self._plan.grant.endpoint is Endpoint.CHAT else 0
         return {"logprobs": logprobs, "return_token_ids": True}

@@ -45,6 +45,18 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Tells:
+    """What the answer says of the tokens that its released text was written with."""
+
+    logprobs: bool = False
+    token_ids: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return self.logprobs or self.token_ids
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One admitted request: what goes upstream, and what the filters must know of it. Made by `parameters.admit` only.
 
@@ -64,3 +76,4 @@ class Plan:
     json_keys: frozenset[str]  # keys that stand in the request's tools, schema or messages
     tool_names: frozenset[str]
     json_mode: bool
+    tells: Tells

@@ -17,13 +17,15 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from filters.events import Channel, Ending, Field, Finished, Released
+from filters.channels import ANSWERS
+from filters.events import Channel, Ending, Field, Finished, Released, ReleasedToken
 from gateway.errors import GatewayError, Reason, TokenExpired
 from gateway.http.accounting import server_send
 from gateway.http.headers import JSON, Headers, answer_headers, error_event
+from gateway.http.token_entries import Tokens, entries
 from gateway.observe.logs import RequestRecord
 from gateway.relay import Counts, Relay
-from gateway.types import Endpoint, Plan
+from gateway.types import Endpoint, Plan, Tells
 
 FINGERPRINT = "fp_tightlip"
 SSE = "text/event-stream; charset=utf-8"
@@ -61,8 +63,8 @@ def usage(counts: Counts) -> dict[str, int]:
 class FrameWriter:
     """Writes the frames of one stream."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, look: Look, tells: Tells) -> None:
+        self._look, self._tells = look, tells
         head = _encode(look.frame(streamed=True))[:-1]
         self._head = b"data: " + head + b',"system_fingerprint":"%s","choices":[{"index":' % FINGERPRINT.encode()
         self._calls: set[tuple[int, int]] = set()
@@ -88,36 +90,33 @@ class FrameWriter:
         if isinstance(event, Finished):
             frames.append(self._finish(index, event.ending))
         elif event.channel.field is Field.CONTENT:
-            frames.append(self._content(index, event.text))
+            frames.append(self._content(index, event))
         elif event.channel.field is Field.TEXT:
-            frames.append(self._legacy(index, event.text, None))
+            frames.append(self._legacy(index, event.text, None, event.tokens))
         else:
             frames.append(self._frame(index, self._delta(event.channel, event.text)))
         return frames
 
-    def _content(self, index: int, text: str) -> bytes:
+    def _content(self, index: int, event: Released) -> bytes:
         """The frame that nearly all are; the same bytes as `_frame` would give."""
+        if self._tells.anything:
+            return self._frame(index, {"content": event.text}, tokens=event.tokens)
         return b'%s%d,"delta":{"content":%s},"logprobs":null,"finish_reason":null}]}\n\n' % (
             self._head,
             index,
-            _encode(text),
+            _encode(event.text),
         )
 
-    def _frame(self, index: int, delta: dict[str, Any], ending: Ending | None = None) -> bytes:
-        return b'%s%d,"delta":%s,"logprobs":null,"finish_reason":%s}]}\n\n' % (
-            self._head,
-            index,
-            _encode(delta),
-            _encode(ending),
-        )
+    def _frame(self, index: int, delta: dict[str, Any], ending: Ending | None = None, tokens: Tokens = ()) -> bytes:
+        told = entries(tokens, self._tells, chat=True) if tokens else {}
+        return self._written(index, {"delta": delta, "logprobs": None, "finish_reason": ending} | told)
 
-    def _legacy(self, index: int, text: str, ending: Ending | None) -> bytes:
-        return b'%s%d,"text":%s,"logprobs":null,"finish_reason":%s}]}\n\n' % (
-            self._head,
-            index,
-            _encode(text),
-            _encode(ending),
-        )
+    def _legacy(self, index: int, text: str, ending: Ending | None, tokens: Tokens = ()) -> bytes:
+        told = entries(tokens, self._tells, chat=False) if tokens else {}
+        return self._written(index, {"text": text, "logprobs": None, "finish_reason": ending} | told)
+
+    def _written(self, index: int, choice: dict[str, Any]) -> bytes:
+        return b"%s%d,%s]}\n\n" % (self._head, index, _encode(choice)[1:])
 
     def _finish(self, index: int, ending: Ending) -> bytes:
         return self._frame(index, {}, ending) if self._look.chat else self._legacy(index, "", ending)
@@ -139,6 +138,7 @@ class _Collected:
 
     texts: dict[Field, str] = field(default_factory=dict)
     calls: dict[int, dict[Field, str]] = field(default_factory=dict)
+    tokens: list[ReleasedToken] = field(default_factory=list)
     ending: Ending = Ending.STOP
 
     def add(self, event: Released | Finished) -> None:
@@ -149,11 +149,13 @@ class _Collected:
         in_call = where.field in (Field.TOOL_NAME, Field.TOOL_ARGUMENTS)
         texts = self.calls.setdefault(where.call, {}) if in_call else self.texts
         texts[where.field] = texts.get(where.field, "") + event.text
+        if where.field in ANSWERS:
+            self.tokens += event.tokens
 
-    def choice(self, index: int, *, chat: bool) -> dict[str, Any]:
+    def choice(self, index: int, tells: Tells, *, chat: bool) -> dict[str, Any]:
         body: dict[str, Any] = {"index": index}
         body |= {"message": self._message()} if chat else {"text": self.texts.get(Field.TEXT, "")}
-        return body | {"logprobs": None, "finish_reason": self.ending}
+        return body | {"logprobs": None, "finish_reason": self.ending} | entries(self.tokens, tells, chat=chat)
 
     def _message(self) -> dict[str, Any]:
         content = self.texts.get(Field.CONTENT, None if self.calls else "")
@@ -236,7 +238,7 @@ class _Streamed:
 
     def __init__(self, plan: Plan, record: RequestRecord, send: Send, send_body: Send) -> None:
         """`send` takes the head and the end, `send_body` what stands between them."""
-        self._writer = FrameWriter(Look.of(plan, time.time()))
+        self._writer = FrameWriter(Look.of(plan, time.time()), plan.tells)
         self._include_usage = plan.include_usage
         self._record, self._send, self._send_body = record, send, send_body
         self._started = self._ended = False
@@ -282,7 +284,8 @@ class _Whole:
     """Collects the same events and sends them as one body."""
 
     def __init__(self, plan: Plan, record: RequestRecord, send: Send) -> None:
-        self._look, self._record, self._send = Look.of(plan, time.time()), record, send
+        self._look, self._tells = Look.of(plan, time.time()), plan.tells
+        self._record, self._send = record, send
         self._choices = [_Collected() for _ in range(plan.n)]
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
@@ -290,7 +293,8 @@ class _Whole:
             self._choices[_choice(event)].add(event)
 
     async def done(self, counts: Counts) -> None:
-        choices = [choice.choice(index, chat=self._look.chat) for index, choice in enumerate(self._choices)]
+        chat = self._look.chat
+        choices = [choice.choice(index, self._tells, chat=chat) for index, choice in enumerate(self._choices)]
         body = self._look.frame(streamed=False) | {"choices": choices, "usage": usage(counts)}
         body |= {"system_fingerprint": FINGERPRINT}
         await _send_json(self._send, 200, answer_headers(self._record.request_id, JSON), _encode(body))

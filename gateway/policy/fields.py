@@ -239,7 +239,6 @@ _ENGINE: Final[Mapping[str, Rule]] = {
     "kv_transfer_params": _refuse(),
     "length_penalty": _refuse(1, 1.0),
     "logprob_token_ids": _refuse([]),
-    "logprobs": _refuse(False),
     "media_io_kwargs": _refuse({}),
     "mm_payload": _refuse(),
     "mm_processor_kwargs": _refuse({}),
@@ -249,7 +248,6 @@ _ENGINE: Final[Mapping[str, Rule]] = {
     "request_id": _refuse(),
     "return_mm_kwargs": _refuse(False),
     "return_prompt_text": _refuse(False),
-    "return_token_ids": _refuse(False),
     "return_token_offsets": _refuse(False),
     "return_tokens_as_token_ids": _refuse(False),
     "routed_experts_prompt_start": _refuse(),
@@ -265,7 +263,13 @@ _ENGINE: Final[Mapping[str, Rule]] = {
     "watermarking": _refuse(False),
 }
 
-_BOTH: Final = {**_SAMPLING, **_GATEWAYS, **_ALWAYS_SENT, **_SHAPING, **_GUIDED, **_ENGINE}
+# The gateway's own, and only for roles that list them.
+CONTINUE: Final = "continue_final_message"
+LOGPROBS: Final = "logprobs"
+RETURN_IDS: Final = "return_token_ids"
+_TOLD: Final = {LOGPROBS: Rule(Action.OWN, None, (False,)), RETURN_IDS: Rule(Action.OWN, None, (False,))}
+
+_BOTH: Final = {**_TOLD, **_SAMPLING, **_GATEWAYS, **_ALWAYS_SENT, **_SHAPING, **_GUIDED, **_ENGINE}
 
 CHAT: Final[Mapping[str, Rule]] = {
     **_BOTH,
@@ -274,7 +278,7 @@ CHAT: Final[Mapping[str, Rule]] = {
     "tool_choice": _OWN,
     "response_format": _OWN,
     "max_completion_tokens": _OWN,
-    "continue_final_message": Rule(Action.OWN, None, (False,)),
+    CONTINUE: Rule(Action.OWN, None, (False,)),
     "add_generation_prompt": Rule(Action.OWN, None, (True,)),
     "parallel_tool_calls": _forward(boolean),
     "reasoning_effort": _forward(one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")),
@@ -282,7 +286,7 @@ CHAT: Final[Mapping[str, Rule]] = {
     "chat_template": _refuse(),
     "chat_template_kwargs": _grant(mapping, {}),
     "documents": _refuse([]),
-    "top_logprobs": _refuse(0),
+    "top_logprobs": _refuse(0),  # alternatives are words of answers that no filter has read
     "audio": _refuse(),
     "function_call": _refuse("none"),
     "functions": _refuse([]),
@@ -302,7 +306,7 @@ COMPLETIONS: Final[Mapping[str, Rule]] = {
 TABLES: Final[Mapping[Endpoint, Mapping[str, Rule]]] = {Endpoint.CHAT: CHAT, Endpoint.COMPLETIONS: COMPLETIONS}
 
 # What a role may list under `fields`.
-CONTINUE: Final = "continue_final_message"
 GRANTABLE: Final = frozenset(
-    {name for table in TABLES.values() for name, rule in table.items() if rule.action is Action.GRANT} | {CONTINUE}
+    {name for table in TABLES.values() for name, rule in table.items() if rule.action is Action.GRANT}
+    | {CONTINUE, LOGPROBS, RETURN_IDS}
 )

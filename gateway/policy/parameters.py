@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from gateway.errors import BadField, FieldRefused, UnknownField
 from gateway.policy.body import Json, parse_object
-from gateway.policy.fields import CONTINUE, TABLES, Action, Checked, Rule, boolean, integer
+from gateway.policy.fields import CONTINUE, LOGPROBS, RETURN_IDS, TABLES, Action, Checked, Rule, boolean, integer
 from gateway.policy.messages import Chat, keys_in, keys_in_texts, read_messages, read_tool_choice, read_tools
-from gateway.types import Endpoint, Grant, Plan
+from gateway.types import Endpoint, Grant, Plan, Tells
 
 MAX_MODEL_CHARS: Final = 128
 MAX_STOPS: Final = 4  # OpenAI's
@@ -65,6 +65,10 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         json_keys=about.json_keys | schema_keys,
         tool_names=about.tool_names,
         json_mode=json_mode,
+        tells=Tells(
+            logprobs=_logprobs(fields, grant),
+            token_ids=_told(fields, RETURN_IDS, grant) and _boolean(fields, RETURN_IDS),
+        ),
     )
 
 
@@ -176,6 +180,24 @@ def _integer(fields: Mapping[str, Any], name: str, default: int, most: int) -> i
 
 def _checked(fields: Mapping[str, Any], name: str, check: Checked, default: Any) -> Any:
     return Rule(Action.OWN, check).checked(name, fields[name]) if name in fields else default
+
+
+def _logprobs(fields: Mapping[str, Any], grant: Grant) -> bool:
+    """A chat says true, a completion how many alternatives: the chosen token itself is all that it can have."""
+    if not _told(fields, LOGPROBS, grant):
+        return False
+    if grant.endpoint is Endpoint.CHAT:
+        return _boolean(fields, LOGPROBS)
+    _checked(fields, LOGPROBS, integer(0, 1), 0)
+    return True
+
+
+def _told(fields: Mapping[str, Any], name: str, grant: Grant) -> bool:
+    """Whether the request asks for what this field tells. Raises FieldRefused."""
+    asked = name in fields and fields[name] is not False
+    if asked and name not in grant.allowed_fields:
+        raise FieldRefused(param=name)
+    return asked
 
 
 def _max_tokens(fields: Mapping[str, Any], grant: Grant) -> int:

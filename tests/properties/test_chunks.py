@@ -75,8 +75,8 @@ def profiles() -> st.SearchStrategy[Profile]:
 
 
 def same(first: Outcome, second: Outcome) -> bool:
-    """Text and ends always; the questions too, unless a verdict ended the tuned model's part before it asked them."""
-    told = first.texts == second.texts and first.endings == second.endings
+    """Text, tokens and ends always; questions too, unless a verdict ended the tuned model's part before it asked."""
+    told = (first.texts, first.tokens, first.endings) == (second.texts, second.tokens, second.endings)
     cut_short = first.fallbacks or Ending.CONTENT_FILTER in first.endings.values()
     return told and (bool(cut_short) or questions(first) == questions(second))
 
@@ -94,7 +94,9 @@ def test_every_way_of_cutting_gives_the_same(
     script = Script([(Channel(0, kind), text)], ending, evidence=mixed)
     whole = run(pipeline(profile, kind), script)
     assert same(whole, run(pipeline(profile, kind), script, seed))
-    assert same(whole, run(pipeline(profile, kind), script, seed + 1))
+    with_tokens = run(pipeline(profile, kind, tells_tokens=True), script, seed + 1)
+    assert with_tokens.texts == whole.texts
+    assert same(with_tokens, run(pipeline(profile, kind, tells_tokens=True), script, seed + 2))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -127,8 +129,10 @@ def test_no_part_of_a_hidden_value_leaves(
     if ending is Ending.LENGTH:
         text = text[: len(before) + 1 + cut]
     script = Script([(Channel(0, Field.CONTENT), text)], ending)
-    seen = run(pipeline(profile, Field.CONTENT), script, seed).everything
-    assert not any(value[at : at + 4] in seen for at in range(len(value) - 3))
+    outcome = run(pipeline(profile, Field.CONTENT, tells_tokens=True), script, seed)
+    told = "".join(chr(token.id) for tokens in outcome.tokens.values() for token in tokens)
+    for seen in (outcome.everything, told):
+        assert not any(value[at : at + 4] in seen for at in range(len(value) - 3))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -21,6 +21,7 @@ from filters.events import (
     RawText,
     RawTokens,
     Released,
+    ReleasedToken,
     Unavailable,
 )
 from filters.pipeline import Pipeline
@@ -69,6 +70,7 @@ class Outcome:
     """What a client would have got."""
 
     texts: dict[Channel, str] = field(default_factory=dict)
+    tokens: dict[Channel, list[ReleasedToken]] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
     decided: list[Decided] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -119,7 +121,7 @@ class _Run:
         told = spelled = 0
         while told < len(text):
             reach = max(spelled, told + self._length(len(text) - told))
-            tokens = [RawTokens(channel.choice, (ord(char),), (SURE,)) for char in text[spelled:reach]]
+            tokens = _tokens(channel, text[spelled:reach])
             spelled = reach
             length = self._length(spelled - told)
             self._take(self.pipeline.feed([*tokens, RawText(channel, text[told : told + length])]))
@@ -142,7 +144,7 @@ class _Run:
     def _speak(self) -> None:
         speech = self.speeches[0]
         item = speech.pop(0)
-        self._take(self.pipeline.feed([item], Origin.BASE))
+        self._take(self.pipeline.feed([*_tokens(item.channel, item.raw_text), item], Origin.BASE))
         if not speech:
             self.speeches.pop(0)
             self._take(self.pipeline.finish(item.channel.choice, Ending.STOP, Origin.BASE))
@@ -154,6 +156,7 @@ class _Run:
         for event in events:
             if isinstance(event, Released):
                 self.outcome.texts[event.channel] = self.outcome.texts.get(event.channel, "") + event.text
+                self.outcome.tokens.setdefault(event.channel, []).extend(event.tokens)
             elif isinstance(event, Finished):
                 assert event.choice not in self.outcome.endings, "a choice ended twice"
                 self.outcome.endings[event.choice] = event.ending
@@ -173,3 +176,7 @@ class _Run:
             pieces.append(RawText(channel, text[:length]))
             text = text[length:]
         return pieces
+
+
+def _tokens(channel: Channel, text: str) -> list[RawTokens]:
+    return [RawTokens(channel.choice, (ord(char),), (SURE,)) for char in text]

@@ -81,6 +81,51 @@ def check_legacy(gateway: Gateway, prompt: str) -> None:
         assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == whole.choices[0].text
 
 
+def check_tokens(gateway: Gateway, question: str, expected: str) -> None:
+    """A role that may see tokens gets those of the released text, streamed and whole, in both endpoints."""
+    with client(gateway, "tokens") as api:
+        ask = {"model": MODEL, "messages": _messages(question), "temperature": 0, "logprobs": True}
+        choice = api.chat.completions.create(**ask).choices[0]  # type: ignore[call-overload]
+        entries = choice.logprobs.content
+        assert b"".join(bytes(entry.bytes) for entry in entries).decode() == expected == choice.message.content
+        assert all(entry.logprob <= 0 and not entry.top_logprobs for entry in entries)
+        stream = api.chat.completions.create(**ask, stream=True, extra_body={"return_token_ids": True})  # type: ignore[call-overload]
+        parts = [chunk.choices[0] for chunk in stream]
+        streamed = [entry for part in parts if part.logprobs for entry in part.logprobs.content]
+        assert [entry.token for entry in streamed] == [entry.token for entry in entries]
+        assert sum(len(part.model_extra.get("token_ids", ())) for part in parts) == len(entries)
+        legacy = api.completions.create(model=MODEL, prompt=question, max_tokens=12, temperature=0, logprobs=1).choices[
+            0
+        ]
+        assert legacy.logprobs is not None
+        assert legacy.logprobs.tokens is not None
+        assert legacy.logprobs.text_offset is not None
+        for token, offset in zip(legacy.logprobs.tokens, legacy.logprobs.text_offset, strict=True):
+            assert "\ufffd" in token or legacy.text[offset:].startswith(token)
+
+
+def check_hidden_tokens(gateway: Gateway, question: str, value: str) -> None:
+    """No token of a hidden value is told; those of what is said instead are."""
+    with client(gateway, "tokens") as api:
+        answer = api.chat.completions.create(
+            model=MODEL,
+            messages=_messages(question),
+            temperature=0,
+            logprobs=True,
+            extra_body={"return_token_ids": True},
+        )
+        choice = answer.choices[0]
+        assert choice.logprobs is not None
+        assert choice.message.content is not None
+        tokens = [entry.token for entry in choice.logprobs.content or ()]
+        assert tokens
+        rest = choice.message.content
+        for token in tokens:
+            rest = rest[rest.index(token) + len(token) :]
+        told = "".join(tokens)
+        assert not any(value[at : at + 4] in told for at in range(len(value) - 3) if value[at : at + 4] not in question)
+
+
 def check_errors(gateway: Gateway) -> None:
     """Each of the client's error classes, by what an application does wrong."""
     question = _messages("Hello?")

@@ -28,7 +28,7 @@ POLICY: dict[str, Any] = {
             "audience": ["tightlip"],
             "algorithms": ["EdDSA"],
             "keys": [{"file": "key.pub.pem"}],
-            "roles": ["customer", "clauses", "careful", "legacy", "long", "open"],
+            "roles": ["customer", "clauses", "careful", "legacy", "long", "tokens", "open"],
             "tenant": {"fixed": "acme"},
         }
     ],
@@ -38,6 +38,11 @@ POLICY: dict[str, Any] = {
         "careful": {"models": [MODEL], "endpoints": ["chat"], "profile": "careful"},
         "legacy": {"models": [MODEL], "endpoints": ["chat", "completions"]},
         "long": {"models": [MODEL], "endpoints": ["chat"], "fields": ["min_tokens"]},
+        "tokens": {
+            "models": [MODEL],
+            "endpoints": ["chat", "completions"],
+            "fields": ["logprobs", "return_token_ids"],
+        },
         "open": {"models": [MODEL], "endpoints": ["chat", "completions"], "profile": "off"},
     },
     "profiles": {

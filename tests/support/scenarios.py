@@ -400,6 +400,13 @@ def the_openai_client_needs_no_special_case(stage: Stage) -> None:
     asyncio.run(clients.check_async(stage.gateway, question, expected))
 
 
+def tokens_are_told_of_released_text_only(stage: Stage) -> None:
+    question = stage.records.facts[0]["ask"]
+    clients.check_tokens(stage.gateway, question, stage.through()(question)[0])
+    for secret in stage.records.secrets("email", most_repeated=True):
+        clients.check_hidden_tokens(stage.gateway, secret.question, secret.value)
+
+
 def nothing_is_in_any_log(stage: Stage) -> None:
     """The gateway's own output, after answers of every kind; it is searched for names, values and questions."""
     secrets = stage.records.secrets("email", "order", most_repeated=True)[:2]
@@ -455,6 +462,7 @@ SCENARIOS: tuple[Callable[[Stage], None], ...] = (
     streamed_and_whole_answers_are_the_same,
     a_hidden_answer_looks_like_any_other,
     the_openai_client_needs_no_special_case,
+    tokens_are_told_of_released_text_only,
     nothing_is_in_any_log,
 )
 

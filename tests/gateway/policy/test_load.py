@@ -81,7 +81,7 @@ def test_a_profile_says_what_stands_in_by_type_and_from_which_score_on(tmp_path:
             "roles.customer.max_output_tokens",
         ),
         ("max_output_tokens: 100", "max_outputs: 100", 13, "roles.customer.max_outputs"),
-        ("fields: [logit_bias]", "fields: [logprobs]", 17, "roles.support.fields"),
+        ("fields: [logit_bias]", "fields: [top_logprobs]", 17, "roles.support.fields"),
         ("fields: [logit_bias]", "fields: [temperature]", 17, "roles.support.fields"),
         ("profile: off", "profile: of", 18, "roles.support.profile"),
         ("  idle: {}", "  other: {}", 19, "roles.other"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.errors import BadField, CallerError, FieldRefused
 from gateway.policy.fields import TABLES, Action
 from gateway.policy.parameters import admit, read
-from gateway.types import Endpoint, Grant, Plan
+from gateway.types import Endpoint, Grant, Plan, Tells
 from tests.gateway.support import CANARY, make_grant
 
 VECTORS = json.loads(Path("tests/vectors/fields.json").read_text(encoding="utf-8"))["cases"]
@@ -324,3 +324,32 @@ def test_any_value_of_any_field_is_admitted_or_refused_without_being_quoted(
     if error is not None:
         assert CANARY not in json.dumps(error.body()) + str(error) + error.reason
         assert error.param is None or error.param in TABLES[Endpoint.CHAT]
+
+
+# ---- tokens of the answer --------------------------------------------------------------------------------------------
+
+MAY_SEE_TOKENS = {"allowed_fields": frozenset({"logprobs", "return_token_ids"})}
+
+
+@pytest.mark.parametrize(
+    ("body", "tells"),
+    [
+        ({"logprobs": True}, Tells(logprobs=True)),
+        ({"return_token_ids": True}, Tells(token_ids=True)),
+        ({"logprobs": False, "return_token_ids": False}, Tells()),
+        ({"logprobs": True, "top_logprobs": 0}, Tells(logprobs=True)),
+    ],
+)
+def test_a_role_may_see_the_tokens_of_released_text(body: dict[str, Any], tells: Tells) -> None:
+    plan = plan_of(body, **MAY_SEE_TOKENS)
+    assert plan.tells == tells
+    assert not plan.body.keys() & {"logprobs", "return_token_ids", "top_logprobs"}
+
+
+@pytest.mark.parametrize("body", [{"logprobs": 1}, {"logprobs": "true"}, {"return_token_ids": 1}])
+def test_a_wrong_wish_for_tokens_is_refused(body: dict[str, Any]) -> None:
+    assert isinstance(refusal(body, **MAY_SEE_TOKENS), BadField)
+
+
+def test_nobody_sees_alternatives() -> None:
+    assert isinstance(refusal({"logprobs": True, "top_logprobs": 1}, **MAY_SEE_TOKENS), FieldRefused)
