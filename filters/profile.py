@@ -44,6 +44,8 @@ class Profile:
     `memorised_bits` is the excess in bits from which a finding counts as memorised. `actions` says by finding type what
     stands in for a hidden value, a mask where it says nothing. `min_scores` says by finding type from which score on a
     finding counts; of direct identifiers at most HIGHEST_DIRECT_MINIMUM, so that none can be switched off.
+
+    `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Profile:
     allowed_types: frozenset[str] = field(default_factory=frozenset)
     actions: Mapping[str, Action] = field(default_factory=dict, hash=False)
     min_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+    internal_hosts: frozenset[str] = field(default_factory=frozenset)
+    record_fields: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
         if self.on_memorised is Verdict.RELEASE:

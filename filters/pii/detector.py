@@ -11,7 +11,7 @@ is longer than the overlap (a private key) is found from its head.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 
 from filters.evidence import DetectorError
 from filters.normalise import Normalised
@@ -55,7 +55,7 @@ def build_detector(
     """Every recognizer but those for names, or those that find one of `types`. The name model is loaded if one of
     NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
 
-    `internal_hosts`: names that are INTERNAL_HOST besides the suffixes of private networks, with what is under them.
+    `internal_hosts`: names that are INTERNAL_HOST besides those of private networks (see internals.InternalHosts).
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
     """
     wanted = frozenset(TYPES.keys() - NAMES if types is None else types)
@@ -69,12 +69,13 @@ def build_detector(
 
 def detector_of(profile: Profile) -> PatternDetector:
     """The detector with all types that this profile looks for; each is built once."""
-    return _detector(profile.names)
+    return _detector(profile.names, profile.internal_hosts, profile.record_fields)
 
 
-@cache
-def _detector(names: bool) -> PatternDetector:
-    return build_detector(TYPES if names else None)
+# As many as a policy and its predecessor have; the lists are the policy's, so a reload may bring new ones.
+@lru_cache(maxsize=8)
+def _detector(names: bool, internal_hosts: frozenset[str], record_fields: frozenset[str]) -> PatternDetector:
+    return build_detector(TYPES if names else None, internal_hosts=internal_hosts, record_fields=record_fields)
 
 
 def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:

@@ -3,8 +3,8 @@
 Each is a type of its own, so that a role's clearance can allow it. Talk about code holds paths and hosts as well; they
 are found too, and clearance, grounding and the comparison with the base model let them pass.
 
-Sources: RFC 1918, 3927, 4193 and 4291 (private and link-local addresses); RFC 6762, appendix G, and ICANN's reservation
-of .internal; the trace formats of CPython, the JVM, Go and V8. A frame is a finding by itself, line by line.
+Sources: RFC 1918, 3927, 4193 and 4291 (private and link-local addresses); RFC 6762, appendix G, RFC 8375 and ICANN's
+reservation of .internal; the trace formats of CPython, the JVM, .NET, Ruby, PHP, Rust, Go and V8. A frame is a finding by itself, line by line.
 """
 
 from __future__ import annotations
@@ -17,35 +17,43 @@ from typing import Any
 
 import regex
 
-from filters.pii.view import View, label, scan
+from filters.normalise import normalise
+from filters.pii.view import CJK, View, label, scan
 from filters.spans import Span
 
 # ---- hosts and addresses ---------------------------------------------------------------------------------------------
 
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_SIGNS = (".internal", ".local", ".corp", ".lan", ".intranet")
+_SUFFIXES = ("internal", "local", "localdomain", "corp", "lan", "intranet", r"home\.arpa")
+_HOST_SIGNS = (".internal", ".local", ".corp", ".lan", ".intranet", ".home.arpa")
 
 
 class InternalHosts:
-    """Names under the suffixes of private networks, and under those of the operator's list."""
+    """Names under the suffixes of private networks, and those of the operator's list."""
 
     kind = "INTERNAL_HOST"
 
     def __init__(self, own: Collection[str] = ()) -> None:
-        """`own`: names that are found themselves and as suffixes, such as "plimsol.example"."""
-        names = [name.strip(".").lower() for name in own]
-        self._signs = (*_HOST_SIGNS, *names)
-        suffixes = "internal|local|corp|lan|intranet"
-        listed = "|".join(regex.escape(name) for name in sorted(names, key=len, reverse=True))
+        """`own`: names that are found themselves and with what is under them, such as "plimsol.example". A single label
+        ("ledger7") is found in front of any domain too. In each, * is any run of letters, digits and "-"."""
+        names = sorted({name.strip(".").lower() for name in own}, key=lambda name: (-len(name), name))
+        self._signs = (*_HOST_SIGNS, *(max(name.split("*"), key=len) for name in names))
+        listed = "|".join(map(_own_host, names))
         own_names = rf"|(?:{_HOST_LABEL}\.){{0,8}}(?:{listed})" if listed else ""
         self._pattern = regex.compile(
-            rf"(?<![a-z0-9.-])(?:(?:{_HOST_LABEL}\.){{1,8}}(?:{suffixes}){own_names})(?::\d{{2,5}})?(?![a-z0-9-]|\.[a-z0-9])"
+            rf"(?<![a-z0-9.-])(?:(?:{_HOST_LABEL}\.){{1,8}}(?:{'|'.join(_SUFFIXES)}){own_names})"
+            r"(?::\d{2,5})?(?![a-z0-9-]|\.[a-z0-9])"
         )
 
     def find(self, view: View) -> Iterator[Span]:
         if any(sign in view.lower for sign in self._signs):
             for match in scan(self._pattern, view.lower):
                 yield Span(match.start(), match.end(), self.kind, 0.8)
+
+
+def _own_host(name: str) -> str:
+    spelled = "[a-z0-9-]{0,63}".join(map(regex.escape, name.split("*")))
+    return spelled if "." in name else rf"{spelled}(?:\.{_HOST_LABEL}){{0,8}}"
 
 
 _IPV4 = regex.compile(r"(?<![\d.])(?:10|127|169\.254|172|192\.168)(?:\.\d{1,3}){2,3}(?:/\d{1,2})?(?![\d]|\.\d)")
@@ -87,10 +95,14 @@ def is_internal(written: str) -> bool:
 # ---- paths and frames ------------------------------------------------------------------------------------------------
 
 _PATHS = (
-    ("/", regex.compile(r"(?<![\w./:~<-])(?:~(?:[\w.-]{1,32})?)?(?:/[\w.@+-]{1,128}){2,40}/?(?<![.])")),
+    ("/", regex.compile(r"(?<![\w./:~<-])(?:~(?:[\w.-]{1,32})?|[A-Za-z]:)?(?:/[\w.@+-]{1,128}){2,40}/?(?<![.])")),
+    # Behind a Chinese word: Latin components only, or each list with slashes ("红/黄/蓝") would be a path.
+    ("/", regex.compile(rf"(?<=[{CJK}])(?:~|[A-Za-z]:)?(?:/[A-Za-z0-9_.@+-]{{1,128}}){{2,40}}/?(?<![.])")),
     (
         "\\",
-        regex.compile(r"(?<![\w])(?:[A-Za-z]:|\\\\[\w.$-]{1,64})(?:\\[\w.@+$ -]{1,128}?(?=\\|[\s\"',;)]|$)){1,40}\\?"),
+        regex.compile(
+            rf"(?<![^\W{CJK}])" r"(?:[A-Za-z]:|\\\\[\w.$-]{1,64})(?:\\[\w.@+$ -]{1,128}?(?=\\|[\s\"',;)]|$)){1,40}\\?"
+        ),
     ),
 )
 
@@ -112,6 +124,10 @@ _FRAMES = (
     ("Traceback", regex.compile(r"Traceback \(most recent call last\):")),
     (".java:", regex.compile(r"at [\w.$/@<>]{3,256}\((?:[\w$]{1,128}\.java:\d{1,7})\)")),
     (".kt:", regex.compile(r"at [\w.$/@<>]{3,256}\([\w$]{1,128}\.kt:\d{1,7}\)")),
+    (".cs:line ", regex.compile(r"at [\w.$`<>\[\]]{3,256}\([^()\n]{0,256}\) in [^\n]{1,256}\.cs:line \d{1,7}")),
+    (".rb:", regex.compile(r"[\w./@~-]{1,256}\.rb:\d{1,7}:in [`'][^'\n]{1,128}'")),
+    (".php(", regex.compile(r"#\d{1,4} [\w./@~-]{1,256}\.php\(\d{1,7}\): [^\n]{1,256}")),
+    (".rs:", regex.compile(r"\bat [\w./@~-]{1,256}\.rs:\d{1,7}:\d{1,7}")),
     (".go:", regex.compile(r"[\w./@~-]{1,256}\.go:\d{1,7}(?: \+0x[0-9a-f]{1,16})?")),
     ("goroutine ", regex.compile(r"goroutine \d{1,9} \[[^\]\n]{1,64}\]:")),
     (
@@ -122,7 +138,7 @@ _FRAMES = (
 
 
 class StackFrames:
-    """One line of a stack trace: Python, Java and Kotlin, Go, Node."""
+    """One line of a stack trace: Python, Java and Kotlin, C#, Ruby, PHP, Rust, Go, Node."""
 
     kind = "STACK_TRACE"
 
@@ -154,36 +170,53 @@ class AdminNotes:
 
 
 class InternalRecords:
-    """A JSON object, from brace to brace, that has one of the operator's field names."""
+    """A JSON object, from brace to brace, that has one of the operator's field names; also one inside a string."""
 
     kind = "INTERNAL_RECORD"
 
     def __init__(self, fields: Collection[str] = ()) -> None:
-        names = "|".join(regex.escape(name.lower()) for name in fields)
-        self._field = regex.compile(rf"[\"'](?:{names})[\"'][ \t\n]{{0,4}}:") if names else None
+        names = "|".join(sorted(regex.escape(normalise(name).text) for name in fields))
+        field = rf"(?P<quote>\\{{0,3}}[\"'])(?:{names})(?P=quote)[ \t\r\n]{{0,4}}:"
+        self._field = regex.compile(field, regex.IGNORECASE) if names else None
 
     def find(self, view: View) -> Iterator[Span]:
         if self._field is None or "{" not in view.text:
             return
-        for match in scan(self._field, view.lower):
-            yield Span(*_object_around(view.text, match.start()), self.kind, 0.8)
+        for match in scan(self._field, view.text):
+            start = _opening(view.text, match.start(), match.end("quote"))
+            yield Span(start, _closing(view.text, match.start(), match["quote"]), self.kind, 0.8)
 
 
 _LONGEST_RECORD = 4_096
+_BACKWARD = regex.compile(r"(?r)\{(?=[ \t\r\n]{0,64}\\{0,3}[\"'])|\}")
+_FORWARD = {
+    '"': regex.compile(r'"(?:\\.|[^"\\])*+"|[{}]', regex.DOTALL),
+    "'": regex.compile(r"'(?:\\.|[^'\\])*+'|[{}]", regex.DOTALL),
+}
+_ANY_BRACE = regex.compile(r"[{}]")
 
 
-def _object_around(text: str, at: int) -> tuple[int, int]:
-    """The innermost braces around `at`; the bound or the text's edge where one is missing."""
-    floor, ceiling = max(0, at - _LONGEST_RECORD), min(len(text), at + _LONGEST_RECORD)
-    start, depth = at, 0
-    while start > floor and not (text[start] == "{" and depth == 0):
-        depth += (text[start] == "}") - (text[start] == "{")
-        start -= 1
-    end, depth = at, 0
-    while end < ceiling and not (text[end] == "}" and depth == 0):
-        depth += (text[end] == "{") - (text[end] == "}")
-        end += 1
-    return start, min(end + 1, len(text))
+def _opening(text: str, at: int, seen: int) -> int:
+    """The brace that opens the innermost object around `at`; the bound or the text's beginning where there is none.
+
+    A brace in a string opens nothing: no quote follows it. What is looked at ends at `seen`, behind the field's quote.
+    """
+    floor, depth = max(0, at - _LONGEST_RECORD), 0
+    for brace in _BACKWARD.finditer(text, floor, seen):
+        if brace.group() == "{" and depth == 0:
+            return int(brace.start())
+        depth += 1 if brace.group() == "}" else -1
+    return floor
+
+
+def _closing(text: str, at: int, quote: str) -> int:
+    """Behind the brace that closes it, those in strings aside, which `quote` begins; else the bound or the end."""
+    ceiling, depth = min(len(text), at + _LONGEST_RECORD), 0
+    for part in _FORWARD.get(quote, _ANY_BRACE).finditer(text, at, ceiling):
+        if part.group() == "}" and depth == 0:
+            return int(part.end())
+        depth += {"{": 1, "}": -1}.get(part.group(), 0)
+    return ceiling
 
 
 # ---- keys by context -------------------------------------------------------------------------------------------------

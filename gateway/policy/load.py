@@ -12,7 +12,7 @@ from filters.pii.types import TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
-from gateway.policy.schema import DEFAULT_PROFILES, IssuerPolicy, Policy, ProfilePolicy, Role
+from gateway.policy.schema import DEFAULT_PROFILES, MIN_HOST_CHARS, IssuerPolicy, Policy, ProfilePolicy, Role
 
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
 
@@ -39,7 +39,10 @@ def load(path: Path) -> Rules:
         version=hashlib.sha256(document.raw).hexdigest()[:VERSION_CHARS],
         issuers=policy.issuers,
         roles=policy.roles,
-        profiles={name: profile.profile(name) for name, profile in profiles.items()},
+        profiles={
+            name: profile.profile(name, frozenset(policy.internal_hosts), frozenset(policy.record_fields))
+            for name, profile in profiles.items()
+        },
         document=document,
     )
 
@@ -64,6 +67,10 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
         yield from _role_problems(name, role_policy, policy, document)
     for name, profile in policy.profiles.items():
         yield from _profile_problems(name, profile, document)
+    for index, host in enumerate(policy.internal_hosts):
+        if sum(map(str.isalnum, host)) < MIN_HOST_CHARS:
+            text = f"needs {MIN_HOST_CHARS} letters or digits: it would be found in ordinary words"
+            yield document.problem(("internal_hosts", index), text)
 
 
 def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> Iterator[Problem]:

@@ -16,11 +16,17 @@ LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
 MAX_OUTPUT_TOKENS: Final = 131_072  # no served model writes more in one answer; keeps a typing error from being a limit
 MAX_CHOICES: Final = 16  # each is filtered on its own
 MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
+MIN_HOST_CHARS: Final = 3  # besides * and dots; a shorter name is part of every other word
+MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
 Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Score = Annotated[float, Field(ge=0, le=1)]
+# A host's name, a domain that its name ends in, or a pattern of either, in which * is any run of letters, digits and "-".
+_HOST_PART = r"[A-Za-z0-9_*-]{1,63}"
+HostName = Annotated[str, StringConstraints(pattern=rf"^\.?{_HOST_PART}(?:\.{_HOST_PART}){{0,8}}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]{1,128}$""")]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -119,7 +125,9 @@ class ProfilePolicy(_Strict):
         """Types of which findings would be ignored that must not be."""
         return (kind for kind, minimum in self.min_scores.items() if minimum > highest_minimum(kind))
 
-    def profile(self, name: str) -> Profile:
+    def profile(
+        self, name: str, internal_hosts: frozenset[str] = frozenset(), record_fields: frozenset[str] = frozenset()
+    ) -> Profile:
         """Raises ValueError while there are `too_high_minima`."""
         return Profile(
             name=name,
@@ -134,16 +142,23 @@ class ProfilePolicy(_Strict):
             allowed_types=frozenset(self.allowed_types),
             actions=dict(self.actions),
             min_scores=dict(self.min_scores),
+            internal_hosts=internal_hosts,
+            record_fields=record_fields,
         )
 
 
 class Policy(_Strict):
-    """The whole file. What must agree across its parts is checked in `load`, which knows the lines."""
+    """The whole file. What must agree across its parts is checked in `load`, which knows the lines.
+
+    `internal_hosts` and `record_fields` hold for every profile: what is internal is the house's, who may see it a role's.
+    """
 
     version: Literal[1]
     issuers: tuple[IssuerPolicy, ...] = Field(min_length=1)
     roles: Mapping[Name, Role] = Field(min_length=1)
     profiles: Mapping[Name, ProfilePolicy] = Field(default_factory=dict)
+    internal_hosts: tuple[HostName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
+    record_fields: tuple[FieldName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
 
 
 DEFAULT_PROFILES: Final[Mapping[str, ProfilePolicy]] = {"strict": ProfilePolicy()}
