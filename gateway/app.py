@@ -22,7 +22,6 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
 from filters.grounding import RequestGrounds
-from filters.pii.detector import detector_of
 from filters.pii.types import TYPES
 from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
 from gateway.auth import issuers
@@ -33,6 +32,7 @@ from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
 from gateway.listening import bind, make_server, url
+from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
 from gateway.observe.metrics import Metrics
 from gateway.policy import load as policies
@@ -69,13 +69,14 @@ async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIter
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
+    detectors = build_detectors(settings.names_engine)
     for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
-        detector_of(rules.profiles[role.profile])
+        detectors.of(rules.profiles[role.profile])
     client = UpstreamClient(_timeouts(settings))
 
     try:
         pairs = _pairs(settings, client, metrics)
-        relay = Relay(client, pairs, detector_of, RequestGrounds.from_texts, metrics, keys)
+        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),

@@ -12,6 +12,7 @@ import typer
 from gateway.config_file import ConfigError
 
 if TYPE_CHECKING:
+    from filters.evidence import Detector
     from gateway.embedded.server import ModelSource
     from gateway.offline import Options
 
@@ -106,6 +107,9 @@ def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
 def filter_input(
     as_json: Annotated[bool, typer.Option("--json", help="Write objects with the filtered text and findings.")] = False,
     policy: Annotated[Path | None, typer.Option(help="A policy file.", metavar="FILE")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The server's configuration: its policy, its names_engine.", metavar="FILE")
+    ] = None,
     profile: Annotated[str, typer.Option(help="A profile of the policy.")] = "strict",
     chunks: Annotated[int, typer.Option(min=1, help="Feed the text in so many pieces; the result is the same.")] = 1,
     form: Annotated[
@@ -117,9 +121,10 @@ def filter_input(
 
     if form not in list(offline.InputForm):
         raise typer.BadParameter("must be auto, text or jsonl", param_hint="--input")
+    detectors, policy = offline.configured(config, policy)
     options = offline.Options(offline.find_profile(policy, profile), as_json, chunks, offline.InputForm(form))
     try:
-        complete = _filter(options)
+        complete = _filter(detectors.of(options.profile), options)
     except offline.InputError as error:
         typer.echo(f"tightlip: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
@@ -176,17 +181,16 @@ def _serve_upstream(sources: dict[str, ModelSource], host: str, port: int) -> No
     uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False)).run([listener])
 
 
-def _filter(options: Options) -> bool:
+def _filter(detector: Detector, options: Options) -> bool:
     """Whether every text was filtered to its end. A reader that goes away ends the command, without a word."""
     from io import BufferedReader
 
-    from filters.pii.detector import detector_of
     from gateway import offline
 
     source = sys.stdin.buffer
     assert isinstance(source, BufferedReader)
     try:
-        return offline.run(source, sys.stdout.buffer, detector_of(options.profile), options)
+        return offline.run(source, sys.stdout.buffer, detector, options)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
         raise typer.Exit(EXIT_PROBLEMS) from None

@@ -21,10 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filters.evidence import Detector
 from filters.offline import Filtered, Finding, TextFilter, filter_text, pieces
+from filters.pii.detector import Detectors
 from filters.profile import Profile
 from gateway.config_file import ConfigError, Problem
+from gateway.names_engine import build_detectors
 from gateway.policy.load import load
 from gateway.policy.schema import DEFAULT_PROFILES
+from gateway.settings import load as load_settings
 from gateway.tenant_keys import MIN_MASTER_BYTES
 
 READ_BYTES: Final = 65_536
@@ -55,6 +58,13 @@ class Options:
     as_json: bool = False
     chunks: int = 1
     form: InputForm = InputForm.AUTO
+
+
+def configured(config: Path | None, policy: Path | None) -> tuple[Detectors, Path | None]:
+    """The server's detectors, and its policy if there is no other. Raises ConfigError."""
+    settings = load_settings(config) if config else None
+    detectors = build_detectors(settings.names_engine if settings else None)
+    return detectors, policy or (settings.policy if settings else None)
 
 
 def find_profile(policy: Path | None, name: str) -> Profile:

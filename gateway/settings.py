@@ -95,6 +95,13 @@ class LimitSettings(_Strict):
     answer_seconds: Seconds = 600.0  # from the request to the answer's end
 
 
+class NamesEngineSettings(_Strict):
+    """A name model of the operator's (filters/pii/nlp_engine.py): `configuration` is a Presidio NLP configuration."""
+
+    configuration: Path
+    beside_embedded: bool = False  # whether the embedded model goes on looking as well
+
+
 class LogSettings(_Strict):
     """`key_file` holds the secret (32 bytes or more) for hashed callers; without it one is made for each run."""
 
@@ -123,6 +130,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
     pseudonym_key_file: Path | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
@@ -237,9 +245,18 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "destination": _from(root, settings.log.destination),
         }
     )
+    names = settings.names_engine
+    if names is not None:
+        names = names.model_copy(update={"configuration": root / names.configuration})
     pseudonym_key = _from(root, settings.pseudonym_key_file)
     return settings.model_copy(
-        update={"policy": root / settings.policy, "models": models, "log": log, "pseudonym_key_file": pseudonym_key}
+        update={
+            "policy": root / settings.policy,
+            "models": models,
+            "log": log,
+            "names_engine": names,
+            "pseudonym_key_file": pseudonym_key,
+        }
     )
 
 

@@ -29,6 +29,7 @@ from filters.pii.internals import (
 )
 from filters.pii.labelled import KINDS, Labelled
 from filters.pii.names import Names
+from filters.pii.nlp_engine import EngineNames, NlpEngine
 from filters.pii.numbers import Cards, Ibans, Phones
 from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
@@ -39,7 +40,7 @@ from filters.pii.view import View
 from filters.profile import Profile
 from filters.spans import Span
 
-__all__ = ["TYPES", "PatternDetector", "boundary_ok", "build_detector", "detector_of", "open_tail"]
+__all__ = ["TYPES", "Detectors", "PatternDetector", "boundary_ok", "build_detector", "detector_of", "open_tail"]
 
 # Longer than any value with a form of its own except keys and tokens; short enough for the time-out.
 _PIECE = 16_384
@@ -51,9 +52,12 @@ def build_detector(
     *,
     internal_hosts: Collection[str] = (),
     record_fields: Collection[str] = (),
+    names_engine: NlpEngine | None = None,
 ) -> PatternDetector:
     """Every recognizer but those for names, or those that find one of `types`. The name model is loaded if one of
     NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
+
+    `names_engine`: finds names in place of the embedded model, or beside it, as it was loaded to.
 
     `internal_hosts`: names that are INTERNAL_HOST besides those of private networks (see internals.InternalHosts).
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
@@ -64,18 +68,35 @@ def build_detector(
         raise ValueError(f"no such finding types: {sorted(unknown)}")
     silence_presidio()
     recognizers = [r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted]
-    return PatternDetector([*recognizers, *(Names(kind) for kind in sorted(wanted & NAMES))])
+    return PatternDetector([*recognizers, *_names(sorted(wanted & NAMES), names_engine)])
 
 
-def detector_of(profile: Profile) -> PatternDetector:
-    """The detector with all types that this profile looks for; each is built once."""
-    return _detector(profile.names, profile.internal_hosts, profile.record_fields)
+def _names(kinds: Sequence[str], engine: NlpEngine | None) -> Iterator[Recognizer]:
+    if engine is None or engine.beside_embedded:
+        yield from map(Names, kinds)
+    if engine is not None:
+        yield from (EngineNames(kind, engine) for kind in kinds)
 
 
-# As many as a policy and its predecessor have; the lists are the policy's, so a reload may bring new ones.
-@lru_cache(maxsize=8)
-def _detector(names: bool, internal_hosts: frozenset[str], record_fields: frozenset[str]) -> PatternDetector:
-    return build_detector(TYPES if names else None, internal_hosts=internal_hosts, record_fields=record_fields)
+class Detectors:
+    """The detectors of profiles, each built at its first use and kept."""
+
+    def __init__(self, names_engine: NlpEngine | None = None) -> None:
+        self._names_engine = names_engine
+        self._of = lru_cache(_MOST_DETECTORS)(self._build)
+
+    def of(self, profile: Profile) -> PatternDetector:
+        """The one with all types that this profile looks for."""
+        return self._of(profile.names, profile.internal_hosts, profile.record_fields)
+
+    def _build(self, names: bool, hosts: frozenset[str], fields: frozenset[str]) -> PatternDetector:
+        types = TYPES if names else None
+        return build_detector(types, internal_hosts=hosts, record_fields=fields, names_engine=self._names_engine)
+
+
+# As many as a policy and its predecessors have: the lists are the policy's, so a new one may bring others.
+_MOST_DETECTORS = 8
+detector_of = Detectors().of
 
 
 def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:

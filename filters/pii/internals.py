@@ -4,7 +4,8 @@ Each is a type of its own, so that a role's clearance can allow it. Talk about c
 are found too, and clearance, grounding and the comparison with the base model let them pass.
 
 Sources: RFC 1918, 3927, 4193 and 4291 (private and link-local addresses); RFC 6762, appendix G, RFC 8375 and ICANN's
-reservation of .internal; the trace formats of CPython, the JVM, .NET, Ruby, PHP, Rust, Go and V8. A frame is a finding by itself, line by line.
+reservation of .internal; the trace formats of CPython, the JVM, .NET, Ruby, PHP, Rust, Go and V8. A frame is a finding
+by itself, line by line.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pa
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
 Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Score = Annotated[float, Field(ge=0, le=1)]
-# A host's name, a domain that its name ends in, or a pattern of either, in which * is any run of letters, digits and "-".
+# A host's name or the end of one, in which * is any run of letters, digits and "-".
 _HOST_PART = r"[A-Za-z0-9_*-]{1,63}"
 HostName = Annotated[str, StringConstraints(pattern=rf"^\.?{_HOST_PART}(?:\.{_HOST_PART}){{0,8}}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]{1,128}$""")]
@@ -150,7 +150,8 @@ class ProfilePolicy(_Strict):
 class Policy(_Strict):
     """The whole file. What must agree across its parts is checked in `load`, which knows the lines.
 
-    `internal_hosts` and `record_fields` hold for every profile: what is internal is the house's, who may see it a role's.
+    `internal_hosts` and `record_fields` hold for every profile: what is internal is the house's to say, and who may see
+    it a role's.
     """
 
     version: Literal[1]

@@ -53,6 +53,34 @@ def test_a_profile_says_what_stands_in_by_type_and_from_which_score_on(tmp_path:
     assert strict.min_scores == {"PHONE": 0.5}
 
 
+def test_what_is_internal_holds_for_every_profile(tmp_path: Path) -> None:
+    more = "internal_hosts: [plimsol.example, 'db-*.kipmora.example']\nrecord_fields: [risk score, 内部评级]\n"
+    for profile in load(write_policy(tmp_path, POLICY + more)).profiles.values():
+        assert profile.internal_hosts == {"plimsol.example", "db-*.kipmora.example"}
+        assert profile.record_fields == {"risk score", "内部评级"}
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("internal_hosts: plimsol.example", "internal_hosts"),
+        ("internal_hosts: ['*']", "internal_hosts[0]"),
+        ("internal_hosts: [plimsol.example, '*.a']", "internal_hosts[1]"),
+        ("internal_hosts: ['https://plimsol.example']", "internal_hosts[0]"),
+        ("internal_hosts: ['plimsol..example']", "internal_hosts[0]"),
+        ("internal_hosts: ['(a+)+b']", "internal_hosts[0]"),
+        ("internal_hosts: {a: b}", "internal_hosts"),
+        ("record_fields: ['']", "record_fields[0]"),
+        ("record_fields: ['a\"b']", "record_fields[0]"),
+        ("record_fields: [{a: b}]", "record_fields[0]"),
+    ],
+)
+def test_what_is_no_host_or_field_is_refused(tmp_path: Path, more: str, key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(write_policy(tmp_path, f"{POLICY}{more}\n"))
+    assert [(problem.line, problem.key) for problem in refused.value.problems] == [(22, key)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "key"),
     [
