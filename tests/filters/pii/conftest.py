@@ -1,35 +1,11 @@
-"""One detector for all tests of this folder (it holds no state), and the vectors, which anybody may add to."""
+"""One detector for all tests of this folder (it holds no state), and the vectors as parameters."""
 
 from __future__ import annotations
-
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from filters.pii.detector import PatternDetector, build_detector
-
-_FOLDER = Path(__file__).parents[2] / "vectors/pii"
-
-
-@dataclass(frozen=True)
-class Value:
-    """`label` stands before a value that nothing but its label makes private."""
-
-    type: str
-    value: str
-    label: str = ""
-
-
-def _read(name: str, key: str) -> list[Any]:
-    entries: list[Any] = json.loads((_FOLDER / name).read_text(encoding="utf-8"))[key]
-    return entries
-
-
-VALUES = [Value(**entry) for entry in _read("values.json", "values")]
-BENIGN: list[str] = _read("benign.json", "texts")
+from tests.support.values import BENIGN, VALUES
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,7 @@ from filters.pii.detector import TYPES, PatternDetector
 from filters.pii.types import INDIRECT
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Action, Profile
-
-from .conftest import VALUES, Value
+from tests.support.values import VALUES, Value
 
 
 def test_one_value_has_one_placeholder() -> None:

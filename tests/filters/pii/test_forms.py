@@ -1,190 +1,53 @@
-"""Every typed value in every form: found whole in a sentence, and open wherever an answer may be cut.
-
-`FORMS` writes a value otherwise, or returns None where the value holds nothing that could be written so. `EXCLUDED`
-states which types a form is not tried with, and why.
-"""
+"""Every typed value in every form: found whole in a sentence, and open wherever an answer may be cut."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator
 
 import pytest
 
 from filters.pii.detector import PatternDetector
 from filters.pii.tail import open_tail
-from filters.pii.types import NAMES, TYPES
+from filters.pii.types import TYPES
 from filters.profile import ReleaseUnit
 from filters.segment import Segmenter
-from tests.filters.pii.conftest import VALUES
-
-SENTENCES = ("Here it is: {}, as you asked.", "资料如下：{}，请查收。")
-
-Form = Callable[[str], str | None]
-
-_DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SIGNS = {" ": "", "-": "", "(": "", ")": "", "+": "", ".": "dot", ":": "colon"}
+from tests.support.forms import ELSEWHERE, FORMS, SENTENCES, in_base64, is_tried, write
+from tests.support.values import VALUES, Value
 
 
-def _spaced(separator: str) -> Form:
-    return lambda value: separator.join(value.replace(" ", ""))
-
-
-def _translated(alphabet: str, others: str) -> Form:
-    table = str.maketrans(alphabet, others)
-
-    def form(value: str) -> str | None:
-        written = value.translate(table)
-        return written if written != value else None
-
-    return form
-
-
-def _numerals(digits: str) -> Form:
-    """Digits, grouping and the check letter X alone: letters have no numeral."""
-    table = str.maketrans("0123456789", digits)
-    return lambda value: value.translate(table) if set(value) <= set("0123456789 -()+Xx") else None
-
-
-def _in_words(value: str) -> str | None:
-    said = [_DIGIT_WORDS[int(c)] if c.isdigit() else _SIGNS.get(c, c) for c in value]
-    return " ".join(filter(None, said)) if sum(map(str.isdigit, value)) > 4 and value.isascii() else None
-
-
-def _doubled(value: str) -> str | None:
-    words = (_in_words(value) or "").split()
-    out: list[str] = []
-    for word in words:
-        if out and out[-1] == word and len(word) > 1:
-            out[-1] = f"double {word}"
-        else:
-            out.append("oh" if word == "zero" else word)
-    return " ".join(out) if any(" " in word for word in out) else None
-
-
-def _told(at: str, dot: str) -> Form:
-    return lambda value: value.replace("@", at).replace(".", dot) if "@" in value and "://" not in value else None
-
-
-def _base64(value: str) -> str:
-    return base64.b64encode(value.encode()).decode()
-
-
-FORMS: dict[str, Form] = {
-    "as it is": lambda value: value,
-    "full width": lambda value: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in value),
-    "zero width": lambda value: "\u200b".join(value),
-    "soft hyphen": lambda value: "\u00ad".join(value),
-    "Arabic digits": _translated("0123456789", "٠١٢٣٤٥٦٧٨٩"),
-    "Devanagari digits": _translated("0123456789", "०१२३४५६७८९"),
-    "circled digits": _translated("0123456789", "⓪①②③④⑤⑥⑦⑧⑨"),
-    "mathematical digits": _translated("0123456789", "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗"),
-    "look-alike letters": _translated("aeocxp", "аеосхр"),
-    "capitals": lambda value: value.upper(),
-    "spaced": _spaced(" "),
-    "dotted": _spaced("."),
-    "dashed": _spaced("-"),
-    "one a line": _spaced("\n"),
-    "percent": lambda value: "".join(f"%{byte:02X}" for byte in value.encode()),
-    "percent, signs alone": lambda value: quote(value, safe="") if quote(value, safe="") != value else None,
-    "percent, twice": lambda value: "".join(f"%25{byte:02x}" for byte in value.encode()),
-    "entities": lambda value: "".join(f"&#{ord(c)};" for c in value),
-    "entities, hexadecimal": lambda value: "".join(f"&#x{ord(c):X};" for c in value),
-    "backslash u": lambda value: "".join(f"\\u{ord(c):04x}" for c in value),
-    "backslash u, twice": lambda value: "".join(f"\\\\u{ord(c):04x}" for c in value),
-    "backslash x": lambda value: "".join(f"\\x{byte:02x}" for byte in value.encode()),
-    "code points": lambda value: " ".join(f"U+{ord(c):04X}" for c in value),
-    "hexadecimal": lambda value: value.encode().hex(),
-    "hexadecimal, apart": lambda value: value.encode().hex(" "),
-    "hexadecimal, 0x": lambda value: " ".join(f"0x{byte:02x}" for byte in value.encode()),
-    "hexadecimal, UTF-16": lambda value: value.encode("utf-16-be").hex() if value.isascii() else None,
-    "base64": _base64,
-    "base64, no padding": lambda value: _base64(value).rstrip("="),
-    "base64, URL": lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
-    "base64, twice": lambda value: _base64(_base64(value)),
-    "base64 of percent": lambda value: _base64("".join(f"%{byte:02X}" for byte in value.encode())),
-    "Chinese numerals": _numerals("零一二三四五六七八九"),
-    "Chinese numerals, spoken": _numerals("洞幺二三四五六七八九".replace("洞", "〇")),
-    "Chinese numerals, 大写": _numerals("零壹贰叁肆伍陆柒捌玖"),
-    "in words": _in_words,
-    "in words, doubled": _doubled,
-    "backwards": lambda value: value[::-1],
-    "at and dot": _told(" at ", " dot "),
-    "(at) and (dot)": _told(" (at) ", " (dot) "),
-    "[at] and [dot]": _told("[at]", "[dot]"),
-    "AT and DOT": _told(" AT ", " DOT "),
-    "艾特 and 点": _told("艾特", "点"),
-}
-
-_CASE = "upper and lower case tell two values apart: in capitals it is another value"
-_LETTERS = "most of it is letters, which nobody tells as numbers"
-_NAME = "any word is one behind its label, and turned round it is another word"
-EXCLUDED: dict[str, dict[str, str]] = {
-    "capitals": {"SECRET": _CASE, "CRYPTO_WALLET": _CASE},
-    "in words": dict.fromkeys(("EMAIL", "ADDRESS", "SECRET", "CRYPTO_WALLET", "WECHAT", "MAC_ADDRESS"), _LETTERS),
-    "in words, doubled": dict.fromkeys(("EMAIL", "ADDRESS", "SECRET", "CRYPTO_WALLET", "WECHAT"), _LETTERS),
-    "backwards": {"WECHAT": _NAME},
-}
-WITHOUT_GROUPS = {"in words", "in words, doubled", "spaced", "dashed", "one a line"}
-WITHOUT_WORDS = {"spaced", "dotted", "dashed", "one a line", "backwards"}
-
-
-# Blocks and lines of a form, and names of hosts: tried as they stand in test_internals.py; people's in test_names.py.
-INTERNALS = {"HIGH_ENTROPY_KEY", "INTERNAL_HOST", "FILE_PATH", "STACK_TRACE", "INTERNAL_RECORD", "ADMIN_NOTE"}
-ELSEWHERE = INTERNALS | NAMES
-
-
-def _chosen() -> Iterator[Any]:
+def _chosen() -> Iterator[Value]:
     """The first and the last value of every type."""
     for kind in [kind for kind in TYPES if kind not in ELSEWHERE]:
         values = [value for value in VALUES if value.type == kind]
         yield from {values[0]: None, values[-1]: None}
 
 
-def _tried(vector: Any, form: str) -> bool:
-    if vector.type == "US_SSN" and not vector.label and form in WITHOUT_GROUPS:
-        return False  # nothing but its grouping tells it from any other nine digits; with a label it is tried
-    if vector.type == "ADDRESS" and vector.value.isascii() and form in WITHOUT_WORDS:
-        return False  # an English street is told by its words: run together or turned round it has none
-    return vector.type not in EXCLUDED.get(form, {}) and FORMS[form](vector.value) is not None
-
-
 CASES = [
     pytest.param(vector, form, id=f"{vector.type}-{vector.value[:12]}-{form}")
     for vector in _chosen()
     for form in FORMS
-    if _tried(vector, form)
+    if is_tried(vector, form)
 ]
 
 
 @pytest.mark.parametrize(("vector_", "form"), CASES)
-def test_found_whole_and_open_at_every_cut(detector: PatternDetector, vector_: Any, form: str) -> None:
-    written = FORMS[form](vector_.value)
-    assert written is not None
+def test_found_whole_and_open_at_every_cut(detector: PatternDetector, vector_: Value, form: str) -> None:
     for sentence in SENTENCES:
-        raw_text = sentence.format(_label(vector_) + written)
-        start = raw_text.index(written)
-        _assert_covered(detector, raw_text, start, start + len(written))
-        for end in range(start + 1, start + len(written) + 1):
-            if "\u4e00" <= written[0] <= "\u9fff" and end <= start + 2:
+        case = write(vector_, form, sentence)
+        _assert_covered(detector, case.text, case.start, case.end)
+        for end in range(case.start + 1, case.end + 1):
+            if "\u4e00" <= case.value[0] <= "\u9fff" and end <= case.start + 2:
                 continue  # one Chinese character is prose
-            assert open_tail(raw_text[:end]) <= start, raw_text[start:end]
+            assert open_tail(case.text[:end]) <= case.start, case.text[case.start : end]
 
 
 @pytest.mark.parametrize(("vector_", "form"), CASES)
-def test_no_segment_ends_inside(detector: PatternDetector, vector_: Any, form: str) -> None:
-    written = FORMS[form](vector_.value)
-    assert written is not None
+def test_no_segment_ends_inside(detector: PatternDetector, vector_: Value, form: str) -> None:
     for sentence in SENTENCES:
+        case = write(vector_, form, sentence)
         segmenter = Segmenter(ReleaseUnit.CLAUSE, detector)
-        segments = segmenter.push(sentence.format(_label(vector_) + written)) + segmenter.close(complete=True)
-        assert any(written in segment.raw_text for segment in segments)
-
-
-def _label(vector: Any) -> str:
-    return f"{vector.label.rstrip()} " if vector.label else ""
+        segments = segmenter.push(case.text) + segmenter.close(complete=True)
+        assert any(case.value in segment.raw_text for segment in segments)
 
 
 def _assert_covered(detector: PatternDetector, raw_text: str, start: int, end: int) -> None:
@@ -197,9 +60,9 @@ def _assert_covered(detector: PatternDetector, raw_text: str, start: int, end: i
 @pytest.mark.parametrize("shift", range(3))
 def test_a_value_inside_a_longer_encoded_text(detector: PatternDetector, shift: int) -> None:
     told = "x" * shift + "The customer's number is 13812345678, please call."
-    raw_text = f"data:text/plain;base64,{_base64(told)} and more"
+    raw_text = f"data:text/plain;base64,{in_base64(told)} and more"
     first = told.index("138")
-    start = raw_text.index(_base64(told))
+    start = raw_text.index(in_base64(told))
     _assert_covered(detector, raw_text, start + first * 8 // 6, start + ((first + 11) * 8 + 5) // 6)
     assert start <= min(span.start for span in detector.find(raw_text))
 

@@ -22,6 +22,8 @@ from filters.pii.spelled import spellings, turned
         ("E one two three four five", "E12345"),
         ("v e x l o @ e x . c o m", "vexlo@ex.com"),
         ("1\n3\n8\n1\n2\n3", "138123"),
+        ("plus four four two zero seven nine four six", "+44207946"),
+        ("四一五) 五五五-二六七一", "415) 555-2671"),
     ],
 )
 def test_reads(raw_text: str, text: str) -> None:
@@ -56,6 +58,10 @@ def test_ordinary_text_has_no_other_reading(raw_text: str) -> None:
         ("moc.elpmaxe@rebmat.olxev", "vexlo.tamber@example.com"),
         ("23 4567 8965 4321 TSEW 28BG", "GB82 WEST 1234 5698 7654 32"),
         ("1762-555 (514)", "(415) 555-2671"),
+        ("1762-555 )514(", "(415) 555-2671"),
+        ("8590 6497 02 44+", "+44 20 7946 0958"),
+        ("L4321KPCBA", "ABCPK1234L"),
+        ("如下：028109 030，", "如下:030 901820,"),
         ("室104元单3号21路院学区淀海市京北", "北京市海淀区学院路12号3单元401室"),
     ],
 )

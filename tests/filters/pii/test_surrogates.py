@@ -12,8 +12,7 @@ from filters.pii.chinese import credit_check, resident_check
 from filters.pii.detector import PatternDetector
 from filters.pii.numbers import digits_of, luhn_ok
 from filters.pii.surrogates import surrogate
-
-from .conftest import VALUES, Value
+from tests.support.values import VALUES, Value
 
 SEEDS = [bytes([number]) * 32 for number in range(40)]
 NOBODYS = ("PASSPORT", "DRIVER_LICENCE", "ACCOUNT", "CRYPTO_WALLET", "SECRET")
