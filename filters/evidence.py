@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from filters.spans import Span
@@ -23,8 +23,11 @@ class Detector(Protocol):
 class Grounds(Protocol):
     """What the caller gave himself."""
 
-    def covers(self, raw_value: str, kind: str) -> bool:
-        """Whether this value of this finding type stood in the request in a way that counts."""
+    def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
+        """Those of the values `found` in `seen` that stood in the request in a way that counts.
+
+        `beside` is what else stands with `seen` in one object of a document.
+        """
         ...
 
 

@@ -4,42 +4,58 @@ Grounding must be no oracle: whoever pastes candidates and asks which of them is
 counts only as a whole, as a value of its type, and only where it was told, not asked about:
 
 - The value was found by the detector in what the end user wrote, under the same finding type. A part of it, or a longer
-  value that merely contains it, is another value.
+  value that merely contains it, is another value; but what a detector sees inside a value that counts comes with it.
 - Spelling may vary (width, case, spacing, grouping). The released form may be shorter only by a country prefix that the
-  request had (+86, +1) and never longer: what goes out holds no digit that did not come in.
-- With more than MOST_VALUES different values of a type in the request none of that type counts.
-- With two or three, none counts if a text that holds one of them also holds a question or a choice (?, which, whose,
-  or, 哪, 还是, 是不是, 选 …), or any other text of the request asks to choose (which, whose, 哪, 还是, 是不是 …).
-- A single one does not count where its clause asks about it ("is it …?", "confirm that …", "…, right?", 是不是, …对吗).
-  It counts where it stands in a clause of its own beside a question ("My number is 138…, where is my parcel?") or in a
-  request to do something with it ("can you send it to …?"). Told once and asked about once is asked about.
-
-Pairing values with the persons beside whom they stood is not read yet; until then many values simply don't count.
+  request had (+86, +1) and never longer: what goes out holds no digit that did not come in. What is encoded or spelled
+  out comes back as it was spelled, and no other way.
+- Of a person's name a part comes back alone too: a given name, a surname, "Ms Lovelace", 小明 or 王先生 of 王小明.
+- With two or three different values of a type in the request, none counts if a text that holds one of them also holds a
+  question or a choice (?, which, whose, or, 哪, 还是, 是不是, 选 …), or any other text of the request asks to choose
+  (which, whose, 哪, 还是, 是不是 …), in a few other languages too, or is in a script that is neither Latin nor Chinese:
+  it could ask anything.
+- With more than MOST_VALUES a value counts only beside the person beside whom it stood wherever the request has it
+  (persons.py), and not at all if the request asks or chooses as above, or has them checked, corrected or sifted ("keep
+  the right ones"). That person must be told from all others of the request, and have no more than MOST_VALUES values of
+  the type, together with those who share a name with him ("Ada Red", "Ada Blue" …). In the answer the value must have
+  that person beside it, and nobody who was not in the same place of the request. A person's name counts there with the
+  value that it stands beside, never alone.
+- A single one does not count where its clause asks about it ("is it …?", "…, right?", 是不是, …对吗, any question that
+  asks for nothing to be done), or where any text asks for confirmation ("correct me if I'm wrong"). It counts where it
+  stands in a clause of its own beside a question ("My number is 138…, where is my parcel?") or in a request to do
+  something with it ("can you send it to …?"). Told once and asked about once is asked about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import regex
 
 from filters.evidence import Detector, DetectorError
 from filters.normalise import normalise
+from filters.persons import LARGE, Company, Name, Person, Places, is_family_name, names_in, parts_of, spellings_of
 from filters.pii.canonical import canonical
+from filters.pii.types import NAMES
 from filters.spans import Span, merge
 
 # More than a person has of one kind and fewer than a list worth trying.
 MOST_VALUES = 3
 # Detectors read some 5 to 50 microseconds a character here; more than this would hold a core for seconds.
 MOST_CHARACTERS = 32_768
+_PIECE = 4096
+
+_PERSON = "PERSON"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestGrounds:
-    """Fulfils `filters.evidence.Grounds` for one request: the accepted forms of each type."""
+    """Fulfils `filters.evidence.Grounds` for one request."""
 
-    accepted: frozenset[tuple[str, str]]
+    alone: frozenset[tuple[str, str]] = frozenset()  # type and form of what counts wherever it stands
+    names: frozenset[Person] = frozenset()  # persons that do
+    pairs: Pairs | None = None  # what counts beside its person only
 
     @classmethod
     def from_texts(cls, own_texts: Sequence[str], detector: Detector) -> RequestGrounds:
@@ -50,13 +66,74 @@ class RequestGrounds:
         try:
             texts = [_read(text, detector) for text in _latest(own_texts)]
         except DetectorError:
-            return cls(frozenset())
+            return cls()
+        if any(_CONFIRMS.search(text.plain) for text in texts):
+            return cls()
         kinds = {kind for text in texts for kind in text.values}
-        return cls(frozenset(form for kind in kinds for form in _accepted(kind, texts)))
+        alone = frozenset(form for kind in kinds for form in _accepted(kind, texts))
+        names = frozenset(parts_of(form) for kind, form in alone if kind == _PERSON)
+        return cls(alone, names, _pairs(kinds, texts))
 
-    def covers(self, raw_value: str, kind: str) -> bool:
-        """Whether this value of this finding type stood in the request in a way that counts."""
-        return (kind, canonical(kind, raw_value)) in self.accepted
+    def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
+        """Those of the values `found` in `seen` that stood in the request in a way that counts.
+
+        `beside` is what else stands with `seen` in one object of a document.
+        """
+        own = {span for span in found if self._counts_alone(span.type, seen[span.start : span.end])}
+        if self.pairs:
+            own |= self.pairs.covered(seen, found, beside)
+        wholes = [span for span in own if span.type not in LARGE]
+        return frozenset(own.union(span for span in found if any(_holds(whole, span) for whole in wholes)))
+
+    def _counts_alone(self, kind: str, raw_value: str) -> bool:
+        if (kind, canonical(kind, raw_value)) in self.alone:
+            return True
+        parts = parts_of(raw_value) if kind == _PERSON else frozenset()
+        return bool(parts) and any(parts <= name for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Values of which the request has many, by type and form, with the persons beside whom they stood."""
+
+    told: Mapping[tuple[str, str], Company]
+    with_names: bool  # whether the name counts that a value stands beside
+    people: Mapping[str, Collection[Person]]  # everybody in the request, by each part of the name
+    known: Mapping[str, Person]  # and how Chinese names may be written
+
+    def covered(self, seen: str, found: Collection[Span], beside: str) -> set[Span]:
+        """As `RequestGrounds.covered`."""
+        places = Places(seen, found, self.known)
+        around = Company(tuple(names_in(beside, self.known)), None)
+        own: set[Span] = set()
+        for kind in {span.type for span in found} & {kind for kind, _ in self.told}:
+            company = places.company(kind)
+            for span in (span for span in found if span.type == kind):
+                names = company.get(span, around)
+                told = self.told.get((kind, canonical(kind, seen[span.start : span.end])))
+                if told and self._are_told(names, told):
+                    own.add(span)
+                    own |= _named(found, names.names) if self.with_names and names is not around else set()
+        return own
+
+    def _are_told(self, names: Company, told: Company) -> bool:
+        """Whether the person is among these names, told from all others, and nobody who was not there."""
+        assert told.person is not None
+        his = [person for person in names.people if person <= told.person]
+        if not his or not all(any(person <= one for one in told.people) for person in names.people):
+            return False
+        return all(self._is_nobody_elses(person, told.person) for person in his)
+
+    def _is_nobody_elses(self, name: Person, person: Person) -> bool:
+        return all(other <= person or not name <= other for part in name for other in self.people.get(part, ()))
+
+
+def _holds(whole: Span | Name, part: Span) -> bool:
+    return whole.start <= part.start and part.end <= whole.end
+
+
+def _named(found: Collection[Span], names: Sequence[Name]) -> set[Span]:
+    return {span for span in found if span.type == _PERSON and any(_holds(name, span) for name in names)}
 
 
 def _latest(own_texts: Sequence[str]) -> list[str]:
@@ -76,24 +153,36 @@ def _latest(own_texts: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _OwnText:
+    raw_text: str
     plain: str
     values: dict[str, dict[str, set[str]]]  # by type and value: the forms in which it may come back
+    spans: dict[Span, str]  # where each value stands
     asked: set[tuple[str, str]]  # those that a clause asks about
 
 
 def _read(own_text: str, detector: Detector) -> _OwnText:
-    found = set(detector.find(own_text))
+    found = {span.shifted(start) for start, piece in _pieces(own_text) for span in detector.find(piece)}
     # Both the single readings and their union: the answer is compared by spans that were merged.
     found.update(merge(found))
-    values: dict[str, dict[str, set[str]]] = {}
-    asked: set[tuple[str, str]] = set()
+    text = _OwnText(own_text, normalise(own_text).text.lower(), {}, {}, set())
     for span in found:
         forms = _forms(span.type, own_text[span.start : span.end])
-        value = min(forms, key=len)
-        values.setdefault(span.type, {}).setdefault(value, set()).update(forms)
+        value = text.spans[span] = min(forms, key=len)
+        text.values.setdefault(span.type, {}).setdefault(value, set()).update(forms)
         if _is_asked_about(own_text, span):
-            asked.add((span.type, value))
-    return _OwnText(normalise(own_text).text.lower(), values, asked)
+            text.asked.add((span.type, value))
+    return text
+
+
+def _pieces(own_text: str) -> Iterator[tuple[int, str]]:
+    """The text by lines, some _PIECE characters at a time: a thousand candidates must not put a pattern out of time."""
+    start = end = 0
+    for line in own_text.splitlines(keepends=True):
+        if end > start and end - start + len(line) > _PIECE:
+            yield start, own_text[start:end]
+            start = end
+        end += len(line)
+    yield start, own_text[start:]
 
 
 # How a country prefix is written, as against a number that happens to begin with the same digits.
@@ -120,35 +209,78 @@ _ASKS = regex.compile(
     r"|\byes or no\b|\btell me if\b|\bif (?:it|this|that|her|his|the)\b"
     r"|是不是|是否|是吗|对吗|对不对|对吧|吗|哪|谁|确认|核实|核对|验证|属于|正确|还是|有没有|存在|查一下|查询|查查"
 )
+# Who is named may be what a question is about ("Where does Ada work?"): only whether it is he must not be asked.
+_ASKS_FOR_A_NAME = regex.compile(
+    r"^\W*(?:is|are|was|were|isn'?t|does|do|did)\b.*\?"
+    r"|\b(?:which|whose|whether|confirm|verify|validate|check|correct|right|true|false|match(?:es)?|belongs?|guess)\b"
+    r"|\bwho(?:'?s)?\b(?! (?:is |was )?\0)|\byes or no\b|\btell me if\b"
+    r"|是不是|是否|吗|对不对|对吧|谁|哪个|哪位|确认|核实|核对|验证|属于|正确|还是"
+)
 _TAG = regex.compile(
-    r"[\s,，]*(?:right|correct|true|yes|yeah|no|isn'?t (?:it|that|he|she)|is (?:it|that|this)|am i right|does it|ok\?|"
+    r"[\s,，.。]*(?:right|correct|true|yes|yeah|no|(?:is|are|was|were|do|does|did|has|have|had|ca|wo|would)n'?t"
+    r" (?:it|that|this|he|she|they|you|i)|is (?:it|that|this)|am i right"
+    r"|does it|ok\?|"
     r"对吗|对吧|对不对|是吗|是吧|是不是|没错吧|没错|确定吗|真的吗|可以确认吗|吗|吧)\b?[^.!?。！？]{0,24}[?？]"
 )
+# A clause that ends in a question mark asks about its values, unless it asks for something to be done with them.
+_DOES = regex.compile(
+    r"^\W*(?:(?:and|so|then|please|hi|hello) )*(?:(?:can|could|would|will) (?:you|i|we|someone)\b"
+    r"|(?:may|should|shall) (?:i|we)\b|how\b(?! about)|when\b|where\b|why\b)"
+    r"|(?<!可)能|可以|可否|请|麻烦|帮|怎么|如何|为什么|什么时候|何时|多久|多少|几"
+)
+_DOES_TO_A_NAME = regex.compile(rf"{_DOES.pattern}|^\W*(?:what|who(?:'?s| is| was) \0)|什么|哪里|哪儿|怎样")
 
 
 def _is_asked_about(own_text: str, span: Span) -> bool:
     before = own_text[max(0, span.start - _REACH) : span.start].lower()
     after = own_text[span.end : span.end + _REACH].lower()
     stops = [match.end() for match in _STOP.finditer(before)]
-    head = before[stops[-1] if stops else 0 :]
     stop = _STOP.search(after)
-    tail = after[: stop.end()] if stop else after
-    return _ASKS.search(head + " " + tail) is not None or _TAG.match(after[stop.start() if stop else 0 :]) is not None
+    clause = f"{before[stops[-1] if stops else 0 :]}\0{after[: stop.end()] if stop else after}"
+    asks, does = (_ASKS_FOR_A_NAME, _DOES_TO_A_NAME) if span.type in NAMES else (_ASKS, _DOES)
+    if asks.search(clause) or _TAG.match(after[stop.start() if stop else 0 :]):
+        return True
+    return clause.rstrip().endswith(("?", "？")) and not does.search(clause)
 
 
 # ---- what counts -----------------------------------------------------------------------------------------------------
 
-_CHOOSES = regex.compile(
-    r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|multiple choice|sort|rank|match"
-    r"|true or false)\b"
-    r"|哪|还是|是不是|谁|选|猜|候选|排序|匹配|对应"
+# Anywhere in the request: all that it holds is put up for confirmation.
+_CONFIRMS = regex.compile(
+    r"\bcorrect me\b|\bam i (?:right|wrong|correct|close)\b|\b(?:right|true|correct) or (?:wrong|false|not|incorrect)\b"
+    r"|\byes or no\b|\bor am i\b|\bdid i (?:get|guess)\b"
+    r"|\b(?:is|was|isn'?t|wasn'?t|are|aren'?t) (?:that|this|it|these|they) (?:\w+ ){0,2}?"
+    r"(?:right|correct|true|hers|his|theirs|accurate|valid|wrong|\w+'s)\b"
+    r"|\bdoes (?:that|this|it) (?:match|belong|look right|sound right)\b|\bconfirm (?:it|this|that|or deny|my guess)\b"
+    r"|对吗|对不对|是不是|正确吗|准确吗|没错吧|是她的吗|是他的吗|对还是错|猜对|猜得对|我说得对|如有错误|如果.{0,3}错"
 )
-_ASKS_OR_CHOOSES = regex.compile(rf"\?|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")
+# Other languages by the words that ask for one of several; a script that is not read here could ask anything.
+_FOREIGN = (
+    r"\bcu[aá]l(?:es)?\b|\bqui[eé]n(?:es)?\b|\belig[ei]\w*|\bwelche[rsmn]?\b|\bwessen\b|\bgeh(?:ö|oe)rt\b|\brichtige[nrs]?\b"
+    r"|\boder\b|\b(?:le|la)?quel(?:le)?s?\b|\b(?:à|a) qui\b|\bou\b|\bquale\b|\bdi chi\b|\bqual\b|\bquem\b|\bhvilken\b"
+    r"|\bvilken\b|\bkt[oó]r[aey]\b|\bczyj\b|\bhangisi\b|\bkimin\b|\byang mana\b|¿"
+    r"|[^\P{L}\p{Latin}\p{Han}\p{Common}]"
+)
+_CHOOSES = regex.compile(
+    r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|choices?|multiple choice|sort|rank"
+    r"|order (?:by|these|them)|match|one of (?:these|them|those)|true or false|likel(?:y|iest)|complete|fill in"
+    rf"|finish)\b|哪|还是|是不是|谁|选|猜|候选|排序|排列|匹配|对应|之一|其中|补全|填空|填写|完成|最可能|{_FOREIGN}"
+)
+_ASKS_OR_CHOOSES = regex.compile(rf"[?？]|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")
+# What is told beside persons may still be told to be sifted.
+_SIFTS = regex.compile(
+    r"\b(?:keep|remove|drop|delete|strike|cross|mark|flag|tick|highlight|check|verify|validate|confirm|correct(?:ed|ions?)?"
+    r"|wrong|incorrect|right|real|actual|true|false|valid|invalid|fake|genuine|mistakes?|mistaken|errors?|fix|update"
+    r"|up to date|outdated|swap(?:ped)?|mixed up|only (?:the|those|these|list|keep)|except|know|known)\b"
+    r"|保留|留下|只要|只列|删|去掉|去除|标记|标出|勾|划掉|核对|核实|验证|检查|确认|正确|错|真实|真的|假|有误|纠正|改正|更正|修正|更新"
+    r"|已知|知道|对的|除了"
+)
 
 
 def _accepted(kind: str, texts: Sequence[_OwnText]) -> Iterator[tuple[str, str]]:
-    values = set().union(*(text.values.get(kind, {}) for text in texts))
-    if len(values) > MOST_VALUES or (len(values) > 1 and _offers_a_choice(kind, texts)):
+    """The forms of a type that count wherever they stand."""
+    count = _count(kind, texts)
+    if count > MOST_VALUES or (count > 1 and _offers_a_choice(kind, texts)):
         return
     asked = set().union(*(text.asked for text in texts))
     for text in texts:
@@ -157,5 +289,70 @@ def _accepted(kind: str, texts: Sequence[_OwnText]) -> Iterator[tuple[str, str]]
                 yield from ((kind, form) for form in forms)
 
 
+def _count(kind: str, texts: Sequence[_OwnText]) -> int:
+    """How many different values of a type there are. A person's full name and a part of it are one."""
+    values = set().union(*(text.values.get(kind, {}) for text in texts))
+    if kind != _PERSON or len(values) > _MANY_NAMES:
+        return len(values)
+    people = {parts_of(value) for value in values}
+    return sum(not any(person < other for other in people) for person in people)
+
+
+_MANY_NAMES = 4 * MOST_VALUES  # each is compared with each
+
+
 def _offers_a_choice(kind: str, texts: Sequence[_OwnText]) -> bool:
     return any((_ASKS_OR_CHOOSES if kind in text.values else _CHOOSES).search(text.plain) for text in texts)
+
+
+# ---- what counts beside a person -------------------------------------------------------------------------------------
+
+
+def _pairs(kinds: Set[str], texts: Sequence[_OwnText]) -> Pairs | None:
+    crowded = [kind for kind in kinds - NAMES if _count(kind, texts) > MOST_VALUES and _may_pair(kind, texts)]
+    if not crowded:
+        return None
+    places = [Places(text.raw_text, text.spans) for text in texts]
+    told = {form: company for kind in crowded for form, company in _told(kind, texts, places)}
+    people: defaultdict[str, set[Person]] = defaultdict(set)
+    for person in (name.person for place in places for name in place.names):
+        for part in person:
+            people[part].add(person)
+    known = {spelling: person for group in people.values() for one in group for spelling, person in spellings_of(one)}
+    return Pairs(told, _PERSON in kinds and _may_pair(_PERSON, texts), dict(people), known)
+
+
+def _may_pair(kind: str, texts: Sequence[_OwnText]) -> bool:
+    return not _offers_a_choice(kind, texts) and not any(_SIFTS.search(text.plain) for text in texts)
+
+
+def _told(kind: str, texts: Sequence[_OwnText], places: Sequence[Places]) -> Iterator[tuple[tuple[str, str], Company]]:
+    """The forms of a type with the one person beside whom each always stood, and who else was there."""
+    companies: defaultdict[str, list[Company | None]] = defaultdict(list)
+    for text, place in zip(texts, places, strict=True):
+        found = place.company(kind)
+        for span, value in text.spans.items():
+            if span.type == kind and found.get(span) not in companies[value][-1:]:
+                companies[value].append(found.get(span))
+    asked = {value for text in texts for type_, value in text.asked if type_ == kind}
+    owners = {value: owner for value in companies.keys() - asked if (owner := _only_owner(companies[value]))}
+    crowds = _crowds(owners)
+    for text in texts:
+        for value, forms in text.values.get(kind, {}).items():
+            if value in owners and crowds.isdisjoint(owners[value]):
+                names = tuple(name for company in companies[value] if company for name in company.names)
+                yield from (((kind, form), Company(names, owners[value])) for form in forms)
+
+
+def _crowds(owners: Mapping[str, Person]) -> set[str]:
+    """Parts of names that have more values than a person has. A Chinese surname is not his alone."""
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for value, owner in owners.items():
+        for part in owner:
+            values[part].add(value)
+    return {part for part, his in values.items() if len(his) > MOST_VALUES and not is_family_name(part)}
+
+
+def _only_owner(companies: Sequence[Company | None]) -> Person | None:
+    owners = {company.person if company else None for company in companies}
+    return owners.pop() if len(owners) == 1 else None

@@ -253,13 +253,13 @@ class Pipeline:
     def _find(self, context: str, raw_text: str) -> list[tuple[Span, bool]]:
         """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own."""
         seen = context + raw_text
-        spans = [span for span in self._detector.find(seen) if span.end > len(context)]
-        return [(_clipped(span.shifted(-len(context))), self._passes(seen, span)) for span in spans]
-
-    def _passes(self, seen: str, span: Span) -> bool:
-        if span.type in self._profile.allowed_types:
-            return True
-        return self._request.grounds.covers(seen[span.start : span.end], span.type)
+        found = self._detector.find(seen)
+        own = self._request.grounds.covered(seen, found) if found else frozenset()
+        return [
+            (_clipped(span.shifted(-len(context))), span.type in self._profile.allowed_types or span in own)
+            for span in found
+            if span.end > len(context)
+        ]
 
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
         assert choice.ledger is not None

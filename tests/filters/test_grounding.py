@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from filters.evidence import DetectorError, Grounds
+from filters.evidence import DetectorError
 from filters.grounding import MOST_VALUES, RequestGrounds
 from filters.pii.detector import PatternDetector, build_detector
 from filters.spans import Span
+
+
+def covers(grounds: RequestGrounds, value: str, kind: str) -> bool:
+    """Whether the value counts with nobody beside it."""
+    return bool(grounds.covered(value, [Span(0, len(value), kind, 1.0)]))
+
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/pii/grounding.json").read_text())["requests"]
 
@@ -23,8 +29,8 @@ def detector() -> PatternDetector:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['own']}-{v['value']}"[:60])
 def test_request(detector: PatternDetector, vector: dict[str, Any]) -> None:
-    grounds: Grounds = RequestGrounds.from_texts(vector["own"], detector)
-    assert grounds.covers(vector["value"], vector["kind"]) is vector["counts"]
+    grounds = RequestGrounds.from_texts(vector["own"], detector)
+    assert covers(grounds, vector["value"], vector["kind"]) is vector["counts"]
 
 
 @pytest.mark.parametrize("count", [MOST_VALUES + 1, 10, 100, 1000])
@@ -32,7 +38,7 @@ def test_many_candidates_ground_nothing(detector: PatternDetector, count: int) -
     values = [f"138{number:08}" for number in range(12345678, 12345678 + count)]
     for own in (values, [" ".join(values)], ["\n".join(values) + "\nUse them."]):
         grounds = RequestGrounds.from_texts(own, detector)
-        assert not any(grounds.covers(value, "PHONE") for value in values)
+        assert not any(covers(grounds, value, "PHONE") for value in values)
 
 
 def test_spellings_of_one_value_are_one(detector: PatternDetector) -> None:
@@ -43,7 +49,7 @@ def test_spellings_of_one_value_are_one(detector: PatternDetector) -> None:
         "+86 13812345678",
         "１３８１２３４５６７８",
     ]
-    assert RequestGrounds.from_texts(own, detector).covers("13812345678", "PHONE")
+    assert covers(RequestGrounds.from_texts(own, detector), "13812345678", "PHONE")
 
 
 def test_where_a_detector_fails_nothing_is_grounded() -> None:
@@ -51,7 +57,7 @@ def test_where_a_detector_fails_nothing_is_grounded() -> None:
         def find(self, raw_text: str) -> list[Span]:
             raise DetectorError("out of time")
 
-    assert not RequestGrounds.from_texts(["x"], Failing()).accepted
+    assert RequestGrounds.from_texts(["x"], Failing()) == RequestGrounds()
 
 
 def test_of_a_long_request_only_the_end_counts() -> None:
@@ -59,4 +65,4 @@ def test_of_a_long_request_only_the_end_counts() -> None:
     own = "My mail is vexlo.trund47@kipmora.example. "
     for texts, counts in (([own, "x" * 30_000], True), ([own, "x" * 40_000], False), ([own + "x" * 40_000], False)):
         grounds = RequestGrounds.from_texts(texts, detector)
-        assert grounds.covers("vexlo.trund47@kipmora.example", "EMAIL") is counts
+        assert covers(grounds, "vexlo.trund47@kipmora.example", "EMAIL") is counts

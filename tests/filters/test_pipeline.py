@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -52,8 +52,8 @@ class Own:
     def __init__(self, *values: str) -> None:
         self.values = values
 
-    def covers(self, raw_value: str, kind: str) -> bool:
-        return raw_value in self.values
+    def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
+        return frozenset(span for span in found if seen[span.start : span.end] in self.values)
 
 
 def answer(
