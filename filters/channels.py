@@ -9,6 +9,7 @@ from filters.events import Channel, Ending, Field, Origin, RawText, ReleasedToke
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.pii.actions import Rewriter
+from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
@@ -61,8 +62,10 @@ class Choice:
         *,
         compares: bool,
         tells_tokens: bool,
+        record_fields: frozenset[str],
     ) -> None:
-        """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens."""
+        """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens. `record_fields`:
+        where there are any, JSON objects in prose stay together."""
         self.index = index
         self.compares = compares
         self.told = ToldTokens() if tells_tokens else None
@@ -74,7 +77,9 @@ class Choice:
         self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
+        self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.released_content = ""
+        self._whole_objects = bool(record_fields)
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._segmenters: dict[Channel, Segmenter] = {}
@@ -99,7 +104,7 @@ class Choice:
         """Add prose to its channel; the segments that it completed."""
         raw_text = self._without_seam(item.raw_text) if item.channel.field is Field.CONTENT else item.raw_text
         if item.channel not in self._segmenters:
-            self._segmenters[item.channel] = Segmenter(unit, detector, primed)
+            self._segmenters[item.channel] = Segmenter(unit, detector, primed, whole_objects=self._whole_objects)
         segmenter = self._segmenters[item.channel]
         if self._speaking != item.channel and segmenter.holds:
             self._interrupted.add(item.channel)
@@ -143,7 +148,8 @@ class Choice:
         if self.told is not None and self._vocabulary is not None:
             self.told.start_over()
             self.ledger = TokenLedger(self._vocabulary)
-        self.strewn.clear()  # it has counted text behind the place at which the base takes over
+        self.strewn.clear()  # they have read text behind the place at which the base takes over
+        self.blocks.clear()
         self._segmenters.clear()
         self._wholes.clear()
         self._at_seam = self.released_content[-1:].isspace()

@@ -175,6 +175,7 @@ class Pipeline:
                 rewriter,
                 compares=self._compares,
                 tells_tokens=self._request.tells_tokens,
+                record_fields=self._profile.record_fields,
             )
         return self._choices[index]
 
@@ -228,7 +229,8 @@ class Pipeline:
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
         try:
-            spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment)
+            blocks = choice.blocks[channel].find(segment.context, segment.raw_text)
+            spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment, blocks)
         except DetectorError:
             pending = self._undecided(Pending(channel, segment, []))
         else:
@@ -242,9 +244,10 @@ class Pipeline:
         choice.queue.append(pending)
         return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
 
-    def _suspects(self, choice: Choice, channel: Channel, segment: Segment) -> list[Span]:
+    def _suspects(self, choice: Choice, channel: Channel, segment: Segment, blocks: Sequence[Span]) -> list[Span]:
         """What must not leave unless the base model clears it, clipped to the segment."""
         found = self._find(segment.context, segment.raw_text)
+        found += [(span, self._passes(segment.raw_text, span)) for span in blocks]
         suspicions = choice.strewn[channel].find(segment.raw_text)
         if choice.compares:
             suspicions += exact_values(segment.raw_text)

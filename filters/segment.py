@@ -13,6 +13,8 @@ Rules
    character before which nothing is open (`open_tail`) and that lies in no detected span.
 5. Where there is no such place the window is one unbroken run. It is `opaque`: nobody can say what it is, so it is
    hidden whole, and so is what follows it up to the next cut.
+6. Where the profile has names of record fields, no cut by rule 2 in a JSON object: a field that comes makes all of it
+   internal. Rule 4 cuts it all the same.
 
 The bound: at most WINDOW + one character, plus one chunk, are held undecided per channel. A value of up to
 WINDOW - CONTEXT characters is never split (DESIGN's W). The work is linear: each character is searched once for cut
@@ -25,6 +27,7 @@ import re
 from dataclasses import dataclass
 
 from filters.evidence import Detector, DetectorError
+from filters.pii.blocks import open_object
 from filters.pii.detector import boundary_ok, open_tail
 from filters.profile import ReleaseUnit
 
@@ -57,8 +60,10 @@ class Segment:
 class Segmenter:
     """Cuts one channel. `push` and `close` return the segments that they completed, in order."""
 
-    def __init__(self, unit: ReleaseUnit, detector: Detector, primed: str = "") -> None:
-        """`primed` is what the text goes on from: the end of a completion's prompt, or what has been released."""
+    def __init__(self, unit: ReleaseUnit, detector: Detector, primed: str = "", *, whole_objects: bool = False) -> None:
+        """`primed` is what the text goes on from: the end of a completion's prompt, or what has been released.
+        `whole_objects`: rule 6."""
+        self._whole_objects = whole_objects
         self._cut = _CUT[unit]
         self._detector = detector
         self._text = primed[-WINDOW:]  # context and, from `_start` on, the open segment
@@ -90,7 +95,7 @@ class Segmenter:
 
     def _end_of_closed(self) -> int:
         """Where what is still open begins; never inside a value, whose first half would leave."""
-        end = open_tail(self._text)
+        end = min(open_tail(self._text), self._open_object(len(self._text)))
         try:
             spans = self._detector.find(self._text)
         except DetectorError:
@@ -99,6 +104,10 @@ class Segmenter:
             if span.start < end < span.end:
                 end = span.start
         return end
+
+    def _open_object(self, end: int) -> int:
+        """Where the object begins that is open at `end`, or `end`."""
+        return self._start + open_object(self._text[self._start : end]) if self._whole_objects else end
 
     def _natural_cuts(self) -> list[Segment]:
         segments = []
@@ -112,7 +121,8 @@ class Segmenter:
             end = match.end()
             if end - self._start > WINDOW:
                 return None  # rule 4 comes first, or the bound would depend on how the text arrived
-            if boundary_ok(self._text[max(0, end - _LOOK_BACK) : end], self._text[end]):
+            in_object = self._open_object(end) < end
+            if not in_object and boundary_ok(self._text[max(0, end - _LOOK_BACK) : end], self._text[end]):
                 return end
         # A run of marks and spaces at the end may still grow, so the next search starts before it.
         self._searched = max(self._start, len(self._text.rstrip(_UNSETTLED)))

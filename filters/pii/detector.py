@@ -16,17 +16,10 @@ from functools import lru_cache
 from filters.evidence import DetectorError
 from filters.normalise import Normalised
 from filters.pii.addresses import Addresses
+from filters.pii.blocks import AdminNotes, InternalRecords
 from filters.pii.chinese import ChinesePassports, CreditCodes, Plates, QqNumbers, ResidentIds, WeChatIds
 from filters.pii.emails import Emails
-from filters.pii.internals import (
-    AdminNotes,
-    FilePaths,
-    HighEntropyKeys,
-    InternalHosts,
-    InternalRecords,
-    PrivateAddresses,
-    StackFrames,
-)
+from filters.pii.internals import FilePaths, HighEntropyKeys, InternalHosts, PrivateAddresses, StackFrames
 from filters.pii.labelled import KINDS, Labelled
 from filters.pii.names import Names
 from filters.pii.nlp_engine import EngineNames, NlpEngine

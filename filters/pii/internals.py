@@ -1,4 +1,4 @@
-"""What belongs to the operator's own house: hosts, private addresses, paths, stack frames, records, notes for staff.
+"""What belongs to the operator's own house: hosts, private addresses, paths, stack frames, keys (notes: blocks.py).
 
 Each is a type of its own, so that a role's clearance can allow it. Talk about code holds paths and hosts as well; they
 are found too, and clearance, grounding and the comparison with the base model let them pass.
@@ -18,7 +18,6 @@ from typing import Any
 
 import regex
 
-from filters.normalise import normalise
 from filters.pii.view import CJK, View, label, scan
 from filters.spans import Span
 
@@ -148,76 +147,6 @@ class StackFrames:
             if sign in view.text:
                 for match in scan(pattern, view.text):
                     yield Span(match.start(), match.end(), self.kind, 0.8)
-
-
-# ---- notes and records -----------------------------------------------------------------------------------------------
-
-_NOTE = label(
-    r"(?:\b(?:admin|internal|staff|agent) notes?\b|\binternal use only\b|管理员备注|内部备注|客服备注|内部信息)"
-    r"['\"*\])】）]{0,3}[ \t]{0,2}[:：-][^\n]{1,2000}(?:\n(?![ \t]*\n)[^\n]{1,2000}){0,40}"
-)
-_NOTE_SIGNS = ("note", "internal use", "备注", "内部信息")
-
-
-class AdminNotes:
-    """A note for staff from its heading up to the next empty line."""
-
-    kind = "ADMIN_NOTE"
-
-    def find(self, view: View) -> Iterator[Span]:
-        if any(sign in view.lower for sign in _NOTE_SIGNS):
-            for match in scan(_NOTE, view.lower):
-                yield Span(match.start(), match.end(), self.kind, 0.7)
-
-
-class InternalRecords:
-    """A JSON object, from brace to brace, that has one of the operator's field names; also one inside a string."""
-
-    kind = "INTERNAL_RECORD"
-
-    def __init__(self, fields: Collection[str] = ()) -> None:
-        names = "|".join(sorted(regex.escape(normalise(name).text) for name in fields))
-        field = rf"(?P<quote>\\{{0,3}}[\"'])(?:{names})(?P=quote)[ \t\r\n]{{0,4}}:"
-        self._field = regex.compile(field, regex.IGNORECASE) if names else None
-
-    def find(self, view: View) -> Iterator[Span]:
-        if self._field is None or "{" not in view.text:
-            return
-        for match in scan(self._field, view.text):
-            start = _opening(view.text, match.start(), match.end("quote"))
-            yield Span(start, _closing(view.text, match.start(), match["quote"]), self.kind, 0.8)
-
-
-_LONGEST_RECORD = 4_096
-_BACKWARD = regex.compile(r"(?r)\{(?=[ \t\r\n]{0,64}\\{0,3}[\"'])|\}")
-_FORWARD = {
-    '"': regex.compile(r'"(?:\\.|[^"\\])*+"|[{}]', regex.DOTALL),
-    "'": regex.compile(r"'(?:\\.|[^'\\])*+'|[{}]", regex.DOTALL),
-}
-_ANY_BRACE = regex.compile(r"[{}]")
-
-
-def _opening(text: str, at: int, seen: int) -> int:
-    """The brace that opens the innermost object around `at`; the bound or the text's beginning where there is none.
-
-    A brace in a string opens nothing: no quote follows it. What is looked at ends at `seen`, behind the field's quote.
-    """
-    floor, depth = max(0, at - _LONGEST_RECORD), 0
-    for brace in _BACKWARD.finditer(text, floor, seen):
-        if brace.group() == "{" and depth == 0:
-            return int(brace.start())
-        depth += 1 if brace.group() == "}" else -1
-    return floor
-
-
-def _closing(text: str, at: int, quote: str) -> int:
-    """Behind the brace that closes it, those in strings aside, which `quote` begins; else the bound or the end."""
-    ceiling, depth = min(len(text), at + _LONGEST_RECORD), 0
-    for part in _FORWARD.get(quote, _ANY_BRACE).finditer(text, at, ceiling):
-        if part.group() == "}" and depth == 0:
-            return int(part.end())
-        depth += {"{": 1, "}": -1}.get(part.group(), 0)
-    return ceiling
 
 
 # ---- keys by context -------------------------------------------------------------------------------------------------
