@@ -246,17 +246,17 @@ class Pipeline:
 
     def _suspects(self, choice: Choice, channel: Channel, segment: Segment, blocks: Sequence[Span]) -> list[Span]:
         """What must not leave unless the base model clears it, clipped to the segment."""
-        found = self._find(segment.context, segment.raw_text)
-        found += [(span, self._passes(segment.raw_text, span)) for span in blocks]
+        found = self._find(segment.context, segment.raw_text, blocks)
         suspicions = choice.strewn[channel].find(segment.raw_text)
         if choice.compares:
             suspicions += exact_values(segment.raw_text)
         return _hidden(found, suspicions)
 
-    def _find(self, context: str, raw_text: str) -> list[tuple[Span, bool]]:
-        """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own."""
+    def _find(self, context: str, raw_text: str, blocks: Sequence[Span] = ()) -> list[tuple[Span, bool]]:
+        """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own.
+        `blocks` are what else has been found in it."""
         seen = context + raw_text
-        found = self._detector.find(seen)
+        found = [*self._detector.find(seen), *(span.shifted(len(context)) for span in blocks)]
         own = self._request.grounds.covered(seen, found) if found else frozenset()
         return [
             (_clipped(span.shifted(-len(context))), span.type in self._profile.allowed_types or span in own)
