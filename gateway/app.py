@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from filters.grounding import RequestGrounds
 from filters.pii.types import TYPES
 from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
+from gateway import served
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem
 from gateway.http import management, routes
@@ -38,12 +39,13 @@ from gateway.observe.metrics import Metrics
 from gateway.policy import load as policies
 from gateway.policy.load import Rules
 from gateway.relay import Pair, Relay
-from gateway.settings import LogSettings, ModelSettings, ServerSettings, Settings, read_secret
+from gateway.release.check import Fault
+from gateway.release.guard import Guard
+from gateway.settings import LogSettings, ModelSettings, Settings, read_secret
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
-from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.scoring import Bounds, Scorer
-from gateway.upstream.vocabulary import TokenizerVocabulary
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
 KINDS: Final = frozenset(TYPES) | SUSPICIONS | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
@@ -58,11 +60,15 @@ class Gateway:
     lifecycle: Lifecycle
     logs: Logs
     metrics: Metrics
+    guards: tuple[Guard, ...]
 
 
 @asynccontextmanager
-async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
-    """All parts, loaded and connected; nothing listens yet. Raises ConfigError."""
+async def assemble(
+    settings: Settings, registry: CollectorRegistry, warn: Callable[[str], None]
+) -> AsyncIterator[Gateway]:
+    """All parts, loaded and connected; nothing listens yet. `warn` hears in plain words why a model is not served.
+    Raises ConfigError."""
     rules = policies.load(settings.policy)
     policies.check_models(rules, frozenset(settings.models))
     verifier = issuers.Verifier(issuers.load(rules), now=time.time)
@@ -72,27 +78,33 @@ async def assemble(settings: Settings, registry: CollectorRegistry) -> AsyncIter
     detectors = build_detectors(settings.names_engine)
     for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
         detectors.of(rules.profiles[role.profile])
-    client = UpstreamClient(_timeouts(settings))
+    client = served.client(settings.upstream)
+
+    def refused(model: str, fault: Fault) -> None:
+        logs.process("release_refused", fault.name.lower())
+        warn(f"model {model}: {fault.value}")
 
     try:
-        pairs = _pairs(settings, client, metrics)
+        pairs = {name: _pair(name, model, client, metrics, refused) for name, model in settings.models.items()}
         relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
-            management=management.create_app(registry, lifecycle),
+            management=management.create_app(registry, lambda: lifecycle.ready and _serves(pairs.values())),
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
+            guards=tuple(pair.guard for pair in pairs.values() if pair.guard),
         )
     finally:
-        await client.close()
+        await client.aclose()
 
 
-def run(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open. Raises ConfigError."""
+def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open, `warn` a line for each
+    model that is not what its release says. Raises ConfigError."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, announce))
+        runner.run(_serve(settings, announce, warn))
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
@@ -137,46 +149,36 @@ def own_version() -> str:
         return "unknown"
 
 
-def _timeouts(settings: Settings) -> Timeouts:
-    upstream = settings.upstream
-    return Timeouts(
-        connect=upstream.connect_seconds, first_byte=upstream.first_byte_seconds, stall=upstream.stall_seconds
-    )
-
-
-def _pairs(settings: Settings, client: UpstreamClient, metrics: Metrics) -> Mapping[str, Pair]:
-    return {name: _pair(name, model, client, metrics) for name, model in settings.models.items()}
-
-
-def _pair(name: str, model: ModelSettings, client: UpstreamClient, metrics: Metrics) -> Pair:
-    base, vocabulary = _server(model.base), _vocabulary(model.tokenizer)
+def _pair(
+    name: str, model: ModelSettings, client: UpstreamClient, metrics: Metrics, tell: Callable[[str, Fault], None]
+) -> Pair:
+    base, vocabulary = served.server(model.base), served.vocabulary(model.tokenizer)
+    check = served.pair_check(model, client, vocabulary)
     bounds = Bounds(
         context_tokens=model.context_tokens_per_question,
         deadline=model.question_deadline_seconds,
         in_flight=model.questions_in_flight,
     )
+
+    def hear(faults: Sequence[Fault]) -> None:
+        metrics.release(name, good=not faults)
+        for fault in faults:
+            tell(name, fault)
+
     return Pair(
         name=name,
-        tuned=_server(model.tuned),
+        tuned=served.server(model.tuned),
         base=base,
         vocabulary=vocabulary,
         scorer=Scorer(client, base, bounds, metrics, name, vocabulary.specials),
-        style_shift_bits=model.style_shift_bits,
+        style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
+        guard=Guard(check, hear) if check else None,
     )
 
 
-def _server(settings: ServerSettings) -> Server:
-    return Server(settings.url, settings.model, read_secret(settings.api_key_file) if settings.api_key_file else None)
-
-
-def _vocabulary(given: Path) -> TokenizerVocabulary:
-    path = given / "tokenizer.json" if given.is_dir() else given
-    try:
-        return TokenizerVocabulary(path)
-    except OSError as error:
-        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
-    except ValueError:
-        raise ConfigError(Problem(str(path), None, "", "is not a tokenizer.json")) from None
+def _serves(pairs: Iterable[Pair]) -> bool:
+    """A gateway whose every model is refused is not ready, so that a rollout of a wrong release stops by itself."""
+    return any(pair.open for pair in pairs)
 
 
 def _public(
@@ -201,8 +203,8 @@ def _public(
 # ---- listening -------------------------------------------------------------------------------------------------------
 
 
-async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    async with assemble(settings, CollectorRegistry()) as gateway:
+async def _serve(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    async with assemble(settings, CollectorRegistry(), warn) as gateway:
         take_over(gateway.logs)
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
         sockets = bind(settings.public), bind(settings.management)
@@ -210,7 +212,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
-        async with _listening(gateway, *sockets) as stop:
+        async with _listening(gateway, *sockets) as stop, _watched(gateway.guards):
             gateway.lifecycle.ready = True
             gateway.metrics.ready(True)
             gateway.logs.process("ready")
@@ -218,6 +220,18 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await stop.wait()
             await _drain(gateway, settings.drain_seconds)
         gateway.logs.process("stopped")
+
+
+@asynccontextmanager
+async def _watched(guards: Sequence[Guard]) -> AsyncIterator[None]:
+    """Each model's release is checked before the block begins, and again and again inside it."""
+    await asyncio.gather(*(guard.look() for guard in guards))
+    watches = [asyncio.ensure_future(guard.watch()) for guard in guards]
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.cancel()
 
 
 @asynccontextmanager

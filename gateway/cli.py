@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from gateway.config_file import ConfigError
+from gateway.release_cli import app as release_app
 
 if TYPE_CHECKING:
     from filters.evidence import Detector
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Work with policy files.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(release_app, name="release")
 
 
 def main() -> None:
@@ -48,7 +50,7 @@ def serve(
     loaded = settings.load(config)
     from gateway import app as gateway_app
 
-    gateway_app.run(loaded, _say)
+    gateway_app.run(loaded, _say, _warn)
 
 
 @app.command()

@@ -30,9 +30,10 @@ from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from filters.profile import Profile
-from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError
+from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.release.guard import Guard
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint, Plan
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
@@ -55,6 +56,12 @@ class Pair:
     vocabulary: TokenizerVocabulary
     scorer: Scorer
     style_shift_bits: float = 0.0
+    guard: Guard | None = None  # None: served without a release
+
+    @property
+    def open(self) -> bool:
+        """Whether requests may go to these models now."""
+        return self.guard is None or self.guard.open
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ class Relay:
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
         pair = self._pairs[plan.grant.model]
+        if not pair.open:
+            raise UpstreamUnavailable("release")
         pipeline = await self._pipeline(plan, pair)
         answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics)
         try:

@@ -69,7 +69,9 @@ class ModelSettings(_Strict):
     tuned: ServerSettings
     base: ServerSettings
     tokenizer: Path  # tokenizer.json, or the model folder that holds it
-    style_shift_bits: float = Field(default=0.0, ge=0, le=100)  # per token; a constant of the pair
+    release: Path | None = None  # what these models must turn out to be; made by `tightlip release make`
+    release_key: Path | None = None  # the public key that it is signed with
+    unreleased: bool = False  # serve them without one: nothing checks that they are a pair at all
     context_tokens_per_question: int = Field(default=2048, ge=16, le=65536)
     question_deadline_seconds: Seconds = 5.0
     questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
@@ -78,6 +80,14 @@ class ModelSettings(_Strict):
     def _two_models(self) -> Self:
         if (self.tuned.url, self.tuned.model) == (self.base.url, self.base.model):
             raise ValueError("'tuned' and 'base' are the same model: nothing could ever be found more specific")
+        return self
+
+    @model_validator(mode="after")
+    def _released(self) -> Self:
+        if (self.release is None) != (self.release_key is None):
+            raise ValueError("'release' and 'release_key' go together")
+        if (self.release is None) != self.unreleased:
+            raise ValueError("needs a 'release', or 'unreleased: true' where nothing has to be checked")
         return self
 
 
@@ -235,6 +245,8 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 "tuned": server(model.tuned),
                 "base": server(model.base),
                 "tokenizer": root / model.tokenizer,
+                "release": _from(root, model.release),
+                "release_key": _from(root, model.release_key),
             }
         )
         for name, model in settings.models.items()

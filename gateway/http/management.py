@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -9,17 +11,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.http.lifecycle import Lifecycle
 
-
-def create_app(registry: CollectorRegistry, lifecycle: Lifecycle) -> Starlette:
-    """/healthz: the loop turns. /readyz: policy, keys and detectors are loaded and no shutdown has begun. /metrics."""
+def create_app(registry: CollectorRegistry, is_ready: Callable[[], bool]) -> Starlette:
+    """/healthz: the loop turns. /readyz: as `is_ready` says. /metrics."""
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
-        return PlainTextResponse("ready\n") if lifecycle.ready else PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("ready\n") if is_ready() else PlainTextResponse("not ready\n", 503)
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})

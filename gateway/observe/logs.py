@@ -157,7 +157,8 @@ class Logs:
         )
 
     def process(self, event: str, code: str | None = None) -> None:
-        """Something in the life of the process: `started`, `ready`, `draining`, `stopped`; `code` is a closed name."""
+        """Something in the life of the process: `started`, `ready`, `draining`, `stopped`, `release_refused`; `code` is
+        a closed name."""
         self._write("process", time=_stamp(self._now()), code=_name(event), detail=_name(code))
 
     def foreign(self, logger: str, level: str, code: str) -> None:

@@ -103,6 +103,10 @@ class Metrics:
     def ready(self, state: bool) -> None:
         self._ready.set(1 if state else 0)
 
+    def release(self, model: str, *, good: bool) -> None:
+        """Whether a model is what its release says."""
+        self._release.labels(model).set(1 if good else 0)
+
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
@@ -171,6 +175,9 @@ class Metrics:
     def _make_process(self, registry: CollectorRegistry) -> None:
         self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
         self._ready = Gauge("tightlip_ready", "1 while the process takes requests.", registry=registry)
+        self._release = Gauge(
+            "tightlip_release_ok", "1 while a model is what its release says.", ("model",), registry=registry
+        )
         self._plaintext = Gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS.", registry=registry
         )

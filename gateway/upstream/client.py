@@ -24,6 +24,7 @@ from gateway.errors import (
 
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
+MODELS: Final = "/v1/models"
 
 MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, only to tell a full context from other mistakes
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB
@@ -66,7 +67,7 @@ class UpstreamClient:
             trust_env=False,
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._session.close()
 
     @asynccontextmanager
@@ -92,6 +93,18 @@ class UpstreamClient:
             async with asyncio.timeout(deadline):
                 response = await self._post(server, path, body, request_id)
                 async with response:
+                    return await _bounded(response, MAX_ANSWER_BYTES)
+
+    async def models(self, server: Server, request_id: str, deadline: float) -> bytes:
+        """The body of the server's list of models."""
+        with _mapped():
+            async with asyncio.timeout(deadline):
+                response = await self._session.get(
+                    server.url + MODELS, headers=_headers(server, request_id), allow_redirects=False
+                )
+                async with response:
+                    if response.status != 200:
+                        raise await _refusal(response)
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
     async def _post(

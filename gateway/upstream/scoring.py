@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -77,16 +78,9 @@ class Scorer:
         ids = self._within_bounds(ids)
         if wanted >= len(ids):  # the first token of a text has no probability
             return UNAVAILABLE
-        body = {
-            "model": self._base.model,
-            "prompt": ids,
-            "max_tokens": 1,
-            "temperature": 0,
-            "prompt_logprobs": 0,
-            "add_special_tokens": False,
-        }
+        body = score_body(self._base, ids)
         answer = await self._client.post(self._base, COMPLETIONS, body, request_id, self._bounds.deadline)
-        return _logprobs(answer, ids, wanted)
+        return scores(answer, ids, wanted)
 
     def _within_bounds(self, ids: list[int]) -> list[int]:
         """The end of the context, from a message's first token where one is near: with less context the base knows
@@ -98,7 +92,20 @@ class Scorer:
         return ids[next(starts, over) :]
 
 
-def _logprobs(answer: bytes, ids: list[int], wanted: int) -> tuple[float, ...]:
+def score_body(server: Server, ids: list[int]) -> dict[str, Any]:
+    """The request that scores these tokens."""
+    return {
+        "model": server.model,
+        "prompt": ids,
+        "max_tokens": 1,
+        "temperature": 0,
+        "prompt_logprobs": 0,
+        "add_special_tokens": False,
+    }
+
+
+def scores(answer: bytes, ids: list[int], wanted: int) -> tuple[float, ...]:
+    """The natural log-probabilities of the last `wanted` of `ids` in its answer. Raises UpstreamBroken."""
     try:
         rows = _SCORED.decode(answer).choices[0].prompt_logprobs
         pairs = zip(rows[-wanted:], ids[-wanted:], strict=True)

@@ -7,6 +7,7 @@ space with <0xNN> for single bytes (SentencePiece), and plain text.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -23,7 +24,9 @@ class TokenizerVocabulary:
     def __init__(self, path: Path) -> None:
         """`path` is the file or the model folder that holds it."""
         source = (path / "tokenizer.json") if path.is_dir() else path
-        text = source.read_text(encoding="utf-8")
+        raw = source.read_bytes()
+        text = raw.decode("utf-8")
+        self.sha256: Final = hashlib.sha256(raw).hexdigest()
         self._tokenizer = _load(text)
         self._bytes = _spellings(self._tokenizer, json.loads(text))
         self.specials: Final = frozenset(
@@ -48,9 +51,18 @@ class TokenizerVocabulary:
         """What this token adds to a text; b"" for special tokens. Raises KeyError for an unknown id."""
         return self._bytes[token_id]
 
+    @property
+    def size(self) -> int:
+        """One more than the highest id."""
+        return max(self._bytes) + 1
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, without those that begin or end one."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     def count(self, text: str) -> int:
         """How many tokens this text has."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self.ids(text))
 
 
 def _broken(mark: re.Match[str]) -> str:

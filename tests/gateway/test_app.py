@@ -22,10 +22,12 @@ models:
     tuned: {url: "http://127.0.0.1:1", model: tuned, api_key_file: tuned.key}
     base: {url: "http://127.0.0.1:1", model: base}
     tokenizer: model
+    unreleased: true
   second:
     tuned: {url: "http://127.0.0.1:1", model: tuned}
     base: {url: "http://127.0.0.1:1", model: base}
     tokenizer: model/tokenizer.json
+    unreleased: true
 """
 
 
@@ -44,14 +46,14 @@ def loaded(folder: Path) -> Settings:
 
 async def test_all_parts_come_together_without_a_listener_or_an_upstream(folder: Path) -> None:
     registry = CollectorRegistry()
-    async with assemble(loaded(folder), registry) as gateway:
+    async with assemble(loaded(folder), registry, print) as gateway:
         assert not gateway.lifecycle.ready
     assert registry.get_sample_value("tightlip_plaintext_upstreams") == 0
 
 
 async def refusal(folder: Path) -> str:
     with pytest.raises(ConfigError) as refused:
-        async with assemble(loaded(folder), CollectorRegistry()):
+        async with assemble(loaded(folder), CollectorRegistry(), print):
             pass
     return str(refused.value)
 
@@ -86,7 +88,7 @@ async def test_a_short_key_for_pseudonyms_stops_the_start(folder: Path) -> None:
     (folder / "pseudonyms.key").write_text("short")
     assert "pseudonyms.key: must hold 32 bytes" in await refusal(folder)
     (folder / "pseudonyms.key").write_text("k" * 32)
-    async with assemble(loaded(folder), CollectorRegistry()):
+    async with assemble(loaded(folder), CollectorRegistry(), print):
         pass
 
 

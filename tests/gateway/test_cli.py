@@ -55,7 +55,14 @@ def configuration(upstream: str, model: Path, **ports: int) -> str:
             "management": {"port": ports.get("management", 0)},
             "policy": "policy.yaml",
             "drain_seconds": 1,
-            "models": {"assistant": {"tuned": server, "base": {**server, "model": "base"}, "tokenizer": str(model)}},
+            "models": {
+                "assistant": {
+                    "tuned": server,
+                    "base": {**server, "model": "base"},
+                    "tokenizer": str(model),
+                    "unreleased": True,
+                }
+            },
         }
     )
 

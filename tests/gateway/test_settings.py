@@ -18,6 +18,7 @@ models:
     tuned: {url: "http://127.0.0.1:8001", model: tuned}
     base: {url: "http://127.0.0.1:8001/", model: base}
     tokenizer: models/base
+    unreleased: true
 public: {port: 8080}
 management: {port: 9090}
 """
@@ -42,9 +43,20 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
     assert settings.policy == tmp_path / "policy.yaml"
     model = settings.models["assistant"]
     assert (model.tokenizer, model.base.url) == (tmp_path / "models/base", "http://127.0.0.1:8001")
-    assert (model.style_shift_bits, model.context_tokens_per_question) == (0.0, 2048)
+    assert (model.release, model.context_tokens_per_question) == (None, 2048)
     assert (settings.limits.body_bytes, settings.keep_alive_seconds) == (1 << 20, 15)
     assert (settings.log.subject, settings.log.address, settings.log.destination) == ("hashed", "truncated", "stdout")
+
+
+def test_a_model_is_served_under_a_release_or_said_to_have_none(tmp_path: Path) -> None:
+    released = GOOD.replace("unreleased: true", "release: release.json\n    release_key: release.pub.pem")
+    model = load(written(tmp_path, released)).models["assistant"]
+    assert (model.release, model.release_key) == (tmp_path / "release.json", tmp_path / "release.pub.pem")
+    for wrong in ("", "unreleased: false", "release: r.json", "release_key: k.pem"):
+        assert "release" in refusal(tmp_path, GOOD.replace("unreleased: true", wrong))
+    assert "needs a 'release'" in refusal(
+        tmp_path, released.replace("    release:", "    unreleased: true\n    release:")
+    )
 
 
 def test_settings_are_frozen(tmp_path: Path) -> None:
@@ -108,8 +120,8 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(
     [
         ("policy: policy.yaml\n", "", "tightlip.yaml: policy: is missing"),
         ("policy: policy.yaml", f"policy: policy.yaml\nother: {SECRET}", "tightlip.yaml:2: other: is not a known key"),
-        ("port: 8080", f"port: {SECRET}", "tightlip.yaml:7: public.port:"),
-        ("port: 8080", "port: 70000", "tightlip.yaml:7: public.port:"),
+        ("port: 8080", f"port: {SECRET}", "tightlip.yaml:8: public.port:"),
+        ("port: 8080", "port: 70000", "tightlip.yaml:8: public.port:"),
         ("port: 9090", "port: 8080", "must not be the same address"),
         ("{port: 9090}", "{host: 0.0.0.0, port: 8080}", "must not be the same address"),
         ("model: base", "model: tuned", "tightlip.yaml:3: models.assistant: 'tuned' and 'base' are the same model"),
@@ -127,8 +139,8 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(
         ("http://127.0.0.1:8001/", f"http://{SECRET}:x", "is not a URL"),
         ("http://127.0.0.1:8001/", f"http://127.0.0.1/?key={SECRET}", "must be the server's root"),
         ("model: base}", f"model: base, api_key: {SECRET}}}", "models.assistant.base.api_key: is not a known key"),
-        ("public: {port: 8080}", f"log: {{subject: {SECRET}}}", "tightlip.yaml:7: log.subject"),
-        ("public: {port: 8080}", "limits: {body_bytes: 0}", "tightlip.yaml:7: limits.body_bytes"),
+        ("public: {port: 8080}", f"log: {{subject: {SECRET}}}", "tightlip.yaml:8: log.subject"),
+        ("public: {port: 8080}", "limits: {body_bytes: 0}", "tightlip.yaml:8: limits.body_bytes"),
     ],
 )
 def test_contradictions_stop_the_start(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -92,7 +92,7 @@ def server(url: str, model: str) -> dict[str, str]:
 
 
 def settings(tuned: Mapping[str, str], base: Mapping[str, str], tokenizer: Path, **more: Any) -> dict[str, Any]:
-    pair = {"tuned": dict(tuned), "base": dict(base), "tokenizer": str(tokenizer)}
+    pair = {"tuned": dict(tuned), "base": dict(base), "tokenizer": str(tokenizer), "unreleased": True}
     return {
         "public": {"port": 0},
         "management": {"port": 0},

@@ -14,7 +14,10 @@ from tests.gateway.http.surface import serving
 async def test_probes_tell_the_processs_own_state() -> None:
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     Metrics(registry).auth_failure("missing")
-    async with serving(management.create_app(registry, lifecycle)) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serving(management.create_app(registry, lambda: lifecycle.ready)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503
         lifecycle.ready = True

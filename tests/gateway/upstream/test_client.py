@@ -150,7 +150,7 @@ class patient:  # noqa: N801 - reads as an adjective
         return self._client
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
 
 async def read_all(client: UpstreamClient, server: Server, pause: float = 0.0) -> bytes:

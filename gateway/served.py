@@ -1,0 +1,43 @@
+"""From the settings to the parts of a served model: its servers, its tokenizer, what its release says of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config_file import ConfigError, Problem
+from gateway.release import manifest as manifests
+from gateway.release.guard import PairCheck
+from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings, read_secret
+from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.vocabulary import TokenizerVocabulary
+
+
+def client(settings: UpstreamSettings) -> UpstreamClient:
+    """To be made and closed inside the event loop."""
+    return UpstreamClient(
+        Timeouts(connect=settings.connect_seconds, first_byte=settings.first_byte_seconds, stall=settings.stall_seconds)
+    )
+
+
+def server(settings: ServerSettings) -> Server:
+    """Raises ConfigError."""
+    return Server(settings.url, settings.model, read_secret(settings.api_key_file) if settings.api_key_file else None)
+
+
+def vocabulary(given: Path) -> TokenizerVocabulary:
+    """Raises ConfigError."""
+    path = given / "tokenizer.json" if given.is_dir() else given
+    try:
+        return TokenizerVocabulary(path)
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
+    except ValueError:
+        raise ConfigError(Problem(str(path), None, "", "is not a tokenizer.json")) from None
+
+
+def pair_check(model: ModelSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary) -> PairCheck | None:
+    """None for a model that is served without a release. Raises ConfigError."""
+    if model.release is None or model.release_key is None:
+        return None
+    manifest = manifests.read(model.release, model.release_key)
+    return PairCheck(upstream, tokens, server(model.tuned), server(model.base), manifest)
