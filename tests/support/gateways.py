@@ -112,7 +112,10 @@ def gateway(
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
     serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tightlip.yaml")]
-    with running(Program("gateway", [*_without_settings(), *serve], says(READY)), folder / "logs") as child:
+    program = Program(
+        "gateway", [*_without_settings(), *serve], says(READY), start_s=120.0
+    )  # releases are checked first
+    with running(program, folder / "logs") as child:
         yield Gateway(child, folder)
 
 
