@@ -20,7 +20,8 @@ counts only as a whole, as a value of its type, and only where it was told, not 
   that person beside it, and nobody who was not in the same place of the request. A person's name counts there with the
   value that it stands beside, never alone.
 - A single one does not count where its clause asks about it ("is it …?", "…, right?", 是不是, …对吗, any question that
-  asks for nothing to be done), or where any text asks for confirmation ("correct me if I'm wrong"). It counts where it
+  asks for nothing to be done) or only supposes it ("could be", 可能), or where any text asks for confirmation ("correct
+  me if I'm wrong", "if so, say yes"). It counts where it
   stands in a clause of its own beside a question ("My number is 138…, where is my parcel?") or in a request to do
   something with it ("can you send it to …?"). Told once and asked about once is asked about.
 """
@@ -35,7 +36,7 @@ import regex
 
 from filters.evidence import Detector, DetectorError
 from filters.normalise import normalise
-from filters.persons import LARGE, Company, Name, Person, Places, is_family_name, names_in, parts_of, spellings_of
+from filters.persons import LARGE, Company, Name, Person, Places, names_in, own_parts, parts_of, spellings_of
 from filters.pii.canonical import canonical
 from filters.pii.types import NAMES
 from filters.spans import Span, merge
@@ -199,6 +200,20 @@ def _forms(kind: str, raw_value: str) -> set[str]:
     return forms
 
 
+# What is only supposed is put up for confirmation too.
+_SUPPOSES = (
+    r"\b(?:maybe|perhaps|possibly|probably|presumably|supposedly|apparently|suppose|assume|suspect"
+    r"|i (?:think|believe|bet)|(?:could|might|may|must|should) be|not sure|only one|the one|hers|belongs?)\b"
+    r"|可能|也许|大概|或许|估计|好像|似乎|应该是|应该就是|猜|吧(?=[\s。！？?!，,；;]|$)|如果|假如|要是|若是"
+)
+# Other languages by the words that ask for one of several; a script that is not read here could ask anything.
+_FOREIGN = (
+    r"\bcu[aá]l(?:es)?\b|\bqui[eé]n(?:es)?\b|\belig[ei]\w*|\bwelche[rsmn]?\b|\bwessen\b|\bgeh(?:ö|oe)rt\b|\brichtige[nrs]?\b"
+    r"|\boder\b|\b(?:le|la)?quel(?:le)?s?\b|\b(?:à|a) qui\b|\bou\b|\bquale\b|\bdi chi\b|\bqual\b|\bquem\b|\bhvilken\b"
+    r"|\best-ce\b|\bist (?:ihre?|seine?|das|es|die|der)\b|\bstimmt\b|\bverdad\b|\bcierto\b|\bvero\b|\bgiusto\b"
+    r"|\bvilken\b|\bkt[oó]r[aey]\b|\bczyj\b|\bhangisi\b|\bkimin\b|\byang mana\b|¿"
+)
+_UNREAD = r"[^\P{L}\p{Latin}\p{Han}\p{Common}]"
 # A question's clause begins after the last stop and ends with the next; both sides are looked at within this reach.
 _REACH = 200
 _STOP = regex.compile(r"[,;.!?\n，；。！？](?=\s|[^\x00-\x7f]|$)|\n")
@@ -208,6 +223,7 @@ _ASKS = regex.compile(
     r"|real|guess|exists?|know|known|listed|registered)\b"
     r"|\byes or no\b|\btell me if\b|\bif (?:it|this|that|her|his|the)\b"
     r"|是不是|是否|是吗|对吗|对不对|对吧|吗|哪|谁|确认|核实|核对|验证|属于|正确|还是|有没有|存在|查一下|查询|查查"
+    rf"|{_SUPPOSES}|{_FOREIGN}"
 )
 # Who is named may be what a question is about ("Where does Ada work?"): only whether it is he must not be asked.
 _ASKS_FOR_A_NAME = regex.compile(
@@ -215,6 +231,7 @@ _ASKS_FOR_A_NAME = regex.compile(
     r"|\b(?:which|whose|whether|confirm|verify|validate|check|correct|right|true|false|match(?:es)?|belongs?|guess)\b"
     r"|\bwho(?:'?s)?\b(?! (?:is |was )?\0)|\byes or no\b|\btell me if\b"
     r"|是不是|是否|吗|对不对|对吧|谁|哪个|哪位|确认|核实|核对|验证|属于|正确|还是"
+    rf"|{_SUPPOSES}|{_FOREIGN}"
 )
 _TAG = regex.compile(
     r"[\s,，.。]*(?:right|correct|true|yes|yeah|no|(?:is|are|was|were|do|does|did|has|have|had|ca|wo|would)n'?t"
@@ -252,19 +269,16 @@ _CONFIRMS = regex.compile(
     r"|\b(?:is|was|isn'?t|wasn'?t|are|aren'?t) (?:that|this|it|these|they) (?:\w+ ){0,2}?"
     r"(?:right|correct|true|hers|his|theirs|accurate|valid|wrong|\w+'s)\b"
     r"|\bdoes (?:that|this|it) (?:match|belong|look right|sound right)\b|\bconfirm (?:it|this|that|or deny|my guess)\b"
+    r"|\bif (?:so|not|true|false|yes|no|right|wrong|correct)\b"
+    r"|\bif (?:\w+ ){1,3}(?:has|have|owns?|uses?) (?:it|this|that)\b"
+    r"|\botherwise\b|\belse\b(?!where)|\btrue ?/ ?false\b|\byes ?/ ?no\b"
     r"|对吗|对不对|是不是|正确吗|准确吗|没错吧|是她的吗|是他的吗|对还是错|猜对|猜得对|我说得对|如有错误|如果.{0,3}错"
-)
-# Other languages by the words that ask for one of several; a script that is not read here could ask anything.
-_FOREIGN = (
-    r"\bcu[aá]l(?:es)?\b|\bqui[eé]n(?:es)?\b|\belig[ei]\w*|\bwelche[rsmn]?\b|\bwessen\b|\bgeh(?:ö|oe)rt\b|\brichtige[nrs]?\b"
-    r"|\boder\b|\b(?:le|la)?quel(?:le)?s?\b|\b(?:à|a) qui\b|\bou\b|\bquale\b|\bdi chi\b|\bqual\b|\bquem\b|\bhvilken\b"
-    r"|\bvilken\b|\bkt[oó]r[aey]\b|\bczyj\b|\bhangisi\b|\bkimin\b|\byang mana\b|¿"
-    r"|[^\P{L}\p{Latin}\p{Han}\p{Common}]"
+    r"|否则|不然|不是就|的话就|如果(?:是|不是|对|没错)"
 )
 _CHOOSES = regex.compile(
     r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|choices?|multiple choice|sort|rank"
     r"|order (?:by|these|them)|match|one of (?:these|them|those)|true or false|likel(?:y|iest)|complete|fill in"
-    rf"|finish)\b|哪|还是|是不是|谁|选|猜|候选|排序|排列|匹配|对应|之一|其中|补全|填空|填写|完成|最可能|{_FOREIGN}"
+    rf"|finish)\b|哪|还是|是不是|谁|选|猜|候选|排序|排列|匹配|对应|之一|其中|补全|填空|填写|完成|最可能|{_SUPPOSES}|{_FOREIGN}|{_UNREAD}"
 )
 _ASKS_OR_CHOOSES = regex.compile(rf"[?？]|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")
 # What is told beside persons may still be told to be sifted.
@@ -339,18 +353,18 @@ def _told(kind: str, texts: Sequence[_OwnText], places: Sequence[Places]) -> Ite
     crowds = _crowds(owners)
     for text in texts:
         for value, forms in text.values.get(kind, {}).items():
-            if value in owners and crowds.isdisjoint(owners[value]):
+            if value in owners and crowds.isdisjoint(own_parts(owners[value])):
                 names = tuple(name for company in companies[value] if company for name in company.names)
                 yield from (((kind, form), Company(names, owners[value])) for form in forms)
 
 
 def _crowds(owners: Mapping[str, Person]) -> set[str]:
-    """Parts of names that have more values than a person has. A Chinese surname is not his alone."""
+    """Parts of names that have more values than a person has."""
     values: defaultdict[str, set[str]] = defaultdict(set)
     for value, owner in owners.items():
-        for part in owner:
+        for part in own_parts(owner):
             values[part].add(value)
-    return {part for part, his in values.items() if len(his) > MOST_VALUES and not is_family_name(part)}
+    return {part for part, his in values.items() if len(his) > MOST_VALUES}
 
 
 def _only_owner(companies: Sequence[Company | None]) -> Person | None:

@@ -101,7 +101,7 @@ _SURNAME = (
     rf"(?:{_COMPOUND}|[王李张張刘劉陈陳杨楊赵趙黄黃周吴吳徐孙孫胡朱高林何郭马馬罗羅梁宋郑鄭谢謝韩韓唐冯馮于董萧蕭程曹袁邓鄧许許"
     r"傅沈曾彭吕呂苏蘇卢盧蒋蔣蔡贾賈丁魏薛叶葉阎閻余潘杜戴夏钟鍾汪田任姜范方石姚谭譚廖邹鄒熊金陆陸郝孔白崔康毛邱秦江史顾顧侯邵孟龙龍"
     r"万萬段雷钱錢汤湯尹黎易常武乔喬贺賀赖賴龚龔文庞龐樊兰蘭殷施陶洪翟安颜顏倪严嚴牛温溫芦季俞章鲁魯葛伍韦韋申尤毕畢聂聶丛焦向柳邢路"
-    r"岳齐齊梅莫庄莊辛管祝左涂谷祁时舒耿牟卜詹关關苗凌费費纪紀靳盛童欧歐甄项項曲成游阳陽裴席卫衛查屈鲍鮑位覃霍翁隋植甘景薄单單包司柏"
+    r"岳齐齊梅莫庄莊辛管祝左涂谷祁舒耿牟卜詹关關苗凌费費纪紀靳盛童欧歐甄项項曲成游阳陽裴席卫衛查屈鲍鮑位覃霍翁隋植甘景薄单單包司柏"
     r"宁寧柯阮桂闵閔解强強柴华華车車冉房边邊])"
 )
 _CJK_TITLE = "先生|女士|小姐|太太|老师|医生|师傅|经理|同学"
@@ -166,9 +166,14 @@ def _known_in(text: str, known: Mapping[str, Person], taken: set[int]) -> Iterat
                     yield Name(at, at + length, person)
 
 
-def is_family_name(part: str) -> bool:
-    """Whether a part of a name is a Chinese surname, which many share."""
-    return regex.fullmatch(_SURNAME, part) is not None
+def own_parts(person: Person) -> Iterator[str]:
+    """What of a name is a person's own: the whole, and parts of it but for single characters, which many share. What
+    张三甲 and 张三乙 have in common is a part too."""
+    yield "".join(sorted(person))
+    for part in person:
+        if len(part) > 1:
+            yield part
+            yield from (other + part[0] for other in person if regex.fullmatch(_SURNAME, other))
 
 
 def _names_of(match: regex.Match[str]) -> Iterator[Name]:
