@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_PROBLEMS: Final = 1  # of `policy check`: the file was read and is wrong
 EXIT_CONFIG: Final = 2
+EXIT_INTERRUPTED: Final = 130  # of `filter`: 128 and the signal's number, as shells have it
 
 app = typer.Typer(
     name="tightlip",
@@ -184,7 +185,7 @@ def _serve_upstream(sources: dict[str, ModelSource], host: str, port: int) -> No
 
 
 def _filter(detector: Detector, options: Options) -> bool:
-    """Whether every text was filtered to its end. A reader that goes away ends the command, without a word."""
+    """Whether every text was filtered to its end. A reader that goes away, and Ctrl-C, end it without a word."""
     from io import BufferedReader
 
     from gateway import offline
@@ -196,6 +197,8 @@ def _filter(detector: Detector, options: Options) -> bool:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
         raise typer.Exit(EXIT_PROBLEMS) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _say(line: str) -> None:

@@ -98,9 +98,13 @@ def _is_jsonl(source: BufferedReader, form: InputForm) -> bool:
 
 def _filter_whole(source: BufferedReader, sink: BinaryIO, stream: TextFilter, options: Options) -> bool:
     writer = _JsonWriter(sink) if options.as_json else _TextWriter(sink)
-    for text in _decoded(source):
-        for piece in pieces(text, options.chunks):
-            writer.write(stream.push(piece), stream.take_findings())
+    try:
+        for text in _decoded(source):
+            for piece in pieces(text, options.chunks):
+                writer.write(stream.push(piece), stream.take_findings())
+    except InputError:  # what is held could still have become a value
+        writer.close(stopped=True)
+        raise
     writer.write(stream.close(), stream.take_findings())
     writer.close(stopped=stream.stopped)
     return not stream.stopped
@@ -115,12 +119,13 @@ def _decoded(source: BufferedReader) -> Iterator[str]:
         try:
             text = decoder.decode(raw, final=ended)
         except UnicodeDecodeError as error:
-            at = line + error.object[: error.start].count(b"\n")
+            before = error.object[: error.start].decode("utf-8")
         else:
             line += text.count("\n")
             yield text
             continue
-        raise InputError(at, "is not UTF-8")
+        yield before
+        raise InputError(line + before.count("\n"), "is not UTF-8")
 
 
 class _TextWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.support import CANARY
+from tests.support.name_models import configure
 
 COMMAND = (sys.executable, "-m", "gateway.cli", "filter")
 TEXT = "Her e-mail is vexlo@example.net. Ask for the lamp.\n她的邮箱是 vexlo@example.net，电话13812345678。\n"
@@ -29,6 +31,10 @@ profiles:
   general: {actions: {EMAIL: generalise, PHONE: remove}}
   named: {actions: {EMAIL: pseudonym}}
   cleared: {allowed_types: [EMAIL, PHONE]}
+  house: {names: true, actions: {EMAIL: surrogate}, min_scores: {PERSON: 1.0}}
+  people: {names: true}
+internal_hosts: [plimsol.example]
+record_fields: [risk_score]
 """
 
 
@@ -103,9 +109,12 @@ def test_a_broken_line_is_named_and_not_quoted_and_what_was_before_is_written(br
 
 
 def test_bytes_that_are_no_text_are_named() -> None:
-    done = run(b"one\ntwo\nthr\xe9e, " + CANARY.encode())
-    assert (done.returncode, done.stdout) == (2, b"")
+    raw = b"one\nMail vexlo@example.net.\nthr\xe9e, " + CANARY.encode()
+    done = run(raw)
+    assert (done.returncode, done.stdout) == (2, b"one\nMail [EMAIL_1].\n")
     assert done.stderr == b"tightlip: line 3: is not UTF-8\n"
+    told = json.loads(run(raw, "--json").stdout)
+    assert (told["text"], told["stopped"], len(told["findings"])) == ("one\nMail [EMAIL_1].\n", True, 1)
 
 
 def test_text_may_begin_with_a_brace() -> None:
@@ -129,6 +138,59 @@ def test_pseudonyms_are_the_same_within_a_run(policy: str) -> None:
     assert first == second
     assert "[EMAIL_" in first
     assert "EMAIL_1" not in first
+
+
+def test_the_policys_own_lists_names_and_scores_count(policy: str) -> None:
+    text = 'At vault.plimsol.example: {"risk_score": 7}. Please ask Margaret Holloway about the delivery.\n'
+    hidden = "At [INTERNAL_HOST_1]: [INTERNAL_RECORD_1]. Please ask "
+    assert written(text, "--policy", policy) == f"{hidden}Margaret Holloway about the delivery.\n"
+    people = written(text, "--policy", policy, "--profile", "people")
+    assert people == f"{hidden}[PERSON_1] about the delivery.\n"
+    house = written(text + "Mail vexlo@example.net.", "--policy", policy, "--profile", "house")
+    assert house.startswith(people)
+    assert "vexlo" not in house
+    assert "@" in house
+
+
+def test_the_servers_configuration_brings_its_policy_and_name_model(tmp_path: Path, policy: str) -> None:
+    configure(tmp_path)
+    server = "{url: 'http://127.0.0.1:1', model: %s}"
+    config = tmp_path / "tightlip.yaml"
+    config.write_text(
+        "policy: policy.yaml\nnames_engine: {configuration: names.yaml}\nmodels:\n  assistant: "
+        f"{{tuned: {server % 'a'}, base: {server % 'b'}, tokenizer: x}}\n"
+    )
+    text = "You may ask Zorvek.\n"
+    assert written(text, "--config", str(config), "--profile", "people") == "You may ask [PERSON_1].\n"
+    assert written(text, "--config", str(config), "--profile", "house") == text  # the engine's score is 0.85
+    (tmp_path / "names.yaml").unlink()
+    done = run(text, "--config", str(config))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"names.yaml: can't be read" in done.stderr
+
+
+@pytest.mark.parametrize("data", ["", "\ufeff"])
+@pytest.mark.parametrize("form", ["text", "jsonl", "auto"])
+def test_nothing_in_nothing_out(data: str, form: str) -> None:
+    assert written(data, "--input", form).removeprefix("\ufeff") == ""
+
+
+def test_a_line_of_a_megabyte_is_filtered_in_bounded_time() -> None:
+    line = "lamps are sold here, and " * 40_000 + "mail vexlo@example.net."
+    assert written(line) == line.replace("vexlo@example.net", "[EMAIL_1]")
+
+
+def test_ctrl_c_ends_it_with_what_has_been_decided() -> None:
+    child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(b"Mail vexlo@example.net.\nHer number is 1381234")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"Mail [EMAIL_1].\n"
+    child.send_signal(signal.SIGINT)
+    rest, errors = child.communicate()
+    assert (rest, child.returncode) == (b"", 130)
+    assert b"Traceback" not in errors
 
 
 @pytest.mark.parametrize(
