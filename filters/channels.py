@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from filters.events import Channel, Ending, Field, Origin, RawText, ReleasedToken, Verdict
+from filters.documents import Documents
+from filters.events import Channel, Decided, Ending, Field, Origin, RawText, ReleasedToken, Verdict
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.pii.actions import Rewriter
@@ -36,8 +38,8 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """Text that is decided when it is complete: JSON, or the name of a tool."""
+class Part:
+    """A part of a JSON document, or of a tool's name. It is read when its turn in the queue comes."""
 
     channel: Channel
     raw_text: str
@@ -59,6 +61,7 @@ class Choice:
         vocabulary: Vocabulary | None,
         stops: tuple[str, ...],
         rewriter: Rewriter,
+        documents: Callable[[Choice], Documents],
         *,
         compares: bool,
         tells_tokens: bool,
@@ -72,18 +75,19 @@ class Choice:
         self._vocabulary = vocabulary
         self.origin = Origin.TUNED
         self.done = False
-        self.queue: deque[Pending | Whole | End] = deque()
+        self.queue: deque[Pending | Part | End] = deque()
         self.ledger = TokenLedger(vocabulary) if vocabulary else None
         self.rewriter = rewriter
         self.hidden = HiddenValues()
+        self.documents = documents(self)
         self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
+        self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.released_content = ""
         self._whole_objects = bool(record_fields)
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._segmenters: dict[Channel, Segmenter] = {}
-        self._wholes: dict[Channel, list[str]] = {}
         self._at_seam = False
         self._speaking: Channel | None = None
         self._interrupted: set[Channel] = set()
@@ -93,12 +97,14 @@ class Choice:
         """Whether any raw text is undecided."""
         if self.done:
             return False
-        return bool(self.queue or self._wholes) or any(segmenter.holds for segmenter in self._segmenters.values())
+        if self.queue or self.documents.holds:
+            return True
+        return any(segmenter.holds for segmenter in self._segmenters.values())
 
-    def hold_whole(self, item: RawText) -> None:
-        """Keep text until the choice is complete."""
+    def speaks_json(self, item: RawText) -> None:
+        """Put a piece of a document, or of a tool's name, into the queue."""
         self._speaking = item.channel
-        self._wholes.setdefault(item.channel, []).append(item.raw_text)
+        self.queue.append(Part(item.channel, item.raw_text))
 
     def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: str) -> list[Segment]:
         """Add prose to its channel; the segments that it completed."""
@@ -115,15 +121,14 @@ class Choice:
             segments[0] = replace(segments[0], scattered=True)
         return segments
 
-    def close(self, *, complete: bool) -> list[tuple[Channel, Segment] | Whole]:
-        """The tails of all channels. Whole texts that were cut off are dropped: half of a JSON document is none."""
-        tails: list[tuple[Channel, Segment] | Whole] = []
-        for channel, segmenter in self._segmenters.items():
-            tails += [(channel, segment) for segment in segmenter.close(complete=complete)]
-        if complete:
-            tails += [Whole(channel, "".join(parts)) for channel, parts in self._wholes.items()]
+    def close(self, *, complete: bool) -> list[tuple[Channel, Segment]]:
+        """The tails of all channels of prose."""
+        tails = [
+            (channel, segment)
+            for channel, segmenter in self._segmenters.items()
+            for segment in segmenter.close(complete=complete)
+        ]
         self._segmenters.clear()
-        self._wholes.clear()
         return tails
 
     def matcher(self, channel: Channel) -> StopMatcher:
@@ -151,7 +156,7 @@ class Choice:
         self.strewn.clear()  # they have read text behind the place at which the base takes over
         self.blocks.clear()
         self._segmenters.clear()
-        self._wholes.clear()
+        self.documents.forget()
         self._at_seam = self.released_content[-1:].isspace()
 
     def end(self) -> None:
@@ -159,7 +164,7 @@ class Choice:
         self.done = True
         self.queue.clear()
         self._segmenters.clear()
-        self._wholes.clear()
+        self.documents.forget()
 
     def _without_seam(self, raw_text: str) -> str:
         """The base model continues behind a released space, and writes its own."""

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from filters.spans import Span
 
+UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
+
 
 class DetectorError(Exception):
     """A detector raised, ran out of time or is not loaded. Never carries text."""

@@ -1,260 +1,545 @@
-"""Filter the text inside a JSON document (RFC 8259) and leave its shape alone.
+"""Filter the text inside a JSON document (RFC 8259) as it streams, and leave its shape alone.
 
-The document is checked by the standard library's parser first. Then its tokens are walked once: untouched tokens and
-the white space between them go out as they came (the exact text of every number with them), strings and numbers that
-the filter changes are written anew.
+What leaves is a function of the text alone and at every moment the beginning of a valid document. It is the same as if
+the document had been filtered whole: `push` of all of it, then `close`, is how that is done.
 
-- A string is filtered after unescaping, and written with JSON's escapes where it changed. A lone surrogate becomes
-  U+FFFD.
+- A string is filtered after unescaping and written anew, in the shortest escapes. One of up to LONGEST_PART characters
+  is decided whole; a longer one flows on as prose does (segment.py: cut points, WINDOW, unbroken runs are hidden). A
+  string of which the schema asks a form, and a key, is held whole, up to MOST_HELD characters.
 - A number is filtered as the text that stands there and, if it has an exponent or a fraction of zeros, as the whole
-  number that it is. A hidden number becomes `null`: 0 would be a statement, and the
-  schema, which might forbid null, is not known here.
-- A key that is not in `allowed_keys`, or in which the filter finds something, is filtered like a value; if that makes
-  it equal to another key of its object, it gets "_2", "_3" and so on behind. Duplicate keys that the document brought
-  stay, each with its value filtered.
-- A value is filtered behind its key ("phone: 7654321"), since a key is a label to a detector.
-- The scalars that stand next to each other in one array or object are also filtered joined, by a space, and by nothing
-  where one holds an "@": ["138","1234","5678"] is one number. Where the joined text changes although its parts did not,
-  all of its parts become placeholders (strings) or null (numbers).
+  number that it is. A number that stays keeps the exact text that it came with.
+- A value is filtered behind its key ("phone: 7654321"), since a key is a label to a detector. An array's entries stand
+  under the array's key.
+- A key that is not in `allowed_keys`, or in which something is found, is filtered like a value. One that is rewritten,
+  or equal to one that was, gets "_2", "_3" and so on behind where its object has had that key. Duplicate keys that the
+  document brought stay, each with its value filtered.
+- What scalars say together (json_lines.py) is looked for along five lines: the values of one array or object, the keys
+  of an object, the two of them; all values of the document, and all values and keys. Keys that stay by right are in
+  none. A scalar leaves when it is decided in all of its lines; what is behind it waits.
+- A key of the house's own records (profile's `record_fields`) stops the document, unless the role may see those.
+- What is hidden is replaced by what its schema allows there (json_schema.py): a number by null or a number that fits, a
+  string by a text that fits. A value that an `enum` or `const` gives stays, unless it is by itself what must not leave:
+  that would let the caller ask which of his candidates it is. Where nothing fits the document stops.
+
+Held: what is not decided, its tokens and the white space between them (at most REACH places), one string of MOST_HELD
+characters or the open segment of a longer one; and the names that the open objects have had, at most MOST_KEYS in each.
+
+Not seen: a value whose parts lie further apart than REACH / 2 places (but for single digits and letters, which are
+counted), or in every other column of a table of words.
+
+After a failure (no JSON, more than is held, a detector that failed, nothing that fits) nothing more comes out.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import Protocol
 
-# Deeper than any tool's arguments, and far below what the parser's recursion bears.
-MOST_DEPTH = 64
-# Scalars that are looked at together: nineteen digits, the longest card number, one a scalar, and some keys.
-WINDOW = 24
-# Longer scalars are no part of a strewn value.
-_LONGEST_PART = 24
-_HIDDEN_STRING = "[HIDDEN]"
+from filters.evidence import UNDECIDED, Detector, DetectorError
+from filters.json_lines import LONGEST_PART, REACH, Line, Scalar
+from filters.json_reader import JsonReader, JsonTextError, Kind, Token
+from filters.json_schema import PLACEHOLDER, Place, read_number
+from filters.normalise import normalise
+from filters.pii.blocks import InternalRecords, OpenBlocks
+from filters.pii.detector import boundary_ok
+from filters.pii.types import INDIRECT
+from filters.profile import ReleaseUnit
+from filters.segment import CONTEXT, Segment, Segmenter
+from filters.spans import Span, merge
+from filters.specificity.triggers import CODE
+from filters.strewn import STREWN, StrewnValues
 
-
-class JsonTextError(ValueError):
-    """The text is no JSON, is nested too deeply, or holds NaN or Infinity. Never carries text."""
-
-
-def filter_json(raw_json: str, filter_value: Callable[[str], str], *, allowed_keys: frozenset[str]) -> str:
-    """`raw_json` with `filter_value` applied to what it says. The result is valid JSON of the same shape.
-
-    `filter_value` returns its argument unchanged where nothing is to hide. Raises JsonTextError, and whatever
-    `filter_value` raises.
-    """
-    tokens = _tokens(raw_json)
-    scalars = _scalars(tokens, allowed_keys)
-    for scalar in scalars:
-        _filter_scalar(scalar, filter_value)
-    for members in _members(scalars):
-        _filter_joined(members, filter_value)
-    _make_keys_unique(tokens, scalars)
-    for scalar in scalars:
-        tokens[scalar.at] = scalar.token()
-    return "".join(tokens)
+MOST_HELD = 16_384  # characters of a string that can't be cut
+MOST_KEYS = 4096  # of one object
+BROKEN_JSON = "BROKEN_JSON"  # the finding type of what is no JSON, or more of it than is held
+UNFIT = "UNFIT"  # hidden, and the schema allows nothing in its place
+_NO_SCHEMA = Place()
 
 
-# ---- reading ---------------------------------------------------------------------------------------------------------
+class Judge(Protocol):
+    """What is private, and what stands in for it."""
 
-_TOKEN = re.compile(r'[ \t\n\r]+|"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^ \t\n\r"{}\[\]:,]+', re.DOTALL)
-_OBJECT, _ARRAY, _COMMA = "{[,"
-_LITERALS = frozenset({"true", "false", "null"})
+    def find(
+        self, context: str, raw_text: str, strewn: StrewnValues | None = None, blocks: Sequence[Span] = ()
+    ) -> Sequence[Span]:
+        """What must not leave of a text behind some context. `strewn` counts along a text that comes in parts; `blocks`
+        are findings that began in an earlier part. Raises DetectorError."""
+        ...
 
-
-def _tokens(raw_json: str) -> list[str]:
-    tokens = _TOKEN.findall(raw_json)
-    depth = 0
-    for token in tokens:
-        depth += token in ("{", "[")
-        depth -= token in ("}", "]")
-        if depth > MOST_DEPTH:
-            raise JsonTextError("nested too deeply")
-    if not _is_json(raw_json):
-        raise JsonTextError("not JSON")
-    return tokens
+    def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
+        """The text without these. They count as hidden from now on."""
+        ...
 
 
-def _is_json(raw_json: str) -> bool:
-    try:
-        # Numbers stay text: an integer of a million digits would otherwise be converted, or refused, by its length.
-        json.loads(raw_json, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        # JSONDecodeError holds the document; it must not become the context of ours.
-        return False
-    return True
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the profile and the request say of one document. `words_join`: names are looked for. `record_fields`: keys
+    of the house's own records, which the role may not see."""
+
+    judge: Judge
+    detector: Detector
+    unit: ReleaseUnit = ReleaseUnit.SENTENCE
+    allowed_keys: Collection[str] = frozenset()
+    place: Place = _NO_SCHEMA
+    words_join: bool = False
+    record_fields: frozenset[str] = frozenset()
 
 
-def _refuse(name: str) -> None:
-    raise ValueError
+class _Stopped(Exception):
+    """The document can't go on. Carries a finding type."""
+
+
+class JsonFilter:
+    """One document. `push` and `close` return what may leave."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.failure: str | None = None  # a finding type, once nothing more comes out
+        self._reader = JsonReader()
+        self._writer = _Writer(rules)
+
+    @property
+    def holds(self) -> bool:
+        """Whether raw text is held."""
+        return self.failure is None and (self._reader.holds or self._writer.holds)
+
+    def push(self, raw_text: str) -> str:
+        """Add text."""
+        return self._write(self._reader.read(raw_text))
+
+    def close(self, *, complete: bool) -> str:
+        """End the text. What is held of a document that was cut off is dropped; if it should be whole, it failed."""
+        return self._write(self._reader.close()) if complete else ""
+
+    def _write(self, tokens: Iterator[Token]) -> str:
+        if self.failure is None:
+            try:
+                for token in tokens:
+                    self._writer.take(token)
+            except _Stopped as stopped:
+                self.failure = str(stopped)
+            except DetectorError:
+                self.failure = UNDECIDED
+            except JsonTextError:
+                self.failure = BROKEN_JSON
+        return self._writer.take_left()
+
+
+# ---- the document ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class _Scalar:
-    """A string, number or key: its place among the tokens, its container, what it said and what it may say."""
+class _Lines:
+    """The lines of one container, or of the document, which has no line of keys."""
 
-    at: int
-    container: int
-    raw_token: str
-    is_key: bool
-    is_free: bool  # an allowed key: neither filtered nor joined
-    label: str  # the key that a value stands under, "" in an array
-    text: str
-    filtered: str
+    values: Line
+    keys: Line
+    both: Line
+
+    def of_values(self) -> list[Line]:
+        return [self.values, self.both]
+
+    def all(self) -> list[Line]:
+        return [self.values, self.keys, self.both]
+
+
+@dataclass(slots=True)
+class _Container:
+    """An open array or object; the document itself is one with a single value."""
+
+    place: Place
+    label: str  # the key that it stands under
+    lines: _Lines
+    unique: set[str] | None  # what has been written instead of values where no two may be equal
+    is_object: bool = False
+    key: str = ""  # the last one
+    index: int = -1
+    names: set[str] = field(default_factory=set)  # keys that have left
+    new_names: set[str] = field(default_factory=set)  # those of them that the document did not bring
+
+    def value_begins(self) -> tuple[Place, str]:
+        """Where the next value stands, and the label that it stands behind."""
+        if self.is_object:
+            return self.place.child(self.key), self.key
+        self.index += 1
+        return self.place.item(self.index), self.label
+
+
+@dataclass(slots=True, eq=False)
+class _Held(Scalar):
+    """A scalar on its way out."""
+
+    kind: Kind = Kind.STRING
+    place: Place = _NO_SCHEMA
+    container: _Container | None = None
 
     @property
-    def is_string(self) -> bool:
-        return self.raw_token.startswith('"')
-
-    @property
-    def changed(self) -> bool:
-        return self.filtered != self.text
-
-    def token(self) -> str:
-        if self.changed and not self.is_string:
-            return "null"
-        if self.changed or _LONE_SURROGATE_ESCAPE.search(self.raw_token):
-            return json.dumps(_whole(self.filtered), ensure_ascii=False)
-        return self.raw_token
-
-
-# Any surrogate escape: a pair is decoded to one character and written again as it, which does no harm.
-_LONE_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-
-def _whole(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", text)
+    def is_given(self) -> bool:
+        """Whether the schema has exactly this value."""
+        if self.kind is Kind.KEY:
+            return False
+        return self.place.gives(self.text if self.kind is Kind.STRING else read_number(self.text))
 
 
 @dataclass(slots=True)
 class _Open:
-    id: int
-    is_object: bool
-    expects_key: bool
-    key: str = ""
+    """The string that is being read."""
+
+    kind: Kind
+    place: Place
+    label: str
+    is_held: bool  # whole, whatever its length
+    parts: list[str] = field(default_factory=list)
+    length: int = 0
+    segmenter: Segmenter | None = None  # once it flows
+    blocks: OpenBlocks | None = None
+    strewn: StrewnValues = field(default_factory=StrewnValues)
+    hides_run: bool = False  # the last segment was part of an unbroken run
 
 
-def _scalars(tokens: list[str], allowed_keys: frozenset[str]) -> list[_Scalar]:
-    scalars: list[_Scalar] = []
-    stack = [_Open(0, is_object=False, expects_key=False)]
-    for at, token in enumerate(tokens):
-        here = stack[-1]
-        if token in ("{", "["):
-            # An array's members stand under the key of the array.
-            stack.append(
-                _Open(at + 1, token == _OBJECT, expects_key=token == _OBJECT, key=here.key if token == _ARRAY else "")
+class _Writer:
+    """Takes the tokens of a document and writes it filtered."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._judge = rules.judge
+        self._record_fields = frozenset(map(_folded, rules.record_fields))
+        self._document = self._lines()
+        self._containers = [_Container(rules.place, "", self._document, None)]
+        self._string: _Open | None = None
+        self._at = 0
+        self._out: deque[str | _Held] = deque()
+        self._left: list[str] = []
+        self._looked: dict[tuple[str, str], Sequence[Span]] = {}
+        self._borders: dict[tuple[str, str], bool] = {}
+        self._reads: Mapping[Kind, Callable[[Token], None]] = {
+            Kind.SPACE: self._space,
+            Kind.MARK: self._mark,
+            Kind.LITERAL: self._literal,
+            Kind.NUMBER: self._number,
+            Kind.KEY: self._string_begins,
+            Kind.STRING: self._string_begins,
+            Kind.TEXT: self._text,
+            Kind.END: self._string_ends,
+        }
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._out or self._string)
+
+    def take_left(self) -> str:
+        """What may leave since the last call."""
+        left = "".join(self._left)
+        self._left.clear()
+        return left
+
+    def take(self, token: Token) -> None:
+        """One token. Raises _Stopped, DetectorError and JsonTextError."""
+        self._looked.clear()
+        self._borders.clear()
+        self._reads[token.kind](token)
+        self._move()
+
+    # ---- tokens ------------------------------------------------------------------------------------------------------
+
+    def _space(self, token: Token) -> None:
+        self._out.append(token.text)
+
+    def _mark(self, token: Token) -> None:
+        self._at += 1
+        self._out.append(token.text)
+        if token.text in "{[":
+            self._open(is_object=token.text == "{")
+        elif token.text in "}]":
+            closed = self._containers.pop()
+            self._close(closed.lines)
+            self._value_ended()
+
+    def _open(self, *, is_object: bool) -> None:
+        outer = self._containers[-1]
+        place, label = self._value_begins()
+        unique = outer.unique
+        if unique is None and place.wants_unique_items and not is_object:
+            unique = set()
+        self._containers.append(_Container(place, "" if is_object else label, self._lines(), unique, is_object))
+
+    def _literal(self, token: Token) -> None:
+        self._value_begins()
+        self._at += 1
+        self._out.append(token.text)
+        self._value_ended()
+
+    def _number(self, token: Token) -> None:
+        place, label = self._value_begins()
+        self._scalar(_Held(token.text, 0, kind=Kind.NUMBER, place=place), label)
+
+    def _string_begins(self, token: Token) -> None:
+        if token.kind is Kind.KEY:
+            self._string = _Open(Kind.KEY, self._containers[-1].place, "", is_held=True)
+        else:
+            place, label = self._value_begins()
+            self._string = _Open(Kind.STRING, place, label, is_held=place.wants_all_text)
+
+    def _text(self, token: Token) -> None:
+        assert self._string is not None
+        string = self._string
+        if string.segmenter is not None:
+            self._flow(string, token.text)
+            return
+        string.parts.append(token.text)
+        string.length += len(token.text)
+        if string.is_held:
+            if string.length > MOST_HELD:
+                raise JsonTextError("a string is too long")
+        elif string.length > LONGEST_PART:
+            fields = self._rules.record_fields
+            string.segmenter = Segmenter(
+                self._rules.unit, self._rules.detector, _behind(string.label), whole_objects=bool(fields)
             )
-        elif token in ("}", "]"):
-            stack.pop()
-        elif token in (":", ","):
-            here.expects_key = token == _COMMA and here.is_object
-        elif not token.isspace() and token not in _LITERALS:
-            text = _whole(json.loads(token)) if token.startswith('"') else token
-            is_free = here.expects_key and text in allowed_keys
-            label = "" if here.expects_key else here.key
-            scalars.append(_Scalar(at, here.id, token, here.expects_key, is_free, label, text, text))
-            if here.expects_key:
-                here.key = text
-    return scalars
+            string.blocks = OpenBlocks(fields)
+            self._out.append('"')
+            self._flow(string, "".join(string.parts))
+
+    def _string_ends(self, _token: Token) -> None:
+        assert self._string is not None
+        string, self._string = self._string, None
+        if string.segmenter is not None:
+            self._segments(string, string.segmenter.close(complete=True))
+            self._out.append('"')
+            self._value_ended()
+            return
+        text = "".join(string.parts)
+        if string.kind is Kind.KEY:
+            self._containers[-1].key = text
+            if _folded(text) in self._record_fields:
+                raise _Stopped(InternalRecords.kind)
+        self._scalar(_Held(text, 0, kind=string.kind, place=string.place), string.label)
+
+    def _value_begins(self) -> tuple[Place, str]:
+        outer = self._containers[-1]
+        if len(self._containers) == 1:
+            return outer.place, ""
+        return outer.value_begins()
+
+    def _value_ended(self) -> None:
+        if len(self._containers) == 1:
+            self._close(self._document)
+
+    # ---- long strings ------------------------------------------------------------------------------------------------
+
+    def _flow(self, string: _Open, text: str) -> None:
+        assert string.segmenter is not None
+        for start in range(0, len(text), _PIECE):
+            self._segments(string, string.segmenter.push(text[start : start + _PIECE]))
+
+    def _segments(self, string: _Open, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            self._out.append(_inside(self._segment(string, segment)))
+            self._at += len(segment.raw_text)
+            self._move()
+
+    def _segment(self, string: _Open, segment: Segment) -> str:
+        assert string.blocks is not None
+        text, continues = segment.raw_text, string.hides_run
+        string.hides_run = segment.opaque
+        blocks = string.blocks.find(segment.context, text)
+        if not segment.opaque:
+            return self._judge.rewrite(text, self._judge.find(segment.context, text, string.strewn, blocks))
+        shown = "" if continues else self._judge.rewrite("?", [Span(0, 1, UNDECIDED, 1.0)])
+        return shown + text[len(text.rstrip()) :]
+
+    # ---- short scalars -----------------------------------------------------------------------------------------------
+
+    def _scalar(self, scalar: _Held, label: str) -> None:
+        self._at += len(scalar.text) + 1
+        scalar.at = self._at
+        scalar.container = self._containers[-1]
+        self._out.append(scalar)
+        if not self._filtered_alone(scalar, _behind(label)) and not self._is_free(scalar):
+            self._join(scalar)
+        if scalar.kind is not Kind.KEY:
+            self._value_ended()
+
+    def _is_free(self, scalar: _Held) -> bool:
+        is_key = scalar.kind is Kind.KEY and scalar.text in self._rules.allowed_keys
+        return is_key or not scalar.text.strip() or len(scalar.text) > LONGEST_PART
+
+    def _filtered_alone(self, scalar: _Held, context: str) -> bool:
+        """Whether something in it had to be hidden."""
+        for text in _readings(scalar):
+            spans = self._judge.find(context, text, StrewnValues())
+            if not spans:
+                continue
+            if scalar.is_given:
+                self._stop_at_candidate(spans, INDIRECT | {STREWN})
+                continue
+            if all(span.type == STREWN for span in spans):
+                scalar.strewn += spans
+                continue
+            self._replace(scalar, self._judge.rewrite(text, spans))
+            return True
+        return False
+
+    def _join(self, scalar: _Held) -> None:
+        assert scalar.container is not None
+        is_key = scalar.kind is Kind.KEY
+        inner = scalar.container.lines
+        lines = (
+            [inner.keys, inner.both, self._document.both]
+            if is_key
+            else [*inner.of_values(), *self._document.of_values()]
+        )
+        for line in dict.fromkeys(lines):
+            line.add(scalar, counts=not scalar.is_given and line not in (inner.both, self._document.both))
+
+    def _replace(self, scalar: _Held, text: str) -> None:
+        new: str | None = text
+        if scalar.kind is Kind.STRING:
+            new = scalar.place.text(scalar.text, text)
+        elif scalar.kind is Kind.NUMBER:
+            new = scalar.place.number(scalar.text)
+        scalar.written = new
+        if new is None or not _stays_unique(scalar, new):
+            raise _Stopped(UNFIT)
+
+    def _stop_at_candidate(self, spans: Sequence[Span], harmless: Collection[str]) -> None:
+        """A value that the schema gives may not be hidden; whether it may stay is to be seen."""
+        for span in spans:
+            if span.type not in harmless:
+                raise _Stopped(span.type)
+
+    # ---- scalars together: what lines ask for ------------------------------------------------------------------------
+
+    def find(self, context: str, raw_text: str) -> Sequence[Span]:
+        """As `Line` wants it; several lines often ask the same."""
+        asked = context, raw_text
+        if asked not in self._looked:
+            self._looked[asked] = self._judge.find(context, raw_text)
+        return self._looked[asked]
+
+    def is_border(self, before: str, after: str) -> bool:
+        """As `Line` wants it."""
+        asked = before, after
+        if asked not in self._borders:
+            words = self._rules.words_join and _has_letter(before[-LONGEST_PART:]) and _has_letter(after)
+            joins = words or "@" in before + after or not any(map(str.isalnum, after))
+            self._borders[asked] = not joins and boundary_ok(before + " ", after)
+        return self._borders[asked]
+
+    def hide(self, scalars: Sequence[Scalar], joined: str, spans: Sequence[Span]) -> None:
+        """As `Line` wants it."""
+        hidden = []
+        for scalar in scalars:
+            assert isinstance(scalar, _Held)
+            if scalar.is_given:
+                self._stop_at_candidate(spans, INDIRECT | {STREWN, CODE})
+            else:
+                hidden.append(scalar)
+        if hidden:
+            self._judge.rewrite(joined, spans)
+        for scalar in hidden:
+            self._replace(scalar, PLACEHOLDER)
+
+    def _lines(self) -> _Lines:
+        return _Lines(Line(self), Line(self), Line(self))
+
+    def _close(self, lines: _Lines) -> None:
+        for line in lines.all():
+            line.close()
+
+    # ---- out ---------------------------------------------------------------------------------------------------------
+
+    def _move(self) -> None:
+        """Let go what is settled, and what has waited long enough."""
+        self._let_go()
+        while self._out and isinstance(head := self._out[0], _Held) and self._at - head.at > REACH:
+            for lines in [self._document, *(container.lines for container in self._containers)]:
+                for line in lines.all():
+                    line.advance(self._at)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        while self._out:
+            head = self._out[0]
+            if isinstance(head, _Held):
+                if not head.is_settled:
+                    return
+                if head.strewn and head.written is None:
+                    self._replace(head, self._judge.rewrite(head.text, merge(head.strewn)))
+                head = _name(head) if head.kind is Kind.KEY else _value(head)
+            self._left.append(head)
+            self._out.popleft()
 
 
-# ---- filtering -------------------------------------------------------------------------------------------------------
+_PIECE = 1024  # characters that a segmenter is given at once; it copies what it holds with every cut
 
 
-def _filter_scalar(scalar: _Scalar, filter_value: Callable[[str], str]) -> None:
-    if scalar.is_free and filter_value(scalar.text) == scalar.text:
-        return
-    scalar.filtered = _filter_under(scalar.label, scalar.text, filter_value)
-    if not scalar.is_string and not scalar.changed:
-        plain = _as_whole_number(scalar.text)
-        if plain is not None and _filter_under(scalar.label, plain, filter_value) != plain:
-            scalar.filtered = ""
+def _behind(label: str) -> str:
+    return f"{label}: "[-CONTEXT:] if label else ""
 
 
-def _filter_under(label: str, text: str, filter_value: Callable[[str], str]) -> str:
-    if not label:
-        return filter_value(text)
-    head = f"{label}: "
-    filtered = filter_value(head + text)
-    if filtered == head + text:
-        return text
-    if filtered.startswith(head):
-        return filtered[len(head) :]
-    alone = filter_value(text)
-    if alone != text or filter_value(label) != label:
-        # The key is a finding, which is seen to in its own place, and no label.
-        return alone
-    return _HIDDEN_STRING  # key and value are a finding together
+def _folded(key: str) -> str:
+    return normalise(key).text.strip().casefold()
+
+
+def _inside(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 # A number with an exponent beyond this has more digits than any typed value.
 _MOST_EXPONENT = 40
 
 
-def _as_whole_number(number: str) -> str | None:
-    """13812345678 for 1.3812345678e10 and 13812345678.0; None for an integer as it stands and for true fractions."""
-    if not re.search("[.eE]", number) or len(number) > 2 * _MOST_EXPONENT:
-        return None
+def _readings(scalar: _Held) -> Iterator[str]:
+    """The text, and the whole number that a number is: 13812345678 for 1.3812345678e10 and 13812345678.0."""
+    yield scalar.text
+    if scalar.kind is not Kind.NUMBER or not re.search("[.eE]", scalar.text):
+        return
     try:
-        value = Decimal(number)
+        value = Decimal(scalar.text)
     except InvalidOperation:  # an exponent that even Decimal has no room for
-        return None
-    if not value or abs(value.adjusted()) > _MOST_EXPONENT or value != value.to_integral_value():
-        return None
-    return format(value.to_integral_value(), "f")
+        return
+    if value and abs(value.adjusted()) <= _MOST_EXPONENT and value == value.to_integral_value():
+        yield format(value.to_integral_value(), "f")
 
 
-def _members(scalars: list[_Scalar]) -> Iterator[list[_Scalar]]:
-    """The filtered scalars of each container, in their order."""
-    containers: dict[int, list[_Scalar]] = {}
-    for scalar in scalars:
-        if not scalar.is_free:
-            containers.setdefault(scalar.container, []).append(scalar)
-    yield from (members for members in containers.values() if len(members) > 1)
+def _stays_unique(scalar: _Held, new: str) -> bool:
+    """Whether no two entries that must differ become equal by what is written instead."""
+    unique = scalar.container.unique if scalar.container else None
+    if unique is None or scalar.kind is Kind.KEY:
+        return True
+    if scalar.kind is Kind.NUMBER or new in unique:
+        return False
+    unique.add(new)
+    return True
 
 
-def _filter_joined(members: list[_Scalar], filter_value: Callable[[str], str]) -> None:
-    """Scalars that are still in the open are joined, WINDOW at a time, the windows overlapping by half.
-
-    What stands between two of them (a long text, a hidden value) is read over: it could stand there on purpose.
-    """
-    run = [member for member in members if not member.changed and len(member.text) <= _LONGEST_PART]
-    for start in range(0, max(1, len(run) - WINDOW // 2), WINDOW // 2):
-        _filter_window(run[start : start + WINDOW], filter_value)
+def _value(scalar: _Held) -> str:
+    text = scalar.text if scalar.written is None else scalar.written
+    return text if scalar.kind is Kind.NUMBER else f'"{_inside(text)}"'
 
 
-def _filter_window(window: list[_Scalar], filter_value: Callable[[str], str]) -> None:
-    for glue in _glues(window):
-        while len(window) > 1 and _says_too_much(window, glue, filter_value):
-            end = next(n for n in range(1, len(window) + 1) if _says_too_much(window[:n], glue, filter_value))
-            size = next(n for n in range(1, end + 1) if _says_too_much(window[end - n : end], glue, filter_value))
-            for scalar in window[end - size : end]:
-                scalar.filtered = _HIDDEN_STRING
-            window = window[end:]
-
-
-def _glues(run: list[_Scalar]) -> tuple[str, ...]:
-    return (" ", "") if any("@" in scalar.text for scalar in run) else (" ",)
-
-
-def _says_too_much(run: list[_Scalar], glue: str, filter_value: Callable[[str], str]) -> bool:
-    joined = glue.join(scalar.text for scalar in run)
-    return filter_value(joined) != joined
-
-
-def _make_keys_unique(tokens: list[str], scalars: list[_Scalar]) -> None:
-    taken: dict[int, set[str]] = {}
-    for scalar in scalars:
-        if scalar.is_key and not scalar.changed:
-            taken.setdefault(scalar.container, set()).add(scalar.text)
-    for scalar in scalars:
-        if scalar.is_key and scalar.changed:
-            names = taken.setdefault(scalar.container, set())
-            name, number = scalar.filtered, 2
-            while name in names:
-                name, number = f"{scalar.filtered}_{number}", number + 1
-            names.add(name)
-            scalar.filtered = name
+def _name(key: _Held) -> str:
+    """A key as it leaves. Raises _Stopped where the schema does not let it be called so, JsonTextError for too many."""
+    assert key.container is not None
+    names, new_names = key.container.names, key.container.new_names
+    name = base = key.text if key.written is None else key.written
+    if key.written is not None or name in new_names:
+        number = 2
+        while name in names:
+            name, number = f"{base}_{number}", number + 1
+        if not key.place.renames(key.text, name):
+            raise _Stopped(UNFIT)
+        new_names.add(name)
+    names.add(name)
+    if len(names) > MOST_KEYS:
+        raise JsonTextError("too many keys")
+    return f'"{_inside(name)}"'

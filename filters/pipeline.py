@@ -15,19 +15,22 @@ Rules
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
-7. JSON (tool arguments, JSON mode) and tool names are decided when they are whole, so that they stay valid; what was
-   cut off is dropped.
+7. JSON (tool arguments, JSON mode) is filtered as it streams (json_text.py) when its turn in the queue comes, so that
+   it knows what was hidden before it; nobody is asked about it. A tool's name leaves when its arguments begin, another
+   call is spoken of or the answer ends well; what comes of an unknown tool stops the choice. Once JSON has begun to
+   leave nothing can take its place, so that what only fine-tuning can have put into other channels is masked.
 8. After an exception the pipeline refuses more input, and what it held is gone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
-from filters.channels import ANSWERS, PROSE, Choice, End, Pending, Whole
+from filters.channels import ANSWERS, PROSE, Choice, End, Part, Pending
+from filters.documents import Documents, Schemas, Told
 from filters.events import (
     Channel,
     Decided,
@@ -45,9 +48,11 @@ from filters.events import (
     Unavailable,
     Verdict,
 )
-from filters.evidence import Detector, DetectorError, Grounds, Vocabulary
-from filters.json_text import JsonTextError, filter_json
+from filters.evidence import UNDECIDED, Detector, DetectorError, Grounds, Vocabulary
+from filters.json_schema import Schema
+from filters.json_text import Rules
 from filters.pii.actions import Rewriter, check_key
+from filters.pii.blocks import InternalRecords
 from filters.pii.generalise import around
 from filters.pii.scores import at_least
 from filters.pii.types import NAMES
@@ -61,10 +66,7 @@ from filters.strewn import STREWN, StrewnValues
 from filters.tokens import TokenLedger, encoded
 from filters.told import Piece, ToldTokens
 
-UNDECIDED = "UNDECIDED"  # the finding type of text that nobody could judge
-UNKNOWN_TOOL = "UNKNOWN_TOOL"
 SUSPICIONS = NAMES | {STREWN, CODE}  # no direct identifiers: what the base would have said too is released
-BROKEN_JSON = "BROKEN_JSON"
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
 _PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole
@@ -86,6 +88,8 @@ class RequestEvidence:
     continued: str = ""  # the end of the text that the model goes on from
     json_keys: frozenset[str] = frozenset()
     tool_names: frozenset[str] = frozenset()
+    answer_schema: Schema | None = None  # of the document in JSON mode
+    tool_schemas: Mapping[str, Schema] = field(default_factory=dict)  # of each tool's arguments, by its name
     stops: tuple[str, ...] = ()
     tells_tokens: bool = False  # released text comes with its tokens
 
@@ -173,6 +177,7 @@ class Pipeline:
                 self._vocabulary,
                 self._request.stops,
                 rewriter,
+                self._documents,
                 compares=self._compares,
                 tells_tokens=self._request.tells_tokens,
                 record_fields=self._profile.record_fields,
@@ -189,9 +194,9 @@ class Pipeline:
             if choice.ledger is not None:
                 choice.ledger.add(item.ids, item.logprobs)
             return []
-        if self._is_whole(item.channel.field):
-            choice.hold_whole(item)
-            return []
+        if self._is_json(item.channel.field):
+            choice.speaks_json(item)
+            return self._drain(choice)
         segments = choice.cut(item, self._profile.release, self._detector, self._primed(choice, item.channel))
         return self._queue(choice, [(item.channel, segment) for segment in segments])
 
@@ -202,7 +207,7 @@ class Pipeline:
         choice.queue.append(End(ending))
         return questions + self._drain(choice)
 
-    def _is_whole(self, kind: Field) -> bool:
+    def _is_json(self, kind: Field) -> bool:
         return kind not in PROSE or (self._request.json_mode and kind in ANSWERS)
 
     def _primed(self, choice: Choice, channel: Channel) -> str:
@@ -211,20 +216,14 @@ class Pipeline:
 
     # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
 
-    def _queue(self, choice: Choice, parts: Sequence[tuple[Channel, Segment] | Whole]) -> list[Event]:
+    def _queue(self, choice: Choice, parts: Sequence[tuple[Channel, Segment]]) -> list[Event]:
         if not parts:
             return []
         questions = self._examine_all(choice, parts)
         return questions + self._drain(choice)
 
-    def _examine_all(self, choice: Choice, parts: Sequence[tuple[Channel, Segment] | Whole]) -> list[Event]:
-        questions: list[Event] = []
-        for part in parts:
-            if isinstance(part, Whole):
-                choice.queue.append(part)
-            else:
-                questions += self._examine(choice, *part)
-        return questions
+    def _examine_all(self, choice: Choice, parts: Sequence[tuple[Channel, Segment]]) -> list[Event]:
+        return [question for part in parts for question in self._examine(choice, *part)]
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
@@ -324,12 +323,14 @@ class Pipeline:
             events += self._act(choice, head)
         return events
 
-    def _act(self, choice: Choice, head: Pending | Whole | End) -> list[Event]:
+    def _act(self, choice: Choice, head: Pending | Part | End) -> list[Event]:
         if isinstance(head, End):
-            return self._end(choice, head.ending)
-        if isinstance(head, Whole):
-            return self._act_whole(choice, head)
+            return self._close(choice, head.ending)
+        if isinstance(head, Part):
+            return self._told(choice, choice.documents.push(head.channel, head.raw_text))
         assert head.verdict is not None
+        if head.verdict is Verdict.FALL_BACK and choice.documents.has_told:
+            head.verdict = Verdict.MASK
         decided: list[Event] = [
             Decided(choice.index, span.type, head.verdict, choice.origin, head.bits) for span in head.spans
         ]
@@ -370,37 +371,51 @@ class Pipeline:
             events.append(Finished(choice.index, Ending.STOP))
         return events
 
-    def _act_whole(self, choice: Choice, whole: Whole) -> list[Event]:
-        if whole.channel.field is Field.TOOL_NAME:
-            if whole.raw_text in self._request.tool_names and not self._hidden_in(whole.raw_text):
-                return [Released(whole.channel, whole.raw_text)]
-            return [self._note(choice, UNKNOWN_TOOL, Verdict.STOP), *self._stop(choice)]
-        notes: list[Event] = []
-        try:
-            text = filter_json(
-                whole.raw_text,
-                lambda value: self._filtered_value(choice, value, notes),
-                allowed_keys=self._request.json_keys,
-            )
-        except (JsonTextError, DetectorError) as error:
-            kind = UNDECIDED if isinstance(error, DetectorError) else BROKEN_JSON
-            return [self._note(choice, kind, Verdict.STOP), *self._stop(choice)]
-        return notes + self._release(choice, whole.channel, text)
+    # ---- JSON and tool calls -----------------------------------------------------------------------------------------
 
-    def _filtered_value(self, choice: Choice, raw_value: str, notes: list[Event]) -> str:
-        spans = self._hidden_in(raw_value)
-        notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
-        return _text_of(self._pieces(choice, raw_value, spans))
+    def _documents(self, choice: Choice) -> Documents:
+        request = self._request
+        rules = Rules(
+            judge=_JsonJudge(self, choice),
+            detector=self._detector,
+            unit=self._profile.release,
+            allowed_keys=request.json_keys,
+            words_join=self._profile.names,
+            record_fields=self._hidden_fields(),
+        )
+        return Documents(choice.index, rules, Schemas(request.tool_names, request.answer_schema, request.tool_schemas))
 
-    def _hidden_in(self, raw_value: str) -> list[Span]:
-        """What must not leave of one value of a document. There is nobody to ask about it: suspicions are hidden too,
+    def _hidden_fields(self) -> frozenset[str]:
+        if InternalRecords.kind in self._profile.allowed_types:
+            return frozenset()
+        return frozenset(self._profile.record_fields)
+
+    def _told(self, choice: Choice, told: Told) -> list[Event]:
+        """What has come out of the choice's documents, and its end if one has failed."""
+        events: list[Event] = [*choice.notes]
+        choice.notes.clear()
+        for channel, text in told:
+            if not choice.done:
+                events += self._release(choice, channel, text)
+        if choice.documents.failure is not None and not choice.done:
+            events += [self._note(choice, choice.documents.failure, Verdict.STOP), *self._stop(choice)]
+        return events
+
+    def _close(self, choice: Choice, ending: Ending) -> list[Event]:
+        """The upstream's own end."""
+        complete = ending in (Ending.STOP, Ending.TOOL_CALLS)
+        events = self._told(choice, choice.documents.close(complete=complete))
+        return events if choice.done else [*events, *self._end(choice, ending)]
+
+    def _hidden_in(
+        self, choice: Choice, context: str, raw_text: str, strewn: StrewnValues | None, blocks: Sequence[Span]
+    ) -> list[Span]:
+        """What must not leave of a part of a document. There is nobody to ask about it: suspicions are hidden too,
         unless the caller wrote the same."""
-        suspicions = StrewnValues().find(raw_value)
+        suspicions = strewn.find(raw_text) if strewn else []
         if self._compares:
-            suspicions += [
-                code for code in exact_values(raw_value) if not self._is_own(raw_value[code.start : code.end])
-            ]
-        return _hidden(self._find("", raw_value), suspicions)
+            suspicions += [code for code in exact_values(raw_text) if not self._is_own(raw_text[code.start : code.end])]
+        return merge([*_hidden(self._find(context, raw_text, blocks), suspicions), *choice.hidden.find(raw_text)])
 
     def _is_own(self, raw_code: str) -> bool:
         return all(part in self._request.own_text for part in raw_code.split())
@@ -510,6 +525,24 @@ class _Untouched:
 
     def take(self, channel: Channel, text: str) -> tuple[ReleasedToken, ...]:
         return self._told[channel.choice].take(channel, len(text))
+
+
+class _JsonJudge:
+    """Fulfils `filters.json_text.Judge` for one choice."""
+
+    def __init__(self, pipeline: Pipeline, choice: Choice) -> None:
+        self._pipeline, self._choice = pipeline, choice
+
+    def find(
+        self, context: str, raw_text: str, strewn: StrewnValues | None = None, blocks: Sequence[Span] = ()
+    ) -> list[Span]:
+        """What must not leave. Raises DetectorError."""
+        return self._pipeline._hidden_in(self._choice, context, raw_text, strewn, blocks)
+
+    def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
+        """The text without these, which are noted and remembered."""
+        self._choice.notes += [self._pipeline._note(self._choice, span.type, Verdict.MASK) for span in spans]
+        return _text_of(self._pipeline._pieces(self._choice, raw_text, list(spans)))
 
 
 def _hidden(found: Sequence[tuple[Span, bool]], suspicions: Iterable[Span]) -> list[Span]:

@@ -21,9 +21,12 @@ import uvicorn
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
+from filters.documents import UNKNOWN_TOOL
+from filters.evidence import UNDECIDED
 from filters.grounding import RequestGrounds
+from filters.json_text import BROKEN_JSON, UNFIT
 from filters.pii.types import TYPES
-from filters.pipeline import BROKEN_JSON, SUSPICIONS, UNDECIDED, UNKNOWN_TOOL
+from filters.pipeline import SUSPICIONS
 from gateway import served
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem
@@ -48,7 +51,7 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.scoring import Bounds, Scorer
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
-KINDS: Final = frozenset(TYPES) | SUSPICIONS | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON}
+KINDS: Final = frozenset(TYPES) | SUSPICIONS | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
 
 
 @dataclass(frozen=True, slots=True)

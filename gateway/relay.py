@@ -28,6 +28,7 @@ from filters.events import (
 )
 from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
+from filters.json_schema import Schema
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
@@ -122,6 +123,8 @@ class Relay:
             continued=plan.continued,
             json_keys=plan.json_keys,
             tool_names=plan.tool_names,
+            answer_schema=Schema(plan.answer_schema) if plan.answer_schema is not None else None,
+            tool_schemas={name: Schema(schema) for name, schema in plan.tool_schemas.items()},
             stops=plan.stop,
             tells_tokens=plan.tells.anything,
         )
@@ -345,7 +348,7 @@ def _filtered(work: Callable[P, list[Event]], *args: P.args, **kwargs: P.kwargs)
 
 
 _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-_NOT_FOR_FALLBACK = frozenset({"tools", "tool_choice", "parallel_tool_calls", "response_format", "n"})
+_NOT_FOR_FALLBACK = frozenset({"tools", "tool_choice", "parallel_tool_calls", "n"})
 
 
 def _fallback_body(body: Mapping[str, Any], fallback: FallBack, tokens_left: int | None) -> dict[str, Any]:

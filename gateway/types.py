@@ -76,4 +76,6 @@ class Plan:
     json_keys: frozenset[str]  # keys that stand in the request's tools, schema or messages
     tool_names: frozenset[str]
     json_mode: bool
+    answer_schema: Mapping[str, Any] | None  # that the document in JSON mode follows
+    tool_schemas: Mapping[str, Mapping[str, Any]]  # of the arguments of each tool that says so, by its name
     tells: Tells

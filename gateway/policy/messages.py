@@ -182,6 +182,7 @@ class Tools:
     tools: list[Json]
     names: frozenset[str]
     json_keys: frozenset[str]
+    schemas: Mapping[str, Json]  # of the arguments, by name
 
 
 def read_tools(value: Any) -> Tools:
@@ -192,7 +193,9 @@ def read_tools(value: Any) -> Tools:
     names = frozenset(tool["function"]["name"] for tool in tools)
     if len(names) != len(tools):
         raise BadField(param="tools")
-    return Tools(tools, names, frozenset(key for tool in tools for key in keys_in(tool["function"].get("parameters"))))
+    functions = [tool["function"] for tool in tools]
+    schemas = {function["name"]: function["parameters"] for function in functions if "parameters" in function}
+    return Tools(tools, names, frozenset(key for schema in schemas.values() for key in keys_in(schema)), schemas)
 
 
 def read_tool_choice(value: Any, names: frozenset[str]) -> str | Json:

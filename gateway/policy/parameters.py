@@ -6,7 +6,7 @@ The upstream's body is built from nothing: a field is in it because the table in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.errors import BadField, FieldRefused, UnknownField
@@ -48,7 +48,7 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
     fields, body = request.fields, _table_fields(request, grant)
     about = _chat(fields, grant) if request.endpoint is Endpoint.CHAT else _completion(fields)
     body.update(about.body)
-    json_mode, schema_keys = _response_format(fields.get("response_format"), body)
+    json_mode, schema = _response_format(fields.get("response_format"), body)
     n, max_tokens = _integer(fields, "n", 1, grant.max_choices), _max_tokens(fields, grant)
     body |= {"max_tokens": max_tokens} | ({"n": n} if n > 1 else {})
     stream = _boolean(fields, "stream")
@@ -62,9 +62,11 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         stop=_stop(fields.get("stop")),
         own_texts=about.own_texts,
         continued=about.continued,
-        json_keys=about.json_keys | schema_keys,
+        json_keys=about.json_keys | frozenset(keys_in(schema)),
         tool_names=about.tool_names,
         json_mode=json_mode,
+        answer_schema=schema,
+        tool_schemas=about.tool_schemas,
         tells=Tells(
             logprobs=_logprobs(fields, grant),
             token_ids=_told(fields, RETURN_IDS, grant) and _boolean(fields, RETURN_IDS),
@@ -105,6 +107,7 @@ class _About:
     continued: str = ""
     json_keys: frozenset[str] = frozenset()
     tool_names: frozenset[str] = frozenset()
+    tool_schemas: Mapping[str, Json] = field(default_factory=dict)
 
 
 def _chat(fields: Mapping[str, Any], grant: Grant) -> _About:
@@ -124,6 +127,7 @@ def _chat(fields: Mapping[str, Any], grant: Grant) -> _About:
         continued=chat.last_text if continues else "",
         json_keys=chat.json_keys | tools.json_keys,
         tool_names=chat.tool_names | tools.names,
+        tool_schemas=tools.schemas,
     )
 
 
@@ -236,19 +240,19 @@ def _include_usage(value: Any, stream: bool) -> bool:
     return value.get("include_usage") is True
 
 
-def _response_format(value: Any, body: Json) -> tuple[bool, frozenset[str]]:
-    """Whether the answer is one JSON document, and the keys that its schema names; adds the field to `body`."""
+def _response_format(value: Any, body: Json) -> tuple[bool, Json | None]:
+    """Whether the answer is one JSON document, and the schema that it follows; adds the field to `body`."""
     kind = value.get("type") if type(value) is dict else None
     if value is None or (kind == "text" and len(value) == 1):
-        return False, frozenset()
+        return False, None
     if kind == "json_object" and len(value) == 1:
         body["response_format"] = {"type": "json_object"}
-        return True, frozenset()
+        return True, None
     if kind != "json_schema" or value.keys() != {"type", "json_schema"}:
         raise BadField(param="response_format")
     schema = _json_schema(value["json_schema"])
     body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return True, frozenset(keys_in(schema.get("schema")))
+    return True, dict(schema["schema"])
 
 
 def _json_schema(value: Any) -> Json:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from filters.events import Channel, Ending, Field, Origin, RawText, RawTokens, Verdict
+from filters.events import Channel, Ending, Field, Origin, RawText, RawTokens, Released, Verdict
 from filters.evidence import DetectorError
+from filters.json_schema import Schema
 from filters.pipeline import Pipeline, PipelineClosed, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
 from filters.spans import Span
@@ -279,11 +280,56 @@ def test_broken_arguments_stop_the_choice() -> None:
     assert outcome.endings == {0: Ending.CONTENT_FILTER}
 
 
-def test_json_mode_is_filtered_whole_and_cut_json_is_dropped() -> None:
+def test_json_mode_is_filtered_and_what_is_held_of_cut_json_is_dropped() -> None:
     document = f'{{"code": "{SECRET}", "n": [1, 2]}}'
     whole = answer(document, json_mode=True, **KNOWN)
     assert whole.content.replace(" ", "") == '{"code":"[TOKEN_1]","n":[1,2]}'
-    assert answer(document[:-3], json_mode=True, ending=Ending.LENGTH, **KNOWN).content == ""
+    cut = answer(document[:-3], json_mode=True, ending=Ending.LENGTH, **KNOWN)
+    assert (cut.content, cut.endings) == ('{"code": "[TOKEN_1]", "n": [', {0: Ending.LENGTH})
+
+
+def test_json_leaves_as_it_is_decided() -> None:
+    request = RequestEvidence(Own(), json_mode=True, json_keys=frozenset({"n"}))
+    pipeline = Pipeline(Profile("test", compare=False), request, Secrets())
+    assert texts(pipeline.feed([RawText(CONTENT, '{"n": "good')])) == '{"n": '
+    assert pipeline.holds
+    rest = [RawText(CONTENT, ' day", "n": "all is well'), RawText(CONTENT, '"}')]
+    assert texts(pipeline.feed(rest)) == '"good day", "n": "all is well"}'
+    assert not pipeline.holds
+
+
+def texts(events: Sequence[Any]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Released))
+
+
+def test_json_waits_for_its_turn_and_knows_what_was_hidden_before_it() -> None:
+    """The reasoning's value is one that only the base can judge; the document repeats it in another form."""
+    reasoning = Channel(0, Field.REASONING)
+    parts = [(reasoning, "The order is GD-85205. So it is. "), (CONTENT, '{"n": ["G D 8 5 2 0 5"]}')]
+    profile = Profile("test", on_memorised=Verdict.MASK)
+    outcome = answer(parts, profile=profile, evidence=surprised, json_mode=True, **KNOWN)
+    assert "85205" not in outcome.everything
+    assert "5 2 0 5" not in outcome.everything
+
+
+def test_a_numbers_schema_says_what_stands_in_for_it() -> None:
+    schema = Schema({"properties": {"n": {"type": "integer", "minimum": 1}}})
+    document = '{"n": 77889900}'
+    told = {"tool_schemas": {"send": schema}, "answer_schema": schema, **KNOWN}
+    parts = [(NAME, "send"), (ARGUMENTS, document)]
+    assert answer(parts, evidence=sure, ending=Ending.TOOL_CALLS, **told).texts[ARGUMENTS] == '{"n": 1}'
+    assert answer(document, evidence=sure, json_mode=True, **told).content == '{"n": 1}'
+
+
+def test_when_json_has_left_nothing_takes_its_place() -> None:
+    """The end of the reasoning is decided last; a base model that spoke now would write behind half of a document."""
+    reasoning = Channel(0, Field.REASONING)
+    parts = [(reasoning, f"It is {SECRET}"), (CONTENT, '{"n": "good day"}')]
+    outcome = answer(parts, evidence=surprised, json_mode=True, **KNOWN)
+    assert (outcome.content, outcome.fallbacks) == ('{"n": "good day"}', [])
+    assert "zq" not in outcome.everything
+    before = [(reasoning, f"It is {SECRET}. So."), (CONTENT, '{"n": "good day"}')]
+    assert answer(before, evidence=surprised, json_mode=True, **KNOWN).fallbacks
 
 
 # ---- ends ------------------------------------------------------------------------------------------------------------

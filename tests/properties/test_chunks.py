@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from filters.events import Channel, Ending, Field, Verdict
 from filters.evidence import Detector
 from filters.grounding import RequestGrounds
+from filters.json_schema import Schema
 from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
@@ -143,3 +145,78 @@ def test_stop_strings_end_the_released_text_however_it_is_cut(text: str, stop: s
     whole = run(pipeline(profile, Field.CONTENT, stops=(stop,)), script)
     assert same(whole, run(pipeline(profile, Field.CONTENT, stops=(stop,)), script, seed))
     assert stop not in whole.content
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+
+KEYS = ("name", "phone", "note")
+CANARIES = ("trund47", "13812345678", "555-2671", "4111 1111", "90-4399", "1231002X", "2001:db8")  # parts of VALUES
+SCHEMA = Schema(
+    {
+        "properties": {
+            "name": {"type": "string", "maxLength": 24},
+            "phone": {"type": ["integer", "string"]},
+            "note": {"items": {"type": ["number", "string", "object", "array"]}},
+        }
+    }
+)
+SCALARS = st.one_of(
+    st.sampled_from([*VALUES, *PROSE, "".join(PROSE), "a" * 30]),
+    st.sampled_from(["138", "1234", "5678", "vexlo", "@", "kipmora.example"]),
+    st.sampled_from([138, 1234, 5678, 13812345678, 1.3812345678e10, True, None, 0.5]),
+    st.text(max_size=8),
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*KEYS, "x", "138", "13812345678"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+JSON_TEXTS = st.builds(
+    lambda document, indent, ascii_only, at, noise: _with_noise(
+        json.dumps(document, indent=indent, ensure_ascii=ascii_only), at, noise
+    ),
+    DOCUMENTS,
+    st.sampled_from([None, 1]),
+    st.booleans(),
+    st.integers(0, 400),
+    st.sampled_from(["", "", "", "]", '"', "\\ud83d", "NaN", "{", ",", "\x01", " {}"]),
+)
+
+
+def _with_noise(text: str, at: int, noise: str) -> str:
+    return text[:at] + noise + text[at:]
+
+
+@pytest.mark.parametrize("kind", [Field.CONTENT, Field.TEXT, Field.TOOL_ARGUMENTS])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    text=JSON_TEXTS,
+    reasoning=texts,
+    profile=profiles(),
+    ending=st.sampled_from([Ending.STOP, Ending.TOOL_CALLS, Ending.LENGTH]),
+    seed=st.integers(0, 2**32),
+)
+def test_every_way_of_cutting_json_gives_the_same(
+    kind: Field, text: str, reasoning: str, profile: Profile, ending: Ending, seed: int
+) -> None:
+    parts = [(Channel(0, Field.REASONING), reasoning)] if kind is not Field.TEXT else []
+    if kind is Field.TOOL_ARGUMENTS:
+        parts.append((Channel(0, Field.TOOL_NAME), "send"))
+    request = {
+        "json_mode": kind is not Field.TOOL_ARGUMENTS,
+        "json_keys": frozenset(KEYS),
+        "tool_names": frozenset({"send"}),
+        "answer_schema": SCHEMA,
+        "tool_schemas": {"send": SCHEMA},
+    }
+    script = Script([*parts, (Channel(0, kind), text)], ending, base="null", evidence=mixed)
+    whole = run(pipeline(profile, kind, **request), script)
+    assert same(whole, run(pipeline(profile, kind, **request), script, seed))
+    assert same(whole, run(pipeline(profile, kind, **request), script, seed + 1))
+    told = whole.texts.get(Channel(0, kind), "")
+    assert not any(canary in told for canary in CANARIES)
+    if whole.endings[0] in (Ending.STOP, Ending.TOOL_CALLS):
+        json.loads(told)

@@ -227,6 +227,9 @@ def test_json_keys_come_from_tools_schema_and_messages() -> None:
     assert {"colour", "city", "order", "id", "answer"} <= plan.json_keys
     assert plan.tool_names == {"look_up", "order_state"}
     assert plan.json_mode
+    assert plan.answer_schema == {"properties": {"answer": {}}}
+    assert plan.tool_schemas == {"order_state": TOOL["function"]["parameters"]}
+    assert plan_of({"response_format": {"type": "json_object"}}).answer_schema is None
 
 
 def test_a_tool_can_be_chosen_by_name() -> None:
