@@ -66,3 +66,43 @@ def test_of_a_long_request_only_the_end_counts() -> None:
     for texts, counts in (([own, "x" * 30_000], True), ([own, "x" * 40_000], False), ([own + "x" * 40_000], False)):
         grounds = RequestGrounds.from_texts(texts, detector)
         assert covers(grounds, "vexlo.trund47@kipmora.example", "EMAIL") is counts
+
+
+FOUR = ["Ada Lovelace: 13812345678\nBea Byron: 13987654321\nCora Quill: 13711112222\nDora Vance: 13633334444"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "counts"),
+    [
+        ("name: Bea Byron", True),
+        ("name: Bea", True),
+        ("name: Ada Lovelace", False),
+        ("name: Bea Byron\nboss: Ada Lovelace", False),
+        ("name: Bea Byron\nboss: Zelda Marsh", False),
+        ("", False),
+    ],
+)
+def test_in_a_document_the_person_stands_in_the_same_object(
+    detector: PatternDetector, beside: str, counts: bool
+) -> None:
+    grounds = RequestGrounds.from_texts(FOUR, detector)
+    seen = "phone: 13987654321"
+    assert bool(grounds.covered(seen, detector.find(seen), beside)) is counts
+
+
+def test_what_a_value_names_itself_comes_before_what_is_beside_it(detector: PatternDetector) -> None:
+    grounds = RequestGrounds.from_texts(FOUR, detector)
+    seen = "Ada: 13987654321"
+    assert not grounds.covered(seen, detector.find(seen), "name: Bea Byron")
+
+
+def test_what_is_seen_inside_an_own_value_comes_with_it() -> None:
+    class Twice:
+        def find(self, raw_text: str) -> list[Span]:
+            return [Span(0, 18, "RESIDENT_ID", 0.9)]
+
+    value = "11010519491231002X"
+    grounds = RequestGrounds.from_texts([value], Twice())
+    inside, across = Span(6, 14, "PHONE", 0.6), Span(6, 20, "PHONE", 0.6)
+    found = [Span(0, 18, "RESIDENT_ID", 0.9), inside, across]
+    assert grounds.covered(value + " 1", found) == {found[0], inside}
