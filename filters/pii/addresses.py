@@ -8,7 +8,9 @@ over a line that ends in a postcode, a number and a name behind "lives at", "add
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import regex
@@ -35,7 +37,7 @@ _CHINESE = regex.compile(
 _CHINESE_ROAD = regex.compile(
     rf"{_HAN}{{2,6}}?(?:路|大街|街|大道|巷|胡同|弄|小区|花园|家园|公寓|大厦|村|苑|里)[ ]?{_DOOR}{_REST}{{0,4}}"
 )
-_CHINESE_SIGN = regex.compile(rf"{_COUNT}[A-Za-z]?[ ]?(?:{_DOOR_WORDS})")
+_CHINESE_SIGN = re.compile(rf"[\d一二三四五六七八九十百零〇][A-Za-z]?[ ]?(?:{_DOOR_WORDS})")
 
 _STREET = (
     "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|way|place|pl|square|sq|terrace|highway|hwy|"
@@ -64,6 +66,9 @@ _ENGLISH = regex.compile(
     rf"{_DOOR_NUMBER},?[ ]+(?:{_WORD}[ ]){{1,5}}?(?i:{_STREET})\b\.?(?:[ ]\d{{1,4}}\b)?"
     rf"(?:[ ](?i:{_STREET})\b\.?)?{_AFTER}"
 )
+# Cheap tests: a number before a name, and a street word.
+_NUMBER_AND_NAME = re.compile(r"\d[A-Za-z]?,?[ ]+(?:[^\W_a-z]|of|the|d|l|v|og|i)")
+_STREET_WORD = re.compile(rf"[ ](?:{_STREET})(?![a-z])")
 _LOWER = regex.compile(
     r"(?<![\w.$€£%])\d{1,6}[a-z]?[ ]+(?:[a-z'-]{3,15}[ ]){1,2}?(?:street|avenue|road|boulevard|lane|drive)\b"
     rf"{_AFTER}"
@@ -78,6 +83,7 @@ _MILITARY = regex.compile(
 # A flat or suite by itself, and what shows an address by having one: number and name before it, town and code behind.
 _FLAT_ALONE = regex.compile(r"\b(?:apt|apartment|suite|ste)\b\.?[ ]?#?\d{1,5}[A-Za-z]?\b", regex.IGNORECASE)
 _FLAT_HEAD = regex.compile(rf"{_DOOR_NUMBER}[ ][^\n,;!?:]{{1,60}}{_LINE}$")
+_FLAT_SIGNS = ("apt", "apartment", "suite", "ste")
 _FLAT_REACH = 80
 _FLAT_TAIL = regex.compile(
     rf"{_LINE}(?:[^\n,.;!\d]{{2,40}}{_BREAK}){{0,3}}(?:[^\n,.;!\d]{{2,40}}[ ])?{_CODE}"
@@ -102,7 +108,8 @@ _SUFFIXED = regex.compile(
     rf"|\p{{Lu}}[\w.'’-]{{2,30}}(?:{_SHORT_SUFFIX})|(?<=[ \n:])(?i:strasse|straße|weg|vei))){_AFTER_NUMBER}"
     rf"(?:{_BREAK}(?:[A-Z]{{1,3}}-)?\d{{4,5}}[ ]\p{{Lu}}[\w'’-]+)?{_AFTER}"
 )
-# A cheap test: read only where a number follows a word.
+# Cheap tests: read only where a number follows a word, and which.
+_NAME_AND_NUMBER = re.compile(r"[^\W\d_]\.?[ ]\d")
 _SUFFIX_WORDS = regex.compile(rf"[ ](?=\d)(?<=(?i:{_LONG_SUFFIX}|{_SHORT_SUFFIX})[ ])")
 # French, Italian, Spanish, Portuguese, Slavic, Hungarian, Greek street words, which begin or follow a name.
 _FRENCH = regex.compile(
@@ -138,6 +145,10 @@ _CUED = regex.compile(
     rf"(?:[ ]\p{{Lu}}?[\w'’.-]*){{0,4}}?"
     rf"(?:[ ]\d{{1,5}}\b)?(?=[,.;\n?]|[ ](?i:apt|suite)|$){_AFTER})"
 )
+_CUES = (
+    *("live", "living", "reside", "residing", "address", "office", "letter", "sent", "ship", "deliver", "located"),
+    *("moved", "meet", "corner", "headquarters"),
+)
 _CORNER = regex.compile(
     r"\bthe[ ]corner[ ]of[ ](?:[\w'’.-]+[ ]){1,6}and[ ](?:[\w'’.-]+[ ]){0,3}(?:street|avenue|road|\d{1,4})\b",
     regex.IGNORECASE,
@@ -150,32 +161,58 @@ _POSTCODE = regex.compile(
     regex.IGNORECASE,
 )
 
-_WITH_DIGITS = (_POSTCODE, _ENGLISH, _LOWER, _PO_BOX, _MILITARY, _BLOCK, _FRENCH, _HUNGARIAN, _CUED)
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`pattern` runs only where one of `signs` stands in the lower-case text. Its group "value", if any, counts."""
+
+    signs: tuple[str, ...]
+    pattern: Any
+    score: float = 0.7
+
+    def find(self, view: View) -> Iterator[Span]:
+        if view.says(self.signs):
+            group = "value" if "value" in self.pattern.groupindex else 0
+            for match in scan(self.pattern, view.words):
+                end = match.start(group) + len(match.group(group).rstrip(" ,.\n\t"))
+                yield Span(match.start(group), end, Addresses.kind, self.score)
+
+
+_WITHOUT_DIGITS = (
+    Shape(("street", "avenue", "road", "boulevard", "lane"), _STREET_ALONE, 0.4),
+    Shape(("the corner of",), _CORNER, 0.4),
+)
+_WITH_DIGITS = (
+    Shape(("code",), _POSTCODE),
+    Shape(("street", "avenue", "road", "boulevard", "lane", "drive"), _LOWER),
+    Shape(("box",), _PO_BOX),
+    Shape(("apo", "fpo", "dpo"), _MILITARY),
+    Shape(("rue", "avenue", "boulevard", "place", "chemin", "allée", "quai", "cours", "impasse"), _FRENCH),
+    Shape((" u.", " út", "utca", " tér", "krt."), _HUNGARIAN),
+    Shape(_SOUTHERN_SIGNS, _SOUTHERN),
+    Shape(_CUES, _CUED),
+)
+_BY_NUMBER = Shape(("",), _ENGLISH)
+_BLOCKS = Shape(("\n",), _BLOCK)
+_SUFFIXES = Shape(("",), _SUFFIXED)
+_BLOCK_DIGITS = 4  # a door and a postcode
 
 
 class Addresses:
     """Postal addresses, and streets by name."""
 
     kind = "ADDRESS"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
         if not view.text.isascii() and _CHINESE_SIGN.search(view.text):
             for pattern in (_CHINESE, _CHINESE_ROAD):
                 for match in scan(pattern, view.text):
                     yield Span(match.start(), match.end(), self.kind, 0.8)
-        for pattern in (_STREET_ALONE, _CORNER):
-            for match in scan(pattern, view.words):
-                yield Span(match.start(), match.end(), self.kind, 0.4)
-        if not view.digits:
-            return
-        for pattern in _WITH_DIGITS:
-            for match in scan(pattern, view.words):
-                yield self._span(match, "value" if "value" in pattern.groupindex else 0)
-        if search(_SUFFIX_WORDS, view.words):
-            yield from (self._span(match, 0) for match in scan(_SUFFIXED, view.words))
-        if any(sign in view.lower for sign in _SOUTHERN_SIGNS):
-            yield from (self._span(match, 0) for match in scan(_SOUTHERN, view.words))
-        yield from self._flats(view.words)
+        for shape in _shapes(view):
+            yield from shape.find(view)
+        if view.digits and view.says(_FLAT_SIGNS):
+            yield from self._flats(view.words)
 
     def _flats(self, text: str) -> Iterator[Span]:
         for flat in scan(_FLAT_ALONE, text):
@@ -185,6 +222,16 @@ class Addresses:
             start = floor + head.start() if head else flat.start()
             yield Span(start, tail.end() if tail else flat.end(), self.kind, 0.6)
 
-    def _span(self, match: Any, group: str | int) -> Span:
-        end = match.start(group) + len(match.group(group).rstrip(" ,.\n\t"))
-        return Span(match.start(group), end, self.kind, 0.7)
+
+def _shapes(view: View) -> Iterator[Shape]:
+    """The shapes that this text may hold."""
+    yield from _WITHOUT_DIGITS
+    if not view.digits:
+        return
+    yield from _WITH_DIGITS
+    if _NUMBER_AND_NAME.search(view.words) and _STREET_WORD.search(view.lower):
+        yield _BY_NUMBER
+    if view.digits >= _BLOCK_DIGITS:
+        yield _BLOCKS
+    if _NAME_AND_NUMBER.search(view.words) and search(_SUFFIX_WORDS, view.words):
+        yield _SUFFIXES

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import regex
 
 from filters.pii.numbers import digits_of
-from filters.pii.view import View, scan
+from filters.pii.view import View, scan, search
 from filters.spans import Span
 
 _S = r"[ \-.·,\t\n]{0,2}"
@@ -38,12 +38,11 @@ class ResidentIds:
     """Eighteen characters with a check character; the old fifteen digits, which have none, near a label."""
 
     kind = "RESIDENT_ID"
+    digits = digit_run = 15
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.digits < 15:
-            return
         at = 0
-        while match := next(scan(_RESIDENT, view.text, at), None):
+        while match := search(_RESIDENT, view.text, at):
             score = _resident_score(match.group(), view, match.start())
             if score:
                 yield Span(match.start(), match.end(), self.kind, score)
@@ -91,10 +90,9 @@ class CreditCodes:
     """Eighteen characters with a check character modulo 31; near a label also with a wrong one."""
 
     kind = "CREDIT_CODE"
+    digits, digit_run = 8, 6
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.digits < 8:
-            return
         for match in scan(_CODE, view.words):
             code = "".join(filter(str.isalnum, match.group())).upper()
             near = view.lower[max(0, match.start() - _LABEL_REACH) : match.start()]
@@ -120,10 +118,9 @@ class ChinesePassports:
     """Ordinary Chinese passports; every other passport needs its label (labelled.py)."""
 
     kind = "PASSPORT"
+    digits = digit_run = 7
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.digits < 7:
-            return
         for match in scan(_PASSPORT, view.words):
             yield Span(match.start(), match.end(), self.kind, 0.6)
 
@@ -142,9 +139,10 @@ class Plates:
     """Chinese number plates, six or seven places behind the province, with a digit among them."""
 
     kind = "PLATE"
+    digits = digit_run = 1
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.text.isascii() or not view.digits:
+        if view.text.isascii():
             return
         for match in scan(_PLATE, view.text):
             yield Span(match.start(), match.end(), self.kind, 0.8)
@@ -156,17 +154,22 @@ _BETWEEN = r"[^\w\n]{0,3}(?:(?:is|number|no|id|是|为|叫|改成|加)[^\w\n]{0,
 _WECHAT = regex.compile(
     rf"(?:微信|薇信|威信|wechat|weixin|v信|(?<![a-z])wx|(?<![a-z])vx)(?:号码|账号|号|id|名)?{_BETWEEN}([a-z][a-z0-9_-]{{5,19}})(?![a-z0-9_-])"
 )
+_WECHAT_SIGNS = ("微信", "薇信", "威信", "wechat", "weixin", "v信", "wx", "vx")
 _QQ = regex.compile(
     rf"(?:(?<![a-z])qq|扣扣|企鹅)[ ]?(?:号码|账号|群号|号|群)?{_BETWEEN}([1-9](?:[ -]?\d){{4,10}})(?!\d)"
 )
+_QQ_SIGNS = ("qq", "扣扣", "企鹅")
 
 
 class WeChatIds:
     """A WeChat id behind its label. An ordinary word needs a digit, "_" or "-" in it to be one."""
 
     kind = "WECHAT"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
+        if not view.says(_WECHAT_SIGNS):
+            return
         for match in scan(_WECHAT, view.lower):
             if any(not char.isalpha() for char in match.group(1)):
                 yield Span(match.start(1), match.end(1), self.kind, 0.7)
@@ -176,9 +179,10 @@ class QqNumbers:
     """A QQ number behind its label."""
 
     kind = "QQ"
+    digits = digit_run = 5
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.digits < 5:
+        if not view.says(_QQ_SIGNS):
             return
         for match in scan(_QQ, view.lower):
             if len(digits_of(match.group(1))) >= 5:

@@ -1,8 +1,8 @@
 """All typed detectors as one.
 
 `find` makes the plain readings of a text (normalise.py), shows each to every recognizer and maps what they find back to
-the raw text. A recognizer has a cheap test first, so that most of them do not run on most texts; measured by
-tests/bench/bench_detectors.py.
+the raw text. A text with too few digits, or none near each other, is not shown to recognizers of numbers; the others
+have a cheap test of their own first. So most of them do not run on most texts; measured by tests/bench/bench_detectors.py.
 
 A text of any length is read in pieces that overlap, so that the time-out of a pattern is one on a bounded text. What
 is longer than the overlap (a private key) is found from its head.
@@ -123,6 +123,7 @@ class PatternDetector:
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self._recognizers = tuple(recognizers)
+        self._without_digits = tuple(r for r in recognizers if r.digits == 0)
 
     @property
     def recognizers(self) -> tuple[Recognizer, ...]:
@@ -165,7 +166,12 @@ class PatternDetector:
 
     def _find_in_reading(self, reading: Normalised, *, backwards: bool = False) -> Iterator[Span]:
         view = View(reading.text, backwards=backwards)
-        for recognizer in self._recognizers:
+        for recognizer in self._worth_showing(view):
             for found in recognizer.find(view):
                 start, end = reading.raw_span(found.start, found.end)
                 yield Span(start, end, found.type, found.score)
+
+    def _worth_showing(self, view: View) -> Sequence[Recognizer]:
+        if not view.digits:
+            return self._without_digits
+        return [r for r in self._recognizers if r.digits <= view.digits and r.digit_run <= view.digit_run]

@@ -45,6 +45,7 @@ class Emails:
     """E-mail addresses."""
 
     kind = "EMAIL"
+    digits = digit_run = 0
 
     def __init__(self) -> None:
         _SUFFIXES("example.com")  # reads the snapshot now, not at the first address
@@ -54,7 +55,7 @@ class Emails:
         while at >= 0:
             yield from _around(view.text, at)
             at = view.text.find("@", at + 1)
-        if any(sign in view.lower for sign in _SPELLED_SIGNS):
+        if view.says(_SPELLED_SIGNS):
             for match in scan(_SPELLED, view.text):
                 last = match.group(1)
                 if last.lower() in INTERNAL_SUFFIXES or _SUFFIXES("a." + last).suffix:

@@ -32,6 +32,7 @@ class InternalHosts:
     """Names under the suffixes of private networks, and those of the operator's list."""
 
     kind = "INTERNAL_HOST"
+    digits = digit_run = 0
 
     def __init__(self, own: Collection[str] = ()) -> None:
         """`own`: names that are found themselves and with what is under them, such as "plimsol.example". A single label
@@ -46,7 +47,7 @@ class InternalHosts:
         )
 
     def find(self, view: View) -> Iterator[Span]:
-        if any(sign in view.lower for sign in self._signs):
+        if view.says(self._signs):
             for match in scan(self._pattern, view.lower):
                 yield Span(match.start(), match.end(), self.kind, 0.8)
 
@@ -64,6 +65,7 @@ class PrivateAddresses:
     """IPv4 of RFC 1918, IPv6 of RFC 4193, link-local and loopback. They are no IP_ADDRESS."""
 
     kind = "PRIVATE_IP"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
         if view.digits >= 4 and view.text.count(".") >= 3:
@@ -111,6 +113,7 @@ class FilePaths:
     """Absolute paths of two components or more: Unix, home folders, Windows drives, UNC shares."""
 
     kind = "FILE_PATH"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
         for sign, pattern in _PATHS:
@@ -141,6 +144,7 @@ class StackFrames:
     """One line of a stack trace: Python, Java and Kotlin, C#, Ruby, PHP, Rust, Go, Node."""
 
     kind = "STACK_TRACE"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
         for sign, pattern in _FRAMES:
@@ -165,9 +169,10 @@ class HighEntropyKeys:
     """A value of sixteen characters or more behind a label for keys, of which letters and digits are well mixed."""
 
     kind = "HIGH_ENTROPY_KEY"
+    digits = digit_run = 1
 
     def find(self, view: View) -> Iterator[Span]:
-        if any(sign in view.lower for sign in _KEY_SIGNS):
+        if view.says(_KEY_SIGNS):
             for match in scan(_KEY, view.lower):
                 value = match.group(1)
                 if any(map(str.isdigit, value)) and entropy(value) >= _FEWEST_BITS:

@@ -28,11 +28,30 @@ _LABELS = {
 }
 
 
+# Cheap tests: one of these stands in every label of the kind.
+_SIGNS = {
+    "ACCOUNT": (
+        *("account", "acct", "a/c", "routing", "sort code", "swift", "member", "polic", "patient", "medical record"),
+        *("mrn", "insurance", "customer id", "client id", "npi", "dea"),
+        *("账", "帐", "银行卡", "卡号", "病历", "社保", "医保", "公积金", "会员", "客户", "工号", "学号", "保单"),
+    ),
+    "DRIVER_LICENCE": ("licen", "dl", "驾", "档案编号"),
+    "PASSPORT": ("passport", "travel document", "护照", "通行证", "证件"),
+    "NATIONAL_ID": (
+        *("national id", "identi", "id card", "tax", "tin", "ein", "vat", "social insurance", "身份证"),
+    ),
+    "PLATE": ("plate", "registration", "车牌"),
+}
+
+
 class Labelled:
     """A number or code right behind a label of one kind."""
 
+    digits, digit_run = _FEWEST_DIGITS, 1  # letters may stand between them
+
     def __init__(self, kind: str) -> None:
         self._kind = kind
+        self._signs = _SIGNS[kind]
         self._pattern: Any = label(rf"(?:{_LABELS[kind]}){_LINK}{_VALUE}")
 
     @property
@@ -40,7 +59,7 @@ class Labelled:
         return self._kind
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.digits < _FEWEST_DIGITS:
+        if not view.says(self._signs):
             return
         for match in scan(self._pattern, view.lower):
             if sum(map(str.isdigit, match.group(1))) >= _FEWEST_DIGITS:

@@ -266,6 +266,8 @@ def _lists(arrays: dict[str, NDArray[np.generic]]) -> Lists:
 class Names:
     """Fulfils `filters.pii.recognizers.Recognizer` for one of KINDS. The three of them share the reading of a text."""
 
+    digits = digit_run = 0
+
     def __init__(self, kind: str, model: NameModel | None = None) -> None:
         if kind not in KINDS:
             raise ValueError("no such kind of name")

@@ -17,6 +17,7 @@ each number once per region and again), dates, URLs and postcodes (no identifier
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,6 +37,16 @@ class Recognizer(Protocol):
     @property
     def kind(self) -> str: ...
 
+    @property
+    def digits(self) -> int:
+        """The fewest digits of a text that is worth showing."""
+        ...
+
+    @property
+    def digit_run(self) -> int:
+        """The same of digits that stand near each other (view.View.digit_run)."""
+        ...
+
     def find(self, view: View) -> Iterator[Span]:
         """Spans in offsets of `view.text`. Raises DetectorError when a pattern runs out of time."""
         ...
@@ -54,7 +65,7 @@ def _nothing(record: logging.LogRecord) -> bool:
 class Choice:
     """One Presidio recognizer and how far it is trusted.
 
-    `shadow` is the text it reads (view.View), `digits` the fewest that the text must hold. Without a `label` nearby
+    `shadow` is the text it reads (view.View), `digits` the fewest that the text must hold near each other. Without a `label` nearby
     a match needs `score`; a recognizer whose `score` is over 1 needs the label always.
     """
 
@@ -64,8 +75,13 @@ class Choice:
     digits: int
     score: float
     label: str | None = None
-    keep: Callable[[str], bool] | None = None
-    needs: tuple[str, int] | None = None  # a sign and how often the text must hold it
+    keep: Callable[[str], object] | None = None
+    needs: Callable[[str], object] | None = None  # a cheap test: false for a text in which no match can be
+    apart: bool = False  # more than four characters may stand between its digits
+
+    @property
+    def digit_run(self) -> int:
+        return min(self.digits, 1) if self.apart else self.digits
 
 
 # A label counts from this many characters before a value to this many after it.
@@ -104,10 +120,22 @@ def _singapore_check(value: str) -> bool:
     return bool(table) and table[(total + offset) % 11] == letter
 
 
+def _holds(sign: str, times: int) -> Callable[[str], bool]:
+    return lambda text: text.count(sign) >= times
+
+
+# What the cheap tests look for, and of a PAN what makes it one: a word of ten letters near "pan" is none.
+_MAC = re.compile(r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
+_SIXTEEN = re.compile(r"[A-Za-z0-9]{16}")
+_NINE = re.compile(r"[A-Z0-9]{9}")
+_PAN = re.compile(r"[^\W\d]\d{4}|\d{4}[^\W\d]|[@#$%^?~-]\d{4}|\d{4}[@#$%^?~-]")
+_WALLET = re.compile(r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}")
+
+
 CHOICES = (
-    Choice("IpRecognizer", "IP_ADDRESS", "fields", 1, 0.5, keep=_plausible_ip, needs=(":", 2)),
-    Choice("IpRecognizer", "IP_ADDRESS", "numbers", 4, 0.5, keep=_dotted, needs=(".", 3)),
-    Choice("MacAddressRecognizer", "MAC_ADDRESS", "words", 1, 0.5, keep=_has_digit),
+    Choice("IpRecognizer", "IP_ADDRESS", "fields", 1, 0.5, keep=_plausible_ip, needs=_holds(":", 2)),
+    Choice("IpRecognizer", "IP_ADDRESS", "numbers", 4, 0.5, keep=_dotted, needs=_holds(".", 3)),
+    Choice("MacAddressRecognizer", "MAC_ADDRESS", "words", 1, 0.5, keep=_has_digit, needs=_MAC.search),
     Choice("UsSsnRecognizer", "US_SSN", "numbers", 9, 0.5, r"\bssns?\b|social.{0,3}sec|tax ?payer"),
     Choice("UsItinRecognizer", "US_SSN", "numbers", 9, 0.5, r"\bitin\b|tax ?payer|\btin\b"),
     Choice("UsMbiRecognizer", "NATIONAL_ID", "words", 5, _NEEDS_LABEL, r"medicare|\bmbi\b"),
@@ -116,14 +144,20 @@ CHOICES = (
     Choice("UkDrivingLicenceRecognizer", "DRIVER_LICENCE", "words", 6, 0.3),
     Choice("EsNifRecognizer", "NATIONAL_ID", "words", 7, 1.0),
     Choice("EsNieRecognizer", "NATIONAL_ID", "words", 7, 1.0),
-    Choice("ItFiscalCodeRecognizer", "NATIONAL_ID", "words", 3, 1.0),
+    Choice("ItFiscalCodeRecognizer", "NATIONAL_ID", "words", 3, 1.0, needs=_SIXTEEN.search, apart=True),
     Choice("PlPeselRecognizer", "NATIONAL_ID", "numbers", 11, _NEEDS_LABEL, r"pesel"),
     Choice("DeTaxIdRecognizer", "NATIONAL_ID", "numbers", 11, _NEEDS_LABEL, r"steuer|tax id|\bidnr"),
-    Choice("DeIdCardRecognizer", "NATIONAL_ID", "words", 1, _NEEDS_LABEL, r"ausweis|id card|perso\b"),
+    Choice(
+        "DeIdCardRecognizer", "NATIONAL_ID", "words", 1, _NEEDS_LABEL, r"ausweis|id card|perso\b", needs=_NINE.search
+    ),
     Choice("SePersonnummerRecognizer", "NATIONAL_ID", "numbers", 10, _NEEDS_LABEL, r"personnummer|personal identity"),
     Choice("FiPersonalIdentityCodeRecognizer", "NATIONAL_ID", "words", 9, 1.0),
     Choice("InAadhaarRecognizer", "NATIONAL_ID", "numbers", 12, _NEEDS_LABEL, r"aadhaar|aadhar|uidai"),
-    Choice("InPanRecognizer", "NATIONAL_ID", "words", 4, 0.5, r"\bpan\b|permanent account"),
+    Choice(
+        *("InPanRecognizer", "NATIONAL_ID", "words", 4, 0.5, r"\bpan\b|permanent account"),
+        keep=_PAN.search,
+        needs=_PAN.search,
+    ),
     Choice("SgFinRecognizer", "NATIONAL_ID", "words", 7, 0.5, keep=_singapore_check),
     Choice("KrRrnRecognizer", "NATIONAL_ID", "numbers", 13, 1.0, r"\brrn\b|resident registration|주민등록"),
     Choice("AuTfnRecognizer", "NATIONAL_ID", "numbers", 9, _NEEDS_LABEL, r"\btfn\b|tax file"),
@@ -134,7 +168,7 @@ CHOICES = (
     Choice(
         "ZaIdNumberRecognizer", "NATIONAL_ID", "numbers", 13, _NEEDS_LABEL, r"south african|\brsa id|\bid (?:number|no)"
     ),
-    Choice("CryptoRecognizer", "CRYPTO_WALLET", "words", 1, 1.0),
+    Choice("CryptoRecognizer", "CRYPTO_WALLET", "words", 1, 1.0, needs=_WALLET.search),
 )
 
 
@@ -158,9 +192,17 @@ class PresidioPatterns:
     def kind(self) -> str:
         return self._choice.kind
 
+    @property
+    def digits(self) -> int:
+        return self._choice.digits
+
+    @property
+    def digit_run(self) -> int:
+        return self._choice.digit_run
+
     def find(self, view: View) -> Iterator[Span]:
         choice = self._choice
-        if view.digits < choice.digits or (choice.needs and view.text.count(choice.needs[0]) < choice.needs[1]):
+        if choice.needs and not choice.needs(view.text):
             return
         has_label = _labelled(self._label, view, 0, len(view.text))
         text = getattr(view, choice.shadow)

@@ -17,7 +17,7 @@ from filters.spans import Span
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`pattern` runs only where one of `signs` stands in the text. Group 1, if there is one, is the value."""
+    """`pattern` runs only where one of `signs` (lower case) stands in the text. Group 1, if any, is the value."""
 
     signs: tuple[str, ...]
     pattern: Any
@@ -25,15 +25,15 @@ class Form:
 
 _LEFT = r"(?<![A-Za-z0-9])"
 _FORMS = (
-    Form(("AKIA", "ASIA", "ABIA", "ACCA"), regex.compile(_LEFT + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}")),
+    Form(("akia", "asia", "abia", "acca"), regex.compile(_LEFT + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}")),
     Form(
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
         regex.compile(r"gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{22,255}"),
     ),
     Form(("glpat-", "gldt-", "glrt-"), regex.compile(r"gl(?:pat|dt|rt)-[\w-]{16,64}")),
     Form(("xox",), regex.compile(r"xox[abeoprs]-[A-Za-z0-9-]{10,255}")),
-    Form(("eyJ",), regex.compile(_LEFT + r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}")),
-    Form(("AIza",), regex.compile(_LEFT + r"AIza[\w-]{35}")),
+    Form(("eyj",), regex.compile(_LEFT + r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}")),
+    Form(("aiza",), regex.compile(_LEFT + r"AIza[\w-]{35}")),
     Form(
         ("sk-", "sk_", "rk_", "pk_live"),
         regex.compile(_LEFT + r"(?:sk-(?:proj-|ant-)?[\w-]{20,255}|[srp]k_(?:live|test)_[A-Za-z0-9]{16,255})"),
@@ -41,7 +41,7 @@ _FORMS = (
     Form(
         ("npm_", "pypi-", "hf_"), regex.compile(_LEFT + r"(?:npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,}|hf_[A-Za-z0-9]{30,})")
     ),
-    Form(("LTAI",), regex.compile(_LEFT + r"LTAI[A-Za-z0-9]{12,26}")),
+    Form(("ltai",), regex.compile(_LEFT + r"LTAI[A-Za-z0-9]{12,26}")),
     # scheme://user:password@host: the user's name goes with it, and so does the host.
     Form(
         ("://",),
@@ -62,6 +62,10 @@ _LABEL = label(
     r"|密码|口令|密钥|秘钥|令牌|验证码)"
     r"['\"`*]{0,3}[ \t]{0,2}(?:[:=]|is|was|是|为|->){1,2}[ \t]{0,2}['\"`*]{0,3}([^\s'\"`，。；、<>]{4,256})"
 )
+_LABEL_SIGNS = (
+    *("pass", "pwd", "pin", "api", "secret", "token", "key", "credential"),
+    *("密码", "口令", "密钥", "秘钥", "令牌", "验证码"),
+)
 PEM = "-----BEGIN "
 _PEM_END = regex.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _PEM_HEAD = regex.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -71,15 +75,18 @@ class Secrets:
     """Private keys, access tokens, connection strings with a password, and what a label calls a password."""
 
     kind = "SECRET"
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
         for form in _FORMS:
-            if any(sign in view.text or sign in view.lower for sign in form.signs):
+            if view.says(form.signs):
                 for match in scan(form.pattern, view.text):
                     start, end = match.span(1) if match.re.groups else match.span()
                     yield Span(start, end, self.kind, 0.9)
         if PEM in view.text:
             yield from private_keys(view.text)
+        if not view.says(_LABEL_SIGNS):
+            return
         for match in scan(_LABEL, view.lower):
             if _looks_random(match.group(1)):
                 yield Span(match.start(1), match.start(1) + len(match.group(1).rstrip(",;")), self.kind, 0.6)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import regex
 
 from filters.evidence import DetectorError
 
-# The bound on one pattern over one text, in seconds of the process's CPU time (that is what `regex` counts).
-PATTERN_SECONDS = 0.05
+# The bound on one pattern over one text, in seconds of the process's CPU time: that is what `regex` counts, with
+# whatever other threads and a collection of garbage take meanwhile. So there is a second try, and 50 ms in all.
+PATTERN_SECONDS = 0.025
+_TRIES = 2
+
+T = TypeVar("T")
 
 # Letters that are written without spaces between words: to a Western pattern each of them is as good as a space.
 # Kana and Hangul too; CJK punctuation is one already.
@@ -20,10 +25,12 @@ CJK = (
     "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
 )
 
-_CJK = regex.compile(f"[{CJK}]")
+_CJK = re.compile(f"[{CJK}]+")
 # A word with a letter that no hexadecimal digit is.
 _LABEL_COLON = regex.compile(r"(?<=[g-zG-Z][A-Za-z]{0,2}|[^\x00-\x7f]):")
-_NOT_DIGIT_WORD = regex.compile(r"[^\W\d]|_")
+_LETTER = re.compile(r"[^\W\d]|_")
+# Digits with at most four characters between two of them: no pattern for numbers reaches over a wider gap.
+_DIGIT_RUN = re.compile(r"[0-9](?:[^0-9]{0,4}[0-9])*")
 _HEX_ID = regex.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|(?=[0-9a-f]*[a-f][0-9a-f]*[a-f])[0-9a-f]{32,})"
@@ -47,18 +54,19 @@ class View:
     @cached_property
     def words(self) -> str:
         """CJK letters and underscores are spaces: `\\b` then holds between a Chinese word and a value."""
-        text = self.text if self.text.isascii() else _CJK.sub(" ", self.text)
+        text = self.text if self.text.isascii() else _CJK.sub(_blank, self.text)
         return text.replace("_", " ")
 
     @cached_property
     def fields(self) -> str:
         """`words` without the colon behind a label ("ip:2001:db8::1", 地址：2001…), which IPv6 patterns take in."""
-        return _CJK.sub(" ", _LABEL_COLON.sub(" ", self.text)).replace("_", " ") if ":" in self.text else self.words
+        return _CJK.sub(_blank, _LABEL_COLON.sub(" ", self.text)).replace("_", " ") if ":" in self.text else self.words
 
     @cached_property
     def lower(self) -> str:
-        """Lower case of `text`, for labels. ASCII only, since other letters may change their length."""
-        return self.text.translate(_ASCII_LOWER)
+        """Lower case of `text`, for labels; of ASCII letters alone where another one changes its length by it."""
+        lower = self.text.lower()
+        return lower if len(lower) == len(self.text) else self.text.translate(_ASCII_LOWER)
 
     @cached_property
     def numbers(self) -> str:
@@ -71,16 +79,41 @@ class View:
             text = _DATE.sub(_blank, text)
         if len(text) >= _SHORTEST_HEX_ID:
             text = _HEX_ID.sub(_blank, text)
-        return str(_NOT_DIGIT_WORD.sub(" ", text))
+        return text.translate(_NO_LETTERS)
 
     @cached_property
     def digits(self) -> int:
         """How many ASCII digits the text holds."""
         return sum(map(self.text.count, "0123456789"))
 
+    @cached_property
+    def digit_run(self) -> int:
+        """The most digits that stand near each other, with at most four characters between two of them."""
+        runs = _DIGIT_RUN.findall(self.text)
+        return max((sum(map(run.count, "0123456789")) for run in runs), default=0)
+
+    def says(self, signs: Sequence[str]) -> bool:
+        """Whether one of these stands in the lower-case text."""
+        lower = self.lower
+        for sign in signs:  # a loop, since `any` costs more than all the searches together
+            if sign in lower:
+                return True
+        return False
+
 
 _SHORTEST_HEX_ID = 32
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+class _NoLetters(dict[int, int]):
+    """Letters are spaces. Fills itself on first sight of a character, as normalise.py's table does."""
+
+    def __missing__(self, code: int) -> int:
+        read = self[code] = ord(" ") if _LETTER.match(chr(code)) else code
+        return read
+
+
+_NO_LETTERS = _NoLetters()
 
 
 def label(pattern: str) -> Any:
@@ -93,19 +126,21 @@ def _blank(match: Any) -> str:
     return " " * len(match.group())
 
 
-def scan(pattern: Any, text: str, start: int = 0) -> Iterator[Any]:
+def scan(pattern: Any, text: str) -> list[Any]:
     """Matches of a compiled `regex` pattern. Raises DetectorError when it runs out of time: nothing is skipped."""
-    try:
-        yield from pattern.finditer(text, start, timeout=PATTERN_SECONDS)
-    except TimeoutError:
-        timed_out = True
-    else:
-        timed_out = False
-    # Raised outside the handler, so that no context of the other exception hangs on it.
-    if timed_out:
-        raise DetectorError("pattern out of time")
+    return _in_time(lambda: list(pattern.finditer(text, timeout=PATTERN_SECONDS)))
 
 
 def search(pattern: Any, text: str, start: int = 0) -> Any:
-    """The first of `scan`, or None."""
-    return next(scan(pattern, text, start), None)
+    """The first match from `start` on, or None. Raises as `scan`."""
+    return _in_time(lambda: pattern.search(text, start, timeout=PATTERN_SECONDS))
+
+
+def _in_time(look: Callable[[], T]) -> T:
+    for _ in range(_TRIES):
+        try:
+            return look()
+        except TimeoutError:
+            continue
+    # Raised outside the handler, so that no context of the other exception hangs on it.
+    raise DetectorError("pattern out of time")
