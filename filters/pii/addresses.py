@@ -38,6 +38,10 @@ _CHINESE_ROAD = regex.compile(
     rf"{_HAN}{{2,6}}?(?:路|大街|街|大道|巷|胡同|弄|小区|花园|家园|公寓|大厦|村|苑|里)[ ]?{_DOOR}{_REST}{{0,4}}"
 )
 _CHINESE_SIGN = re.compile(rf"[\d一二三四五六七八九十百零〇][A-Za-z]?[ ]?(?:{_DOOR_WORDS})")
+_AREA_SIGN = re.compile(rf"[市区县州旗镇乡]|街道|开发区|{PROVINCES}")
+_ROAD_SIGN = re.compile(
+    r"(?:路|街|大道|巷|胡同|弄|小区|花园|家园|公寓|大厦|村|苑|里)[ ]?[A-Za-z]?[\d一二三四五六七八九十百零〇]"
+)
 
 _STREET = (
     "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|way|place|pl|square|sq|terrace|highway|hwy|"
@@ -205,8 +209,8 @@ class Addresses:
     digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
-        if not view.text.isascii() and _CHINESE_SIGN.search(view.text):
-            for pattern in (_CHINESE, _CHINESE_ROAD):
+        if not view.text.isascii():
+            for pattern in _chinese_shapes(view.text):
                 for match in scan(pattern, view.text):
                     yield Span(match.start(), match.end(), self.kind, 0.8)
         for shape in _shapes(view):
@@ -221,6 +225,17 @@ class Addresses:
             tail = _FLAT_TAIL.match(text, flat.end())
             start = floor + head.start() if head else flat.start()
             yield Span(start, tail.end() if tail else flat.end(), self.kind, 0.6)
+
+
+def _chinese_shapes(text: str) -> Iterator[Any]:
+    """Those with a door, and with an area before it or a road right before it."""
+    door = _CHINESE_SIGN.search(text)
+    if door is None:
+        return
+    if _AREA_SIGN.search(text):
+        yield _CHINESE
+    if _ROAD_SIGN.search(text):
+        yield _CHINESE_ROAD
 
 
 def _shapes(view: View) -> Iterator[Shape]:

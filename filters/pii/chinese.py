@@ -6,6 +6,7 @@ Mobile and land-line numbers are in `numbers.py`, bank cards are cards there, ad
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import regex
@@ -133,6 +134,7 @@ _PLATE = regex.compile(
     r"(?:[A-HJ-NP-Z0-9]{1,2}|[A-HJ-NP-Z0-9]?[挂学警港澳领])(?![A-Za-z0-9])",
     regex.IGNORECASE,
 )
+_PLATE_HEAD = re.compile(rf"[{PLATE_PROVINCES}使][ ]?[A-Za-z]")
 
 
 class Plates:
@@ -142,7 +144,7 @@ class Plates:
     digits = digit_run = 1
 
     def find(self, view: View) -> Iterator[Span]:
-        if view.text.isascii():
+        if not _PLATE_HEAD.search(view.text):
             return
         for match in scan(_PLATE, view.text):
             yield Span(match.start(), match.end(), self.kind, 0.8)

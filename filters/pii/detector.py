@@ -118,12 +118,17 @@ def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[
     return own + labelled + [PresidioPatterns(choice) for choice in CHOICES]
 
 
+# No recognizer asks for more, so that the table of who sees what stays small.
+MOST_DIGITS_ASKED = 16
+
+
 class PatternDetector:
     """Fulfils `filters.evidence.Detector`."""
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self._recognizers = tuple(recognizers)
         self._without_digits = tuple(r for r in recognizers if r.digits == 0)
+        self._by_digits: dict[tuple[int, int], tuple[Recognizer, ...]] = {}
 
     @property
     def recognizers(self) -> tuple[Recognizer, ...]:
@@ -174,4 +179,9 @@ class PatternDetector:
     def _worth_showing(self, view: View) -> Sequence[Recognizer]:
         if not view.digits:
             return self._without_digits
-        return [r for r in self._recognizers if r.digits <= view.digits and r.digit_run <= view.digit_run]
+        digits, run = min(view.digits, MOST_DIGITS_ASKED), min(view.digit_run, MOST_DIGITS_ASKED)
+        if (digits, run) not in self._by_digits:
+            self._by_digits[digits, run] = tuple(
+                r for r in self._recognizers if r.digits <= digits and r.digit_run <= run
+            )
+        return self._by_digits[digits, run]

@@ -122,9 +122,9 @@ _GROUPED = [
         rf"(?<!\d)(?:1{_SEP}{{0,2}})?(?:\(\d{{3}}\){_SEP}{{0,2}}|\d{{3}}{_SEP}{{1,2}})\d{{3}}{_SEP}{{1,2}}\d{{4}}(?!\d)"
     ),
     regex.compile(rf"(?<!\d)(?:\([2-9]\d{{2}}\){_SEP}{{0,2}}|[2-9]\d{{2}}{_SEP}{{1,2}})\d{{7}}(?!\d)"),
-    # (91) 5676-6953
-    regex.compile(r"\(\d{2,5}\)[ \-]?\d{2,5}[ \-]?\d{3,5}(?!\d)"),
 ]
+# (91) 5676-6953
+_BRACKETED = regex.compile(r"\(\d{2,5}\)[ \-]?\d{2,5}[ \-]?\d{3,5}(?!\d)")
 _TRUNK = regex.compile(r"(?<!\d)\(?0\d{1,4}\)?(?:[ \-./·]{1,2}\d{2,8}){1,5}(?!\d)")
 _SINGLES = regex.compile(rf"(?<!\d)(?<!\d{_SEP})\d(?:{_SEP}\d){{9,11}}(?!\d)(?!{_SEP}\d)")
 _PLAIN = regex.compile(r"(?<!\d)(?:1?[2-9]\d{2}[2-9]\d{6}|0\d{8,11})(?!\d)")
@@ -139,6 +139,7 @@ _LABEL = label(_LABEL_WORDS)
 _ANY_LABEL = label(_LABEL_WORDS + "|office|home|work|办公")
 _EXTENSION = regex.compile(r",? ?(?:x|#|ext\.?|extension|转|分机号?) ?\d{1,6}(?!\d)", regex.IGNORECASE)
 SHORTEST_PHONE = 6
+_SHORTEST_UNLABELLED = 8
 
 
 class Phones:
@@ -159,16 +160,26 @@ class Phones:
 
 def _phones(view: View) -> Iterator[tuple[int, int, float]]:
     text = view.numbers
+    if "(" in text:
+        yield from _spans(_BRACKETED, text, 0.6, 8, 12)
+    if view.digit_run >= _SHORTEST_UNLABELLED:
+        yield from _by_form(text)
+    yield from _by_label(view)
+
+
+def _by_form(text: str) -> Iterator[tuple[int, int, float]]:
     if "+" in text or "00" in text:
         yield from (span for span in _spans(_INTERNATIONAL, text, 0.8, 8, 17) if _dialled(text[span[0] : span[1]]))
-    for match in _overlapping(_MOBILE_CN, text):
-        if _mobile_grouping(match.group(1)) and not _in_list(match.group(1), text, *match.span()):
-            yield *match.span(), 0.9
-    yield from _spans(_LANDLINE_CN, text, 0.8, 10, 12)
-    yield from _spans(_HOTLINE_CN, text, 0.6, 10, 10)
+    if "1" in text:
+        for match in _overlapping(_MOBILE_CN, text):
+            if _mobile_grouping(match.group(1)) and not _in_list(match.group(1), text, *match.span()):
+                yield *match.span(), 0.9
+    if "00" in text:
+        yield from _spans(_HOTLINE_CN, text, 0.6, 10, 10)
     for pattern in _GROUPED:
         yield from _spans(pattern, text, 0.6, 8, 12)
     if "0" in text:
+        yield from _spans(_LANDLINE_CN, text, 0.8, 10, 12)
         yield from _spans(_TRUNK, text, 0.5, 9, 12)
     for match in scan(_SINGLES, text):
         if not _counts_up(digits_of(match.group())):
@@ -176,7 +187,6 @@ def _phones(view: View) -> Iterator[tuple[int, int, float]]:
     for match in scan(_PLAIN, text):
         if _possible(match.group()) and not _counts_up(match.group()):
             yield *match.span(), 0.6
-    yield from _by_label(view)
 
 
 def _spans(pattern: Any, text: str, score: float, fewest: int, most: int) -> Iterator[tuple[int, int, float]]:

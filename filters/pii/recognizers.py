@@ -128,7 +128,7 @@ def _holds(sign: str, times: int) -> Callable[[str], bool]:
 _MAC = re.compile(r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
 _SIXTEEN = re.compile(r"[A-Za-z0-9]{16}")
 _NINE = re.compile(r"[A-Z0-9]{9}")
-_PAN = re.compile(r"[^\W\d]\d{4}|\d{4}[^\W\d]|[@#$%^?~-]\d{4}|\d{4}[@#$%^?~-]")
+_PAN = re.compile(r"[A-Za-z@#$%^?~-]\d{4}|\d{4}[A-Za-z@#$%^?~-]")
 _WALLET = re.compile(r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}")
 
 

@@ -75,9 +75,9 @@ class View:
         So are calendar dates and hexadecimal ids (UUIDs, hashes), which hold digits that are no number.
         """
         text = self.text
-        if "-" in text or "/" in text or "." in text:
+        if _MAYBE_DATE.search(text):
             text = _DATE.sub(_blank, text)
-        if len(text) >= _SHORTEST_HEX_ID:
+        if _MAYBE_HEX_ID.search(text):
             text = _HEX_ID.sub(_blank, text)
         return text.translate(_NO_LETTERS)
 
@@ -101,7 +101,9 @@ class View:
         return False
 
 
-_SHORTEST_HEX_ID = 32
+# Cheap tests for both: most texts with digits hold neither.
+_MAYBE_DATE = re.compile(r"[0-9]([-/.])[0-9]{1,2}\1[0-9]")
+_MAYBE_HEX_ID = re.compile(r"[0-9A-Fa-f]-[0-9A-Fa-f]{4}-[0-9A-Fa-f]|[0-9A-Fa-f]{32}")
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
