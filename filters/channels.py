@@ -106,18 +106,22 @@ class Choice:
         self._speaking = item.channel
         self.queue.append(Part(item.channel, item.raw_text))
 
-    def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: str) -> list[Segment]:
-        """Add prose to its channel; the segments that it completed."""
-        raw_text = self._without_seam(item.raw_text) if item.channel.field is Field.CONTENT else item.raw_text
-        if item.channel not in self._segmenters:
-            self._segmenters[item.channel] = Segmenter(unit, detector, primed, whole_objects=self._whole_objects)
-        segmenter = self._segmenters[item.channel]
-        if self._speaking != item.channel and segmenter.holds:
-            self._interrupted.add(item.channel)
-        self._speaking = item.channel
+    def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: Callable[[], str]) -> list[Segment]:
+        """Add prose to its channel; the segments that it completed. `primed` gives what a new channel goes on from."""
+        channel, raw_text = item.channel, item.raw_text
+        if self._at_seam and channel.field is Field.CONTENT:
+            raw_text = self._without_seam(raw_text)
+        segmenter = self._segmenters.get(channel)
+        if segmenter is None:
+            segmenter = Segmenter(unit, detector, primed(), whole_objects=self._whole_objects)
+            self._segmenters[channel] = segmenter
+        if self._speaking != channel:
+            if segmenter.holds:
+                self._interrupted.add(channel)
+            self._speaking = channel
         segments = segmenter.push(raw_text)
-        if segments and item.channel in self._interrupted:
-            self._interrupted.discard(item.channel)
+        if segments and channel in self._interrupted:
+            self._interrupted.discard(channel)
             segments[0] = replace(segments[0], scattered=True)
         return segments
 
@@ -168,7 +172,6 @@ class Choice:
 
     def _without_seam(self, raw_text: str) -> str:
         """The base model continues behind a released space, and writes its own."""
-        if self._at_seam:
-            raw_text = raw_text.lstrip()
-            self._at_seam = not raw_text
+        raw_text = raw_text.lstrip()
+        self._at_seam = not raw_text
         return raw_text

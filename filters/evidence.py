@@ -17,13 +17,21 @@ class DetectorError(Exception):
 class Detector(Protocol):
     """Finds typed values in a text of any length."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
-        """Spans in offsets of `raw_text`, in any order, overlapping or not. Raises DetectorError."""
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
+        """Spans in offsets of `raw_text`, in any order, overlapping or not. Raises DetectorError.
+
+        What stands before `since` is context: spans that end there may be left out.
+        """
         ...
 
 
 class Grounds(Protocol):
     """What the caller gave himself."""
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether who is named before a value decides about it: the names of the context must be found as well."""
+        ...
 
     def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
         """Those of the values `found` in `seen` that stood in the request in a way that counts.

@@ -58,6 +58,11 @@ class RequestGrounds:
     names: frozenset[Person] = frozenset()  # persons that do
     pairs: Pairs | None = None  # what counts beside its person only
 
+    @property
+    def reads_context(self) -> bool:
+        """As `filters.evidence.Grounds`."""
+        return self.pairs is not None
+
     @classmethod
     def from_texts(cls, own_texts: Sequence[str], detector: Detector) -> RequestGrounds:
         """Read what the end user wrote (his messages and tool results, in order).

@@ -16,13 +16,16 @@ class HiddenValues:
 
     def add(self, raw_value: str, kind: str) -> None:
         """Remember a value that was hidden."""
-        skeleton, _ = _skeleton(raw_value)
+        skeleton = _letters(normalise(raw_value).text)
         if len(skeleton) >= MIN_LENGTH:
             self._kinds[skeleton] = kind
 
     def find(self, raw_text: str) -> list[Span]:
         """Where a hidden value stands in this text."""
         if not self._kinds:
+            return []
+        letters = _letters(normalise(raw_text).text)
+        if not any(value in letters for value in self._kinds):
             return []
         skeleton, offsets = _skeleton(raw_text)
         return [span for value, kind in self._kinds.items() for span in _occurrences(value, kind, skeleton, offsets)]
@@ -36,8 +39,13 @@ def _occurrences(value: str, kind: str, skeleton: str, offsets: list[tuple[int, 
     return spans
 
 
+def _letters(text: str) -> str:
+    """Folded letters and digits."""
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
 def _skeleton(raw_text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Folded letters and digits, and the raw span of each."""
+    """The same of the plain reading, and the raw span of each."""
     normal = normalise(raw_text)
     letters, offsets = [], []
     for at, char in enumerate(normal.text):

@@ -8,7 +8,7 @@ Held at a time: the open segment and its context, and one entry for each differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released, Verdict
@@ -96,7 +96,7 @@ class TextFilter:
 
     def push(self, raw_text: str) -> str:
         """What may leave now."""
-        return self._read(event for at in pieces(raw_text, 1) for event in self._pipeline.feed([RawText(_CHANNEL, at)]))
+        return "".join(self._read(self._pipeline.feed([RawText(_CHANNEL, piece)])) for piece in pieces(raw_text, 1))
 
     def close(self) -> str:
         """The rest."""
@@ -106,7 +106,9 @@ class TextFilter:
         """What was found in the text that has been decided since the last call, in order."""
         return self._findings.take()
 
-    def _read(self, events: Iterable[Event]) -> str:
+    def _read(self, events: Sequence[Event]) -> str:
+        if not events:
+            return ""
         texts = []
         for event in events:
             if isinstance(event, Released):
@@ -143,7 +145,7 @@ class _Findings:
     def _passed(self, raw_text: str, hidden: Sequence[Span]) -> list[Span]:
         """What was found and not hidden."""
         try:
-            found = merge(self._detector.find(self._context + raw_text))
+            found = merge(self._detector.find(self._context + raw_text, len(self._context)))
         except DetectorError:
             return []  # the pipeline met it too, and hid the segment whole
         shifted = [span.shifted(-len(self._context)) for span in found]

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from filters.channels import ANSWERS, PROSE, Choice, End, Part, Pending
@@ -197,8 +198,9 @@ class Pipeline:
         if self._is_json(item.channel.field):
             choice.speaks_json(item)
             return self._drain(choice)
-        segments = choice.cut(item, self._profile.release, self._detector, self._primed(choice, item.channel))
-        return self._queue(choice, [(item.channel, segment) for segment in segments])
+        primed = partial(self._primed, choice, item.channel)
+        segments = choice.cut(item, self._profile.release, self._detector, primed)
+        return self._queue(choice, [(item.channel, segment) for segment in segments]) if segments else []
 
     def _finish(self, choice: Choice, ending: Ending, origin: Origin) -> list[Event]:
         if choice.done or choice.origin is not origin:
@@ -255,7 +257,8 @@ class Pipeline:
         """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own.
         `blocks` are what else has been found in it."""
         seen = context + raw_text
-        found = [*self._detector.find(seen), *(span.shifted(len(context)) for span in blocks)]
+        since = 0 if self._request.grounds.reads_context else len(context)
+        found = [*self._detector.find(seen, since), *(span.shifted(len(context)) for span in blocks)]
         own = self._request.grounds.covered(seen, found) if found else frozenset()
         return [
             (_clipped(span.shifted(-len(context))), span.type in self._profile.allowed_types or span in own)

@@ -207,9 +207,10 @@ class AdminNotes:
     """Fulfils `filters.pii.recognizers.Recognizer`."""
 
     kind = Notes.kind
+    digits = digit_run = 0
 
     def find(self, view: View) -> Iterator[Span]:
-        if any(sign in view.lower for sign in _HEADING_SIGNS):
+        if view.says(_HEADING_SIGNS):
             pieces = _trimmed(view.text, Notes().feed(view.text, 0))
             yield from (Span(*piece, self.kind, Notes.score) for piece in pieces)
 
@@ -218,6 +219,7 @@ class InternalRecords:
     """Fulfils `filters.pii.recognizers.Recognizer`."""
 
     kind = Records.kind
+    digits = digit_run = 0
 
     def __init__(self, fields: Collection[str] = ()) -> None:
         self._fields = frozenset(fields)

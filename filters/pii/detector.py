@@ -2,7 +2,7 @@
 
 `find` makes the plain readings of a text (normalise.py), shows each to every recognizer and maps what they find back to
 the raw text. A text with too few digits, or none near each other, is not shown to recognizers of numbers; the others
-have a cheap test of their own first. So most of them do not run on most texts; measured by tests/bench/bench_detectors.py.
+have a cheap test of their own first. So most of them do not run on most texts (tests/bench/bench_detectors.py).
 
 A text of any length is read in pieces that overlap, so that the time-out of a pattern is one on a bounded text. What
 is longer than the overlap (a private key) is found from its head.
@@ -10,6 +10,7 @@ is longer than the overlap (a private key) is found from its head.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
@@ -138,23 +139,24 @@ class PatternDetector:
     def types(self) -> frozenset[str]:
         return frozenset(r.kind for r in self._recognizers)
 
-    def find(self, raw_text: str) -> list[Span]:
-        """Spans in offsets of `raw_text`, sorted, overlapping where recognizers disagree.
+    def find(self, raw_text: str, since: int = 0) -> list[Span]:
+        """Spans in offsets of `raw_text`, sorted, overlapping where recognizers disagree. What stands before `since`
+        is context: names that end there are left out.
 
         Raises DetectorError, which never holds text.
         """
         spans: set[Span] = set()
         for start in range(0, max(1, len(raw_text) - _OVERLAP), _PIECE - _OVERLAP):
             piece = raw_text[start : start + _PIECE]
-            spans.update(span.shifted(start) for span in self._find_in_piece(piece))
+            spans.update(span.shifted(start) for span in self._find_in_piece(piece, since - start))
         if len(raw_text) > _PIECE and PEM in raw_text and Secrets.kind in self.types:
             # A key's lines may fill more than a piece. Its head is plain ASCII, so the raw text will do.
             spans.update(private_keys(raw_text))
         return sorted(spans)
 
-    def _find_in_piece(self, raw_text: str) -> list[Span]:
+    def _find_in_piece(self, raw_text: str, since: int) -> list[Span]:
         try:
-            return self._find_in_readings(raw_text)
+            return self._find_in_readings(raw_text, since)
         except DetectorError:
             raise
         except Exception as error:  # noqa: BLE001 -- raised again below, as the one error that the caller knows
@@ -162,15 +164,17 @@ class PatternDetector:
         # Outside the handler: the other exception, whose message or frames may hold text, must not travel along.
         raise DetectorError(f"recognizer failed: {failed}")
 
-    def _find_in_readings(self, raw_text: str) -> list[Span]:
+    def _find_in_readings(self, raw_text: str, since: int) -> list[Span]:
         forward = list(readings(raw_text))
-        spans = [span for reading in forward for span in self._find_in_reading(reading)]
+        plain, *further = forward
+        spans = list(self._find_in_reading(plain, View(plain.text, since=bisect_left(plain.offsets, since))))
+        for reading in further:
+            spans += self._find_in_reading(reading, View(reading.text))
         for reading in backwards(forward, tuple(spans)):
-            spans += self._find_in_reading(reading, backwards=True)
+            spans += self._find_in_reading(reading, View(reading.text, backwards=True))
         return spans
 
-    def _find_in_reading(self, reading: Normalised, *, backwards: bool = False) -> Iterator[Span]:
-        view = View(reading.text, backwards=backwards)
+    def _find_in_reading(self, reading: Normalised, view: View) -> Iterator[Span]:
         for recognizer in self._worth_showing(view):
             for found in recognizer.find(view):
                 start, end = reading.raw_span(found.start, found.end)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import log2
 from typing import Any
 
@@ -73,7 +73,7 @@ class PrivateAddresses:
         if view.text.count(":") >= 2:
             yield from self._private(scan(_IPV6, view.lower))
 
-    def _private(self, matches: Iterator[Any]) -> Iterator[Span]:
+    def _private(self, matches: Iterable[Any]) -> Iterator[Span]:
         for match in matches:
             if is_internal(match.group().partition("/")[0]):
                 yield Span(match.start(), match.end(), self.kind, 0.9)

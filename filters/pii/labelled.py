@@ -37,9 +37,7 @@ _SIGNS = {
     ),
     "DRIVER_LICENCE": ("licen", "dl", "驾", "档案编号"),
     "PASSPORT": ("passport", "travel document", "护照", "通行证", "证件"),
-    "NATIONAL_ID": (
-        *("national id", "identi", "id card", "tax", "tin", "ein", "vat", "social insurance", "身份证"),
-    ),
+    "NATIONAL_ID": (*("national id", "identi", "id card", "tax", "tin", "ein", "vat", "social insurance", "身份证"),),
     "PLATE": ("plate", "registration", "车牌"),
 }
 

@@ -59,6 +59,9 @@ class Tokens:
     starts: Sequence[int]
     ends: Sequence[int]
 
+    def shifted(self, by: int) -> Tokens:
+        return Tokens(self.words, [at + by for at in self.starts], [at + by for at in self.ends]) if by else self
+
 
 def tokenise(text: str) -> Tokens:
     matches = list(TOKEN.finditer(text))
@@ -200,11 +203,23 @@ def codes_of(words: Sequence[str], simplified: Mapping[str, str]) -> Codes:
 
 def hashes(codes: Codes, length: int) -> Codes:
     """One 64-bit hash of each `length` neighbours."""
-    n = len(codes) - length + 1
-    total = codes[:n] * _FACTORS[0]
-    for k in range(1, length):
-        total = (total ^ (total >> _SHIFT)) * _MIX + codes[k : k + n] * _FACTORS[k]
-    return (total ^ (total >> _SHIFT)) * _MIX
+    return all_hashes(codes, length)[-1]
+
+
+def all_hashes(codes: Codes, longest: int) -> list[Codes]:
+    """The same for every length from two on; each goes on from the one before it."""
+    found = []
+    total = codes * _FACTORS[0]
+    for k in range(1, longest):
+        n = len(codes) - k
+        total = _mixed(total[:n]) + codes[k:] * _FACTORS[k]
+        found.append(_mixed(total))
+    return found
+
+
+def _mixed(total: Codes) -> Codes:
+    mixed: Codes = (total ^ (total >> _SHIFT)) * _MIX
+    return mixed
 
 
 def slots(hashed: Codes, mask: np.uint64) -> tuple[Codes, Codes, NDArray[np.uint16]]:
@@ -217,21 +232,30 @@ def lexicon_features(codes: Codes, lists: Lists) -> Floats:
     """(tokens, LEX_FEATURES), 1 where a lexicon word of that length and kind begins, ends, or goes on."""
     n = len(codes)
     found = np.zeros((n, LEX_FEATURES), np.float32)
-    for which, length in enumerate(LEX_LENGTHS):
-        if n < length:
-            break
-        first, second, prints = slots(hashes(codes, length), lists.lexicon_mask)
-        one, two = lists.lexicon[first], lists.lexicon[second]
-        kinds = np.where((one >> _FINGERPRINT_SHIFT) == prints, one & 7, 0)
-        kinds = np.where((kinds == 0) & ((two >> _FINGERPRINT_SHIFT) == prints), two & 7, kinds)
-        at = np.flatnonzero(kinds)
+    lengths = [length for length in LEX_LENGTHS if length <= n]
+    if not lengths:
+        return found
+    kinds = _kinds(np.concatenate(all_hashes(codes, lengths[-1])), lists)
+    begin = 0
+    for which, length in enumerate(lengths):
+        end = begin + n - length + 1
+        at = np.flatnonzero(kinds[begin:end])
         if at.size:
-            column = which * 15 + kinds[at] - 1
+            column = which * 15 + kinds[begin:end][at] - 1
             found[at, column] = 1
             found[at + length - 1, column + 5] = 1
             for inner in range(1, length - 1):
                 found[at + inner, column + 10] = 1
+        begin = end
     return found
+
+
+def _kinds(hashed: Codes, lists: Lists) -> NDArray[np.uint16]:
+    """The kind of the lexicon word with each hash, 0 where there is none."""
+    first, second, prints = slots(hashed, lists.lexicon_mask)
+    one, two = lists.lexicon[first], lists.lexicon[second]
+    kinds = np.where((one >> _FINGERPRINT_SHIFT) == prints, one & 7, 0)
+    return np.where((kinds == 0) & ((two >> _FINGERPRINT_SHIFT) == prints), two & 7, kinds)
 
 
 def bigram_rows(codes: Codes) -> tuple[Ints, Ints]:

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.pii.name_features import (
+    TOKEN,
     Floats,
     Lists,
     Tokens,
@@ -62,6 +63,8 @@ KINDS = ("PERSON", "ORGANIZATION", "LOCATION")
 
 # Vectors of words seen last are kept; when the store is full it is emptied, so that memory does not grow.
 KEPT_WORDS = 16_384
+
+CONTEXT_TOKENS = 6  # what one token sees on either side
 
 # A letter of any script and what follows it: a Chinese run counts as one word, which no plain word is.
 _WORD = re.compile(r"[^\W\d_]+")
@@ -108,8 +111,19 @@ class NameModel:
     def of_view(self, view: View) -> Marked | None:
         """What `read` gives, once for each view; None where no name can be."""
         if view not in self._read:
-            self._read[view] = self.read(view.text) if self.may_hold_names(view.text) else None
+            self._read[view] = self._read_view(view)
         return self._read[view]
+
+    def _read_view(self, view: View) -> Marked | None:
+        if view.backwards:
+            return None  # what has been turned round is no name, and the rest has been read
+        start = _context_start(view)
+        context, text = view.text[start : view.since], view.text[view.since :]
+        # Capitals of the context were judged with it; its words still announce.
+        if not (self.may_hold_names(text) or self.may_hold_names(context.lower())):
+            return None
+        tokens, labels = self.read(view.text[start:])
+        return tokens.shifted(start), labels
 
     def may_hold_names(self, text: str) -> bool:
         """The cheap test: False where there is no word, or nothing but words that neither are names nor announce one.
@@ -127,7 +141,7 @@ class NameModel:
         tokens = tokenise(text)
         if not tokens.words:
             return tokens, np.zeros((0, 1 + 2 * len(KINDS)), np.float32)
-        return tokens, _softmax(self._hidden(text, tokens) @ self._output + self._output_bias)
+        return tokens, _softmax(_times(self._hidden(text, tokens), self._output) + self._output_bias)
 
     def _hidden(self, text: str, tokens: Tokens) -> Floats:
         x = self._store.rows(tokens.words)
@@ -135,9 +149,9 @@ class NameModel:
         x += self._cases[case_of(text)]
         codes = codes_of(tokens.words, self.lists.simplified)
         if codes.any():
-            x += lexicon_features(codes, self.lists) @ self._lexicon
+            x += _times(lexicon_features(codes, self.lists), self._lexicon)
             before, after = bigram_rows(codes)
-            x += np.concatenate((self._bigrams[before], self._bigrams[after]), 1) @ self._pairs
+            x += _times(np.concatenate((self._bigrams[before], self._bigrams[after]), 1), self._pairs)
         h = np.maximum(x, 0, out=x)
         for layer in self._layers:
             h = h + _convolve(h, layer)
@@ -160,6 +174,12 @@ class NameModel:
         return vector
 
 
+def _context_start(view: View) -> int:
+    """Where the context begins that the first token after it is read with."""
+    starts = [match.start() for match in TOKEN.finditer(view.text, 0, view.since)]
+    return starts[-CONTEXT_TOKENS:][0] if starts else 0
+
+
 def _convolve(h: Floats, layer: Layer) -> Floats:
     n, width = h.shape
     d = layer.dilation
@@ -167,9 +187,26 @@ def _convolve(h: Floats, layer: Layer) -> Floats:
     around[d:, :width] = h[: max(0, n - d)]
     around[:, width : 2 * width] = h
     around[: max(0, n - d), 2 * width :] = h[d:]
-    out: Floats = around @ layer.weights
+    out = _times(around, layer.weights)
     out += layer.bias
     return np.maximum(out, 0, out=out)
+
+
+# Multiplications up to which OpenBLAS has kernels that neither copy the weights nor wake threads. Its threads spin:
+# beside other work a larger product costs three to ten times the processor time, on a free machine a third more.
+_SMALL_PRODUCT = 1_000_000
+
+
+def _times(x: Floats, weights: Floats) -> Floats:
+    """`x @ weights`, some rows at a time."""
+    rows = max(1, _SMALL_PRODUCT // weights.size)
+    if len(x) <= rows:
+        whole: Floats = x @ weights
+        return whole
+    out = np.empty((len(x), weights.shape[1]), np.float32)
+    for at in range(0, len(x), rows):
+        np.matmul(x[at : at + rows], weights, out=out[at : at + rows])
+    return out
 
 
 def _softmax(scores: Floats) -> Floats:
@@ -232,7 +269,7 @@ def read_model(path: Path) -> NameModel:
 
 def _floats(arrays: dict[str, NDArray[np.generic]], name: str) -> Floats:
     """A table as it was trained: 8-bit rows with a scale each, or 16-bit floats."""
-    values = arrays[name].astype(np.float32)
+    values = arrays[name].astype(np.float32, order="C")  # `_times` needs rows that lie together
     scale = arrays.get(f"{name}_scale")
     return values if scale is None else values * scale.astype(np.float32)[:, None]
 

@@ -58,9 +58,9 @@ def _luhn_windows(run: str, lengths: Collection[int]) -> Iterator[tuple[int, int
     """
     places = [at for at, char in enumerate(run) if char.isdigit()]
     digits = [int(run[at]) for at in places]
-    doubled = [_DOUBLED[digit] for digit in digits]
+    # sums[odd][i]: of the first i digits, those at odd (even) places doubled.
     sums = [
-        list(accumulate((b if at % 2 == odd else a for at, (a, b) in enumerate(zip(digits, doubled, strict=True))), initial=0))
+        list(accumulate((_DOUBLED[d] if at % 2 == odd else d for at, d in enumerate(digits)), initial=0))
         for odd in (0, 1)
     ]
     last = len(run)

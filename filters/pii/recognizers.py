@@ -65,8 +65,8 @@ def _nothing(record: logging.LogRecord) -> bool:
 class Choice:
     """One Presidio recognizer and how far it is trusted.
 
-    `shadow` is the text it reads (view.View), `digits` the fewest that the text must hold near each other. Without a `label` nearby
-    a match needs `score`; a recognizer whose `score` is over 1 needs the label always.
+    `shadow` is the text it reads (view.View), `digits` the fewest that the text must hold near each other. Without a
+    `label` nearby a match needs `score`; a recognizer whose `score` is over 1 needs the label always.
     """
 
     name: str

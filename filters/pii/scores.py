@@ -14,9 +14,10 @@ class AtLeast:
     def __init__(self, detector: Detector, min_scores: Mapping[str, float]) -> None:
         self._detector, self._min_scores = detector, min_scores
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         """As the other detector's `find`. Raises DetectorError."""
-        return [span for span in self._detector.find(raw_text) if span.score >= self._min_scores.get(span.type, 0.0)]
+        found = self._detector.find(raw_text, since)
+        return [span for span in found if span.score >= self._min_scores.get(span.type, 0.0)]
 
 
 def at_least(detector: Detector, min_scores: Mapping[str, float]) -> Detector:

@@ -46,9 +46,10 @@ _DATE = regex.compile(
 class View:
     """`text` and three shadows of it, each as long as it is, so that a match in one is a place in all."""
 
-    def __init__(self, text: str, *, backwards: bool = False) -> None:
-        """`backwards`: parts of the text have been turned round (readings.py)."""
+    def __init__(self, text: str, *, since: int = 0, backwards: bool = False) -> None:
+        """`since`: what stands before it is context. `backwards`: parts of the text have been turned round."""
         self.text = text
+        self.since = since
         self.backwards = backwards
 
     @cached_property
@@ -95,7 +96,7 @@ class View:
     def says(self, signs: Sequence[str]) -> bool:
         """Whether one of these stands in the lower-case text."""
         lower = self.lower
-        for sign in signs:  # a loop, since `any` costs more than all the searches together
+        for sign in signs:  # noqa: SIM110 -- `any` costs more than all the searches together
             if sign in lower:
                 return True
         return False

@@ -54,7 +54,7 @@ def test_spellings_of_one_value_are_one(detector: PatternDetector) -> None:
 
 def test_where_a_detector_fails_nothing_is_grounded() -> None:
     class Failing:
-        def find(self, raw_text: str) -> list[Span]:
+        def find(self, raw_text: str, since: int = 0) -> list[Span]:
             raise DetectorError("out of time")
 
     assert RequestGrounds.from_texts(["x"], Failing()) == RequestGrounds()

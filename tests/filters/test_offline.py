@@ -124,7 +124,7 @@ def test_keyed_actions_without_a_key_are_refused() -> None:
 
 
 class Guessing:
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         at = raw_text.find("Vexlo")
         return [Span(at, at + 5, "PERSON", 0.6)] if at >= 0 else []
 
@@ -138,7 +138,7 @@ def test_findings_under_the_minimum_score_pass() -> None:
 class Failing:
     """Fails on any text that holds a given word."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         if "crash" in raw_text:
             raise DetectorError("made to")
         return []

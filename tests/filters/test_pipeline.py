@@ -33,17 +33,17 @@ SECRET = "zq#7788#"
 class Secrets:
     """Everything that looks like SECRET is a finding."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         return [Span(m.start(), m.end(), "TOKEN", 1.0) for m in re.finditer(r"zq#\d{4}#", raw_text)]
 
 
 class Broken:
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         raise DetectorError
 
 
 class Crashing:
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         raise RuntimeError(raw_text)
 
 
@@ -52,6 +52,8 @@ class Own:
 
     def __init__(self, *values: str) -> None:
         self.values = values
+
+    reads_context = False
 
     def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
         return frozenset(span for span in found if seen[span.start : span.end] in self.values)
@@ -374,7 +376,7 @@ def test_the_tuned_model_is_not_heard_after_a_fallback() -> None:
 class People:
     """Two names that everybody could have."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         return [Span(m.start(), m.end(), "PERSON", 0.8) for m in re.finditer(r"Vexlo Tamber", raw_text)]
 
 

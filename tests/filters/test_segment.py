@@ -17,12 +17,12 @@ from filters.spans import Span
 class Blind:
     """Finds nothing."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         return []
 
 
 class Broken:
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         raise DetectorError
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filters.evidence import Detector, DetectorError
+from filters.normalise import normalise
 from filters.pii.detector import TYPES, PatternDetector, build_detector
 from filters.pii.types import NAMES
 from filters.pii.view import View, scan
@@ -50,6 +51,14 @@ def test_found_in_every_frame(detector: PatternDetector, vector: Any) -> None:
         raw_text = frame.format(vector.label + vector.value)
         start = raw_text.index(vector.value)
         assert_found(detector, raw_text, start, start + len(vector.value), vector.type)
+
+
+def test_no_cheap_test_keeps_a_recognizer_from_what_it_finds(detector: PatternDetector, vector: Any) -> None:
+    view = View(normalise(vector.label + vector.value).text)
+    finders = [r for r in detector.recognizers if list(r.find(view))]
+    shown = [r for r in detector.recognizers if r.digits <= view.digits and r.digit_run <= view.digit_run]
+    assert finders
+    assert set(map(id, finders)) <= set(map(id, shown))
 
 
 PROSE = st.sampled_from(
@@ -172,6 +181,7 @@ def test_running_out_of_time_is_an_error() -> None:
 def test_a_recognizer_that_raises_is_an_error_without_text() -> None:
     class Broken:
         kind = "EMAIL"
+        digits = digit_run = 0
 
         def find(self, view: View) -> list[Span]:
             raise RuntimeError(view.text)

@@ -209,6 +209,35 @@ def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
         module.read_model(broken)
 
 
+@pytest.mark.parametrize("context", ["It rained. ", "The name that he gave was ", "客户的姓名是", "Hello,\n"])
+def test_behind_a_context_the_same_is_found(context: str) -> None:
+    for marked in PERSONS:
+        text, _ = _marked(context + marked)
+        found = [
+            {
+                at
+                for span in Names("PERSON", _model()).find(view)
+                for at in range(max(span.start, len(context)), span.end)
+            }
+            for view in (View(text), View(text, since=len(context)))
+        ]
+        assert found[0] == found[1], marked
+
+
+def test_names_of_the_context_alone_are_left_out() -> None:
+    text = "Tobias Wetherell came. And then nothing else of any note was said for quite a while by them."
+    assert not list(Names("PERSON", _model()).find(View(text, since=60)))
+
+
+def test_products_in_pieces_are_the_same() -> None:
+    text = " ".join(["Tobias Wetherell met 李明 in Plymouth."] * 40)
+    _, labels = load_model().read(text)
+    x = np.random.default_rng(3).normal(size=(700, 384)).astype(np.float32)
+    weights = np.random.default_rng(4).normal(size=(384, 128)).astype(np.float32)
+    assert np.allclose(module._times(x, weights), x @ weights, atol=1e-3)
+    assert np.isfinite(labels).all()
+
+
 def test_probabilities_are_one_row_a_token() -> None:
     text = "Tobias, 李明!"
     tokens, labels = load_model().read(text)
