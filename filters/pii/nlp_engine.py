@@ -126,6 +126,8 @@ class NlpEngine:
 class EngineNames:
     """Fulfils `filters.pii.recognizers.Recognizer` for one of NAMES. The three of them share the reading of a text."""
 
+    digits = digit_run = 0
+
     def __init__(self, kind: str, engine: NlpEngine) -> None:
         self._kind, self._engine = kind, engine
 

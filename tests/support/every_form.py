@@ -31,7 +31,7 @@ class RememberingDetector:
         self._find = build_detector().find
         self._found: dict[str, list[Span]] = {}
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         if raw_text not in self._found:
             if len(self._found) >= _MOST_REMEMBERED:
                 self._found.clear()
