@@ -195,7 +195,7 @@ _TURNED = re.compile(
 )
 _TURNED_HAN = re.compile(r"[\u4e00-\u9fffA-Za-z0-9\-#·. ]{7,64}")
 _HAN_SIGN = re.compile(rf"[号室弄栋楼层院座幢户组][0-9]{{1,5}}|[0-9A-Z]{{5,7}}[·.]?[A-Z]?[{PLATE_PROVINCES}]")
-_CORE = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)  # signs at a run's ends are no part of the value
+_CORE = re.compile(r"[\w+()](?:.*[\w+()])?", re.DOTALL)  # a full stop behind a value is no part of it, a "+" is
 _FEWEST_TURNED = 5
 _LONG_TOKEN = re.compile(r"[A-Za-z0-9_/+=-]{16}")  # may be a key with hardly a digit
 _TURNED_PAN = re.compile(r"[A-Z][0-9]{4}[A-Z]{5}")  # India's tax number holds four
