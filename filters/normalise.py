@@ -65,6 +65,11 @@ def read(code: int) -> str | None:
     return _TABLE[code]
 
 
+def latin_twin(char: str) -> str:
+    """The Latin letter that a Cyrillic or Greek one looks like (rule 5), whatever stands beside it; or `char`."""
+    return char.translate(_LATIN_TWINS)
+
+
 # ---- one character ---------------------------------------------------------------------------------------------------
 
 _UNUSUAL = re.compile(r"[^\t\n\r\x20-\x7e]")
