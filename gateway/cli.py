@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from gateway.config_file import ConfigError
+from gateway.index_cli import app as index_app
 from gateway.release_cli import app as release_app
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
 policy_app = typer.Typer(help="Work with policy files.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(release_app, name="release")
+app.add_typer(index_app, name="index")
 
 
 def main() -> None:
