@@ -47,6 +47,18 @@ EXAMPLES = {
     "PERSON": ("Vexlo Tamber", "甄禾砚"),
     "ORGANIZATION": ("Plimsol Ltd", "浦林索公司"),
     "LOCATION": ("Plimsol Bay", "浦林索湾"),
+    "QUASI_IDENTIFIER": ("a beekeeper", "养蜂人"),
+    "SPECIAL_HEALTH": ("diabetes", "糖尿病"),
+    "SPECIAL_RELIGION": ("a Quaker", "佛教徒"),
+    "SPECIAL_POLITICS": ("voted for the mayor", "投票给市长"),
+    "SPECIAL_UNION": ("shop steward", "工会代表"),
+    "SPECIAL_SEXUALITY": ("bisexual", "双性恋"),
+    "SPECIAL_ETHNICITY": ("Uyghur", "彝族"),
+    "SPECIAL_BIOMETRIC": ("fingerprints", "指纹"),
+    "SPECIAL_FINANCE": ("overdraft", "欠款"),
+    "SPECIAL_WHEREABOUTS": ("is staying at", "目前在"),
+    "SPECIAL_CRIME": ("was convicted", "被判刑"),
+    "SPECIAL_CHILD": ("seven years old", "七岁"),
 }
 
 

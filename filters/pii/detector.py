@@ -29,7 +29,7 @@ from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
-from filters.pii.types import NAMES, TYPES
+from filters.pii.types import NAMES, OF_PERSONS, TYPES
 from filters.pii.view import View
 from filters.profile import Profile
 from filters.spans import Span
@@ -56,7 +56,7 @@ def build_detector(
     `internal_hosts`: names that are INTERNAL_HOST besides those of private networks (see internals.InternalHosts).
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
     """
-    wanted = frozenset(TYPES.keys() - NAMES if types is None else types)
+    wanted = frozenset(TYPES.keys() - NAMES - OF_PERSONS if types is None else types)
     unknown = wanted - TYPES.keys()
     if unknown:
         raise ValueError(f"no such finding types: {sorted(unknown)}")

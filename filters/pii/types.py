@@ -36,12 +36,27 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "PERSON": "a person's name",
         "ORGANIZATION": "an organisation's name",
         "LOCATION": "a place's name",
+        "QUASI_IDENTIFIER": "a trait of a person that, with the others told, too few people share",
+        "SPECIAL_HEALTH": "a person's health",
+        "SPECIAL_RELIGION": "a person's religion or belief",
+        "SPECIAL_POLITICS": "a person's political opinion",
+        "SPECIAL_UNION": "a person's trade union membership",
+        "SPECIAL_SEXUALITY": "a person's sex life, orientation or gender identity",
+        "SPECIAL_ETHNICITY": "a person's racial or ethnic origin",
+        "SPECIAL_BIOMETRIC": "a person's biometric or genetic data",
+        "SPECIAL_FINANCE": "a person's accounts, income or debts",
+        "SPECIAL_WHEREABOUTS": "where a person is or goes",
+        "SPECIAL_CRIME": "a person's criminal record",
+        "SPECIAL_CHILD": "a person under fourteen",
     }
 )
+
+# Found by filters/specificity, which reads what is said of persons, and not by the pattern detector.
+OF_PERSONS = frozenset(kind for kind in TYPES if kind == "QUASI_IDENTIFIER" or kind.startswith("SPECIAL_"))
 
 # Looked for where a profile says so: a name is in most sentences, and only the base model tells what everybody knows.
 NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})
 
 # Types that name nobody for sure, whose detectors guess more. Every other type, also one that is new, is a direct
 # identifier or a secret.
-INDIRECT = NAMES | {"DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}
+INDIRECT = NAMES | {"QUASI_IDENTIFIER", "DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}

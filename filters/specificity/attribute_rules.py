@@ -388,7 +388,7 @@ _READ_LABELLED: dict[Kind, Read] = {
 def _labelled(kind: Kind, labels: str) -> Rule:
     pattern = (
         rf"(?i)(?<![a-z\u4e00-\u9fff])(?:{labels})[\"'*]{{0,3}} ?[:：=] ?[\"'*]{{0,3}} ?"
-        r"(?P<v>[^\W_][^\"'*;,|，；。\n：:{}\[\]]{0,39}?)(?=\s*(?:[\"'*;,|，；。\n}\]]|\.(?:\s|$)|$"
+        r"(?P<v>[^\W_][^\"'”’*;,|，；。\n：:{}\[\]]{0,39}?)(?=\s*(?:[\"'”’*;,|，；。\n}\]]|\.(?:\s|$)|$"
         r"| [A-Za-z\u4e00-\u9fff]+[:：]))"
     )
     return Rule(kind, (COLON,), regex.compile(pattern), _READ_LABELLED.get(kind))

@@ -6,6 +6,7 @@ count only where a person is spoken of: "nurse" alone says nothing of anybody. W
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from filters.specificity.attribute_rules import (
 from filters.specificity.crowd_tables import Crowds, Kind, Trait, TraitPath
 from filters.specificity.lexicon import Hit, Lexicon
 from filters.specificity.persons import mentions
+from filters.specificity.wordings import NOTHING
 
 _LISTED = (Kind.JOB, Kind.ILLNESS, Kind.ETHNICITY, Kind.EDUCATION, Kind.CHILDREN, Kind.MARITAL, Kind.GENDER)
 _ARTICLE = regex.compile(r"(?:\b(?:an?|the|our) (?:(?:[a-z]+(?:al|ed|or|ior|ing|ive|ary)|head|chief|local) ){0,2})$")
@@ -39,7 +41,7 @@ _BESIDE = 24
 _UNLISTED = "~"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Attribute:
     """`text[start:end]` states `trait` of a person."""
 
@@ -64,6 +66,7 @@ class AttributeFinder:
         self._lexicon = Lexicon(_clues(crowds))
         listed = [(kind, word, path) for kind in _LISTED for word, path in crowds.words(kind)]
         self._paths = {(kind, word): path for kind, word, path in listed}
+        self._general = _general_wordings(crowds)
         self._digit_rules = tuple(rule for rule in RULES if DIGIT in rule.gates)
 
     def find(self, raw_text: str, *, names: bool = False) -> list[Attribute]:
@@ -100,6 +103,9 @@ class AttributeFinder:
                 yield _stated(match, Trait(rule.kind, path))
 
     def _path(self, rule: Rule, match: Any) -> TraitPath | None:
+        general = self._general.get((rule.kind, match["v"].lower()))
+        if general is not None:
+            return general
         written = _number(match) or match["v"]
         if rule.read is not None:
             return rule.read(written)
@@ -112,7 +118,7 @@ class AttributeFinder:
             place = self.crowds.places.get(word) or self.crowds.places.get(word.rstrip("市省"))
             return place or (_UNLISTED + word,)
         bare = regex.sub(r"^(?:an?|the|our|their) ", "", word)
-        return self._paths.get((kind, word)) or self._paths.get((kind, bare)) or (bare,)
+        return self._paths.get((kind, word)) or self._paths.get((kind, bare)) or self.crowds.unlisted(kind, bare)
 
     def _by_word(self, view: View, hit: Hit[_Clue], stated: Sequence[Attribute]) -> list[Attribute]:
         return [found for trait in hit.entry.values for found in self._by_value(view, hit, trait, stated)]
@@ -145,6 +151,15 @@ class AttributeFinder:
         employer = EMPLOYER_BEHIND_JOB.match(text, hit.end)
         if employer and employer["v"].lower() not in self.crowds.places:
             yield _stated(employer, Trait(Kind.EMPLOYER, (employer["v"].lower(),)))
+
+
+def _general_wordings(crowds: Crowds) -> dict[tuple[Kind, str], TraitPath]:
+    """What stands for a trait in an earlier answer says what it says, and no more."""
+    found: dict[tuple[Kind, str], TraitPath] = {
+        (kind, said.lower()): () for kind, wordings in NOTHING.items() for said in wordings
+    }
+    words = ((kind, word, path) for kind in _LISTED for word, path in crowds.words(kind))
+    return found | {(kind, word): path for kind, word, path in words if crowds.group(kind, path[-1])}
 
 
 def _is_home(text: str, hit: Hit[_Clue], stated: Sequence[Attribute]) -> bool:
@@ -181,11 +196,16 @@ def _clues(crowds: Crowds) -> dict[str, _Clue]:
 
 def _apart(found: Sequence[Attribute]) -> list[Attribute]:
     """Of those that overlap the listed before the unlisted, the longer before the shorter."""
-    kept: list[Attribute] = []
+    kept: list[Attribute] = []  # sorted
     for attribute in sorted(set(found), key=_weight):
-        if not any(attribute.start < other.end and other.start < attribute.end for other in kept):
-            kept.append(attribute)
-    return sorted(kept)
+        at = bisect_left(kept, attribute.start, key=_start)
+        if (at == 0 or kept[at - 1].end <= attribute.start) and (at == len(kept) or attribute.end <= kept[at].start):
+            kept.insert(at, attribute)
+    return kept
+
+
+def _start(attribute: Attribute) -> int:
+    return attribute.start
 
 
 def _weight(attribute: Attribute) -> tuple[bool, int, int, str, TraitPath]:

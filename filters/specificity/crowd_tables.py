@@ -169,12 +169,14 @@ def _check_common(common: Common) -> None:
                 raise CrowdTableError(f"{at}: no group {value.group!r}")
             if value.group and value.share > listed.groups[value.group].share:
                 raise CrowdTableError(f"{at}: a larger share than its group's")
+            _check_words(at, (*value.en, *value.zh))
 
 
 def _check_country(name: str, country: Country, common: Common) -> None:
     if name != f"{country.code}.json":
         raise CrowdTableError(f"{name}: the file of {country.code!r} must be called {country.code}.json")
     for place, entry in [*country.regions.items(), *country.cities.items()]:
+        _check_words(f"{name}: {place}", (place, *entry.en, *entry.zh))
         if entry.population > country.population:
             raise CrowdTableError(f"{name}: {place} has more people than the country")
         if entry.region and entry.region not in country.regions:
@@ -185,6 +187,12 @@ def _check_country(name: str, country: Country, common: Common) -> None:
         if kind not in _LISTED:
             raise CrowdTableError(f"{name}: shares.{kind}: this kind has no shares")
         _need(name, f"shares.{kind}: not in {COMMON}:", shares.keys() - common.kinds[kind].values.keys(), "unknown")
+
+
+def _check_words(at: str, words: Collection[str]) -> None:
+    """They are looked for by their first letter (lexicon.py)."""
+    if not all(word[:1].isalpha() for word in words):
+        raise CrowdTableError(f"{at}: a word that doesn't begin with a letter")
 
 
 def _need(name: str, at: str, missing: Collection[str], what: str = "missing") -> None:
@@ -239,6 +247,11 @@ class Crowds:
         """The group of this name, if this kind has one."""
         listed = self._common.kinds.get(kind)
         return listed.groups.get(name) if listed else None
+
+    def unlisted(self, kind: Kind, word: str) -> TraitPath:
+        """The path of a value that no table names: in the kind's group if it has only one, the illnesses say."""
+        listed = self._common.kinds.get(kind)
+        return (*listed.groups, word) if listed and len(listed.groups) == 1 else (word,)
 
     def place_names(self, path: TraitPath) -> tuple[str, str] | None:
         """A listed place's English and Chinese names."""

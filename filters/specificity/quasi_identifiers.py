@@ -114,8 +114,10 @@ class PersonLedger:
 
     def prime(self, raw_text: str, names: Sequence[Span] = ()) -> None:
         """Take an earlier answer of the conversation, as the client sends it back. Raises DetectorError."""
-        for attribute, owners in self._owned(raw_text, "", names):
-            self._note(attribute.trait, owners)
+        for start, end in sentences(raw_text):
+            inside = [name.shifted(-start) for name in names if start <= name.start < end]
+            for attribute, owners in self._owned(raw_text[start:end], "", inside):
+                self._note(attribute.trait, owners)
 
     def feed(self, raw_text: str, context: str = "", names: Sequence[Span] = ()) -> list[Generalisation]:
         """Take the next segment; what must be generalised in it, in offsets of `raw_text`, sorted, apart.
@@ -144,9 +146,8 @@ class PersonLedger:
             return
         for start, end in sentences(raw_text):
             owners = self._owners(raw_text, start, end, people)
-            for attribute in found:
-                if start < attribute.end <= end and owners and not self._own.cover(attribute.trait):
-                    yield attribute, owners
+            inside = [each for each in found if start < each.end <= end and not self._own.cover(each.trait)]
+            yield from ((attribute, owners) for attribute in inside if owners)
 
     def _owners(self, raw_text: str, start: int, end: int, people: Sequence[Span]) -> list[set[Trait]]:
         """The sets of traits that a sentence adds to; none where it speaks of public figures only."""
@@ -154,11 +155,12 @@ class PersonLedger:
         private = [name for name in named if not self._is_public(name)]
         text = normalise(raw_text[start:end]).text
         said = mentions(text, View(text).lower, private)
-        if named:
+        if said.words & {ROLE, SELF}:
+            self._public_chain = False
+        elif named:
             self._public_chain = not private
-        if not private and self._public_chain and not (said.words & {ROLE, SELF}) and (named or PRONOUN in said.words):
-            return []
-        return self._sets_of(said)
+        goes_on = self._public_chain and (named or PRONOUN in said.words)
+        return [] if goes_on else self._sets_of(said)
 
     def _sets_of(self, said: Mentions) -> list[set[Trait]]:
         if not said.names or said.doubtful_name or any(self._is_doubtful(name) for name in said.names):

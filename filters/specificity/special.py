@@ -15,6 +15,7 @@ The cost: one look at each word (lexicon.py). Only behind a hit do patterns run,
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -82,13 +83,21 @@ class SpecialCategories:
         return sorted(Span(*plain.raw_span(start, end), kind, SCORE) for start, end, kind in found)
 
     def _in_sentences(self, view: View, hits: Sequence[Hit[_Tie]]) -> Iterator[tuple[int, int, str]]:
+        starts = [hit.start for hit in hits]
         for start, end in sentences(view.text):
-            sentence = _Sentence(view, start, end, self._names)
-            for hit in hits:
-                if start <= hit.start < end and hit.entry != _MAY_TELL_A_CHILD and sentence.ties(hit):
-                    yield (*_extent(view.text, hit, end), hit.entry[0])
-            if any(start <= hit.start < end and hit.entry == _MAY_TELL_A_CHILD for hit in hits):
-                yield from ((start + at, start + to, CHILD) for at, to in sentence.children())
+            inside = hits[bisect_left(starts, start) : bisect_left(starts, end)]
+            if inside:
+                yield from self._in_sentence(view, start, end, inside)
+
+    def _in_sentence(
+        self, view: View, start: int, end: int, hits: Sequence[Hit[_Tie]]
+    ) -> Iterator[tuple[int, int, str]]:
+        sentence = _Sentence(view, start, end, self._names)
+        for hit in hits:
+            if hit.entry != _MAY_TELL_A_CHILD and sentence.ties(hit):
+                yield (*_extent(view.text, hit, end), hit.entry[0])
+        if any(hit.entry == _MAY_TELL_A_CHILD for hit in hits):
+            yield from ((start + at, start + to, CHILD) for at, to in sentence.children())
 
 
 _Tie = tuple[str, str]
@@ -175,7 +184,7 @@ class _Sentence:
     def children(self) -> Iterator[tuple[int, int]]:
         """Where the sentence tells of a person under fourteen."""
         for pattern, one in ((CHILD_EN, ONE), (CHILD_ZH, ONE_ZH)):
-            for match in scan(pattern, self._text):
+            for match in list(scan(pattern, self._text)):  # the clock of `scan` must not run on below
                 written = match["n"]
                 years = trait_values.number(written) if written else 0
                 if years is not None and years < _CHILD_UNDER and self._is_about_one(one, match):

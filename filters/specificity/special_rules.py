@@ -53,12 +53,13 @@ GENERIC = regex.compile(
     r"|should)|persons?|somebody|a (?:person|patient|customer))\b"
 )
 NAME_BEFORE = regex.compile(
-    r"(?:^|[\s(“\"—])(?P<n>[A-Z][a-zà-ÿ'’-]+(?: [A-Z]\.)?(?: (?:[A-Z][a-zà-ÿ'’-]+))*)(?:,[^,]{1,40},)?"
+    r"(?<![A-Za-z0-9])(?P<n>[A-Z][a-zà-ÿ'’-]+(?: [A-Z]\.)?(?: (?:[A-Z][a-zà-ÿ'’-]+))*)(?:,[^,]{1,40},)?"
     r"(?: (?:who|also|now|still|recently|once|later|reportedly|has|had|is|was|been|being|never|twice"
     r"|just|does|not|always|already)){0,4} ?$"
 )
 _NO_NAMES_TEXT = """
-to anybody somebody nobody someone anything everything something nothing from by of under over into because
+to whoever whichever anybody somebody nobody
+someone anything everything something nothing from by of under over into because
 although whether there here than then thus such more most less few several another other others no nor so yet
 still also even only just once again now today tomorrow yesterday please let make sure use using do does did
 don’t don't have has had be been was were is are will would can could may might must shall should not never
@@ -124,7 +125,7 @@ IS = regex.compile(
 BEFORE_PERSON = regex.compile(rf" (?:[a-z-]+ )?(?:{_ROLES}|{_KIN})\b")
 THE = regex.compile(r"\b(?:the|this|that|our|your) (?:[a-z-]+ )?$")
 LABEL_BEFORE = regex.compile(
-    r"(?:^|[\n;,{\"'|*•-])\s*\W{0,3}(?:diagnosis|condition|illness|medical history|health|medication"
+    r"(?:^|[\n;,:{\"'|*•(“-])\s*\W{0,3}(?:diagnosis|condition|illness|medical history|health|medication"
     r"|allergies|religion|faith|politics|party|political (?:views|affiliation|party)"
     r"|voted|union|union membership|sexual orientation|orientation|ethnicity|ethnic group|race"
     r"|biometrics?|criminal record|convictions?|debts?|credit score|salary|income|balance"

@@ -27,7 +27,7 @@ MONTH_EN = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
-_YEAR = r"(?:19|20)\d\d"
+_YEAR = r"(?:18|19|20)\d\d"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 DATE_EN = (
     rf"(?i:{_YEAR}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]{_YEAR}|{_DAY}(?: of)? {MONTH_EN}(?:,? {_YEAR})?"
@@ -87,7 +87,7 @@ def birth_decade(written: str) -> TraitPath:
 
 _ISO = regex.compile(rf"({_YEAR})[-./](\d\d?)[-./](\d\d?)")
 _DMY = regex.compile(rf"(\d\d?)[-./](\d\d?)[-./]({_YEAR})")
-_DECADE = regex.compile(r"(?:the )?((?:19|20)\d)0s|(19|20|21)世纪(\d)0年代")
+_DECADE = regex.compile(r"(?:the )?((?:18|19|20)\d)0s|(19|20|21)世纪(\d)0年代")
 _PARTS_ZH = regex.compile(rf"(?:({_YEAR_ZH}) ?年)?(?: ?({NUMBER_ZH}) ?月)?(?: ?({NUMBER_ZH}) ?[日号])?")
 _YEAR_EN = regex.compile(_YEAR)
 _MONTH_EN = regex.compile(rf"(?i:({MONTH_EN}))(?![a-z])")
