@@ -44,7 +44,7 @@ _PLACE_EN = (
     r"(?!(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun|I\b"
     r"|The\b))[A-Z][\w'’-]*(?:(?: (?:of|upon|on|the|in))? [A-Z][\w'’-]*){0,3}"
 )
-_WHO = r"(?:[Hh]e|[Ss]he|[Tt]hey|who|customer|patient|client|employee|member|user|[A-Z][a-z]+)"
+_WHO = r"(?:I|[Hh]e|[Ss]he|[Tt]hey|who|customer|patient|client|employee|member|user|[A-Z][a-z]+)"
 _UNIT = (
     r"(?!\s*(?:%|per|percent|minutes?|hours?|days?|weeks?|months?|km|kg|cm|miles?|points?|feet|inch"
     r"|metres|meters))"
@@ -58,7 +58,8 @@ _ENGLISH = (
         "year years yr yrs",
         (
             rf"(?i)(?<![\d.,$£€#-])(?<![a-z])(?<!\d to )(?P<v>(?P<n>{NUMBER_EN})[- ]?(?:years?|yrs?)[- ](?:old"
-            rf"|of age))(?! (?:whisky|whiskey|wine|house|building|car|church|tree|company|bridge))"
+            rf"|of age))(?! (?:whisky|whiskey|wine|house|building|car|church|tree|company|bridge|tablet|phone"
+            rf"|laptop|law|rule|custom|tradition|firm|business|dog|cat|puppy|kitten|horse|club|site|system|server|device|printer))"
         ),
         values.age,
     ),
@@ -80,9 +81,9 @@ _ENGLISH = (
     ),
     _rule(
         Kind.AGE,
-        "he she who they is was",
+        "i he she who they is was",
         (
-            rf"\b{_WHO}(?:['’]s| is| was| are|['’]re)(?: now| only| just| already"
+            rf"\b{_WHO}(?:['’][sm]| am| is| was| are|['’]re)(?: now| only| just| already"
             rf"| about)? (?P<v>(?P<n>{NUMBER_EN}))(?=\s*(?:[,.;!)]|and\b|but\b|now\b|with\b|$)){_UNIT}"
         ),
         values.age,
@@ -152,7 +153,7 @@ _ENGLISH = (
         Kind.ILLNESS,
         "diagnosed suffers suffer suffering suffered treated treatment",
         r"(?i)\b(?:diagnosed (?:with|as having)|suffer(?:s|ed|ing)? from|treated for|treatment for) "
-        rf"(?P<v>[a-z'’-]+(?: [a-z0-9'’-]+){{0,3}}?){_AFTER_EN}",
+        rf"(?P<v>(?!(?:{NUMBER_EN}|many|several|a few) )[a-z'’-]+(?: [a-z0-9'’-]+){{0,3}}?){_AFTER_EN}",
     ),
     # ---- origin
     _rule(
@@ -407,7 +408,7 @@ HOME_BEFORE = regex.compile(
     r"county|birthplace|residence|customer|client|patient|tenant|employee|woman|man|boy"
     r"|girl)\b[^.!?;:。！？；]{0,40}\b(?:in|from|of|near|to|at|around|outside|is|was)\W{1,3}$"
     r"|\b(?:city|town|location|region|county|state|country|residence"
-    r"|birthplace)[\"'*]{0,3} ?[:=] ?[\"'*]{0,3}$|\b(?:he|she|who)(?:'s| is| was|’s)? from $"
+    r"|birthplace)[\"'*]{0,3} ?[:=] ?[\"'*]{0,3}$|\b(?:(?:he|she|who)(?:'s| is| was|’s)? from|here in) $"
     r"|(?:住|居|来自|生于|出生|籍贯|祖籍|老家|户籍|户口|定居|搬[到去]|长大|生活|城市|所在地|地区|家在"
     r"|常驻|老家)[^,，.。;；]{0,12}$|[他她我](?:是|在)$|(?:士|姐|生|户|者|人|员)(?:是|在)$"
 )

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import regex
 
-from filters.pii.view import scan
+from filters.pii.view import scan, search
 from filters.specificity.lexicon import Hit, Lexicon
 
 PRONOUN, ROLE, KIN, SELF = "pronoun", "role", "kin", "self"
@@ -85,10 +85,15 @@ def hits(lower_text: str) -> Iterator[Hit[str]]:
     return _LEXICON.find(lower_text)
 
 
+def has_title(text: str) -> bool:
+    """Whether a name behind a title, or a Chinese one before it, stands in the text. Raises DetectorError."""
+    return search(_TITLE, text) is not None
+
+
 def mentions(text: str, lower_text: str, names: Sequence[str] = ()) -> Mentions:
     """Read one sentence. `names` are the persons' names that a name model found in it. Raises DetectorError."""
     full = tuple(dict.fromkeys(parts for name in names if (parts := full_name(name))))
-    doubtful = len(full) < len(names) or next(scan(_TITLE, text), None) is not None
+    doubtful = len(full) < len(names) or has_title(text)
     return Mentions(full, doubtful, frozenset(hit.entry for hit in hits(lower_text)))
 
 
