@@ -134,7 +134,7 @@ class JsonFilter:
 
 @dataclass(slots=True)
 class _Lines:
-    """The lines of one container, or of the document, which has no line of keys."""
+    """The lines of one container, or of the document, whose keys alone are read along none."""
 
     values: Line
     keys: Line

@@ -218,5 +218,5 @@ def test_every_way_of_cutting_json_gives_the_same(
     assert same(whole, run(pipeline(profile, kind, **request), script, seed + 1))
     told = whole.texts.get(Channel(0, kind), "")
     assert not any(canary in told for canary in CANARIES)
-    if whole.endings[0] in (Ending.STOP, Ending.TOOL_CALLS):
+    if whole.endings[0] in (Ending.STOP, Ending.TOOL_CALLS) and (told or not whole.fallbacks):
         json.loads(told)
