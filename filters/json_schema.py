@@ -33,6 +33,7 @@ _MOST_NESTED = 32  # schemas inside schemas for one scalar
 _MOST_EDGES = 16
 _MOST_STEPS = 4
 _PATTERN_SECONDS = 0.05
+_MOST_SLOW_PATTERNS = 3  # after so many time-outs no pattern of the schema is tried again
 PLACEHOLDER = "[HIDDEN]"
 _FILL = "*"
 
@@ -50,6 +51,7 @@ class Schema:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._expanded: dict[tuple[int, bool], tuple[Node, ...]] = {}
+        self._slow_patterns = 0
 
     def top(self) -> Place:
         """The place of the document itself."""
@@ -111,6 +113,18 @@ class Schema:
                 raise Unreadable from None
         return current
 
+    def finds(self, pattern: Any, text: str) -> bool:
+        """Whether a pattern of the schema, which is not anchored, matches. Raises Unreadable."""
+        if not isinstance(pattern, str) or self._slow_patterns >= _MOST_SLOW_PATTERNS:
+            raise Unreadable
+        try:
+            return regex.search(pattern, text, timeout=_PATTERN_SECONDS) is not None
+        except TimeoutError:
+            self._slow_patterns += 1
+            raise Unreadable from None
+        except (regex.error, RecursionError, OverflowError, MemoryError):
+            raise Unreadable from None
+
 
 _UNFOLLOWED = frozenset({"$dynamicRef", "$recursiveRef"})
 
@@ -126,19 +140,21 @@ class Place:
 
     def child(self, key: str) -> Place:
         """The place of a member of the object that stands here."""
-        return self._inner(lambda node: _under_key(node, key))
+        return self._inner(lambda schema, node: _under_key(schema, node, key))
 
     def item(self, index: int) -> Place:
         """The place of an entry of the array that stands here."""
-        return self._inner(lambda node: _under_index(node, index))
+        return self._inner(lambda _, node: _under_index(node, index))
 
-    def _inner(self, step: Callable[[dict[str, Any]], Iterator[Node]]) -> Place:
+    def _inner(self, step: Callable[[Schema, dict[str, Any]], Iterator[Node]]) -> Place:
         if self.schema is None or self.fixed:
             return self
         if any(_gives_whole(node) for node, _ in self.speaking):
             return Place(self.schema, fixed=True)
         try:
-            below = [(inner, exact or strict) for node, exact in self.speaking for inner, strict in step(node)]
+            below = [
+                (inner, exact or strict) for node, exact in self.speaking for inner, strict in step(self.schema, node)
+            ]
         except Unreadable:
             return Place(self.schema, fixed=True)
         return self.schema.place(below)
@@ -236,8 +252,8 @@ _TEXT_WORDS = frozenset({"enum", "const", "pattern", "format", "minLength", "max
 # ---- inside containers -----------------------------------------------------------------------------------------------
 
 
-def _under_key(node: dict[str, Any], key: str) -> Iterator[Node]:
-    covering = _covering(node, key)
+def _under_key(schema: Schema, node: dict[str, Any], key: str) -> Iterator[Node]:
+    covering = _covering(schema, node, key)
     yield from ((node[word][name], False) for word, name in covering)
     if not covering and "additionalProperties" in node:
         yield node["additionalProperties"], False
@@ -245,11 +261,11 @@ def _under_key(node: dict[str, Any], key: str) -> Iterator[Node]:
         yield node["unevaluatedProperties"], True
 
 
-def _covering(node: dict[str, Any], key: str) -> list[tuple[str, str]]:
+def _covering(schema: Schema, node: dict[str, Any], key: str) -> list[tuple[str, str]]:
     """Which of the node's `properties` and `patternProperties` speak of this key. Raises Unreadable."""
     covering = [("properties", key)] if key in _dict(node.get("properties")) else []
     patterns = _dict(node.get("patternProperties"))
-    return covering + [("patternProperties", pattern) for pattern in patterns if _finds(pattern, key)]
+    return covering + [("patternProperties", pattern) for pattern in patterns if schema.finds(pattern, key)]
 
 
 def _plain(node: dict[str, Any], *keys: str) -> bool:
@@ -262,7 +278,7 @@ def _plain(node: dict[str, Any], *keys: str) -> bool:
 
 
 def _renames(schema: Schema, node: dict[str, Any], old: str, new: str) -> bool:
-    if _covering(node, old) != _covering(node, new) or not _plain(node, old, new):
+    if _covering(schema, node, old) != _covering(schema, node, new) or not _plain(node, old, new):
         return False
     return "propertyNames" not in node or _judged(schema, node["propertyNames"], old, new) == (True, True)
 
@@ -307,7 +323,7 @@ def _accepts(schema: Schema, node: Any, value: Scalar, depth: int, *, formats: b
     if not (_has_type(node, value) and _is_given(node, value)):
         return False
     if isinstance(value, str):
-        fits = _fits_text(node, value, formats=formats)
+        fits = _fits_text(schema, node, value, formats=formats)
     else:
         fits = value is None or _fits_number(node, value)
     return fits and _fits_branches(schema, node, value, depth - 1, formats=formats)
@@ -349,10 +365,10 @@ def _is_given(node: dict[str, Any], value: Scalar) -> bool:
     return "const" not in node or _same(node["const"], value)
 
 
-def _fits_text(node: dict[str, Any], text: str, *, formats: bool) -> bool:
+def _fits_text(schema: Schema, node: dict[str, Any], text: str, *, formats: bool) -> bool:
     if not _size(node.get("minLength"), 0) <= len(text) <= _size(node.get("maxLength"), len(text)):
         return False
-    if "pattern" in node and not _finds(node["pattern"], text):
+    if "pattern" in node and not schema.finds(node["pattern"], text):
         return False
     return not formats or "format" not in node or _has_format(node["format"], text)
 
@@ -382,16 +398,6 @@ _FORMATS = {
 
 def _has_format(name: Any, text: str) -> bool:
     return isinstance(name, str) and name in _FORMATS and regex.fullmatch(_FORMATS[name], text) is not None
-
-
-def _finds(pattern: Any, text: str) -> bool:
-    """Whether a pattern of a schema, which is not anchored, matches. Raises Unreadable."""
-    if not isinstance(pattern, str):
-        raise Unreadable
-    try:
-        return regex.search(pattern, text, timeout=_PATTERN_SECONDS) is not None
-    except (regex.error, TimeoutError, RecursionError, OverflowError, MemoryError):
-        raise Unreadable from None
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

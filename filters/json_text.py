@@ -25,7 +25,7 @@ Held: what is not decided, its tokens and the white space between them (at most 
 characters or the open segment of a longer one; and the names that the open objects have had, at most MOST_KEYS in each.
 
 Not seen: a value whose parts lie further apart than REACH / 2 places (but for single digits and letters, which are
-counted), or in every other column of a table of words.
+counted), in every other column of a table of words, or in strings that are longer than LONGEST_PART.
 
 After a failure (no JSON, more than is held, a detector that failed, nothing that fits) nothing more comes out.
 """
@@ -182,7 +182,8 @@ class _Held(Scalar):
         """Whether the schema has exactly this value."""
         if self.kind is Kind.KEY:
             return False
-        return self.place.gives(self.text if self.kind is Kind.STRING else read_number(self.text))
+        value = self.text if self.kind is Kind.STRING else read_number(self.text)
+        return value is not None and self.place.gives(value)
 
 
 @dataclass(slots=True)
