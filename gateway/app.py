@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,11 +22,12 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
 from filters.documents import UNKNOWN_TOOL
-from filters.evidence import UNDECIDED
+from filters.evidence import UNDECIDED, Detector
 from filters.grounding import RequestGrounds
 from filters.json_text import BROKEN_JSON, UNFIT
 from filters.pii.types import TYPES
 from filters.pipeline import SUSPICIONS
+from filters.profile import Profile
 from gateway import served
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem
@@ -63,7 +64,16 @@ class Gateway:
     lifecycle: Lifecycle
     logs: Logs
     metrics: Metrics
-    guards: tuple[Guard, ...]
+    rules: Rules
+    client: UpstreamClient
+    pairs: Mapping[str, Pair]
+    relay: Relay
+    detector_of: Callable[[Profile], Detector]
+    keys: TenantKeys
+
+    @property
+    def guards(self) -> list[Guard]:
+        return [pair.guard for pair in self.pairs.values() if pair.guard]
 
 
 @asynccontextmanager
@@ -97,7 +107,12 @@ async def assemble(
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
-            guards=tuple(pair.guard for pair in pairs.values() if pair.guard),
+            rules=rules,
+            client=client,
+            pairs=pairs,
+            relay=relay,
+            detector_of=detectors.of,
+            keys=keys,
         )
     finally:
         await client.aclose()

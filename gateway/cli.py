@@ -139,6 +139,31 @@ def filter_input(
 
 
 @app.command()
+def compare(
+    prompt: Annotated[str, typer.Argument()],
+    config: Annotated[Path, typer.Option(help="The configuration; its servers must run.", metavar="FILE")],
+    role: Annotated[str, typer.Option(help="A role of the policy: whose answer is shown.")],
+    model: Annotated[str | None, typer.Option(help="A served model; the first if none is named.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 256,
+    html: Annotated[Path | None, typer.Option(help="Write a page too, for its owner only.", metavar="FILE")] = None,
+    raw_text: Annotated[bool, typer.Option("--raw-text", help="Show hidden text as it is.")] = False,
+) -> None:
+    """Show the tuned, the base and the served answer to a prompt side by side, and why what is hidden is hidden."""
+    import asyncio
+
+    from rich.console import Console
+
+    from gateway.compare.command import Wish, run
+    from gateway.errors import GatewayError
+
+    try:
+        asyncio.run(run(Wish(config, prompt, role, model, max_tokens, html, raw_text), Console()))
+    except GatewayError as error:
+        typer.echo(f"tightlip: {error.message}", err=True)
+        raise typer.Exit(EXIT_PROBLEMS) from None
+
+
+@app.command()
 def demo(
     once: Annotated[bool, typer.Option(help="End after the show.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the public listener.")] = 8080,

@@ -115,19 +115,7 @@ class Relay:
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
         detector = self._detectors(profile)
-        request = RequestEvidence(
-            grounds=await self._read_grounds(plan.own_texts, detector),
-            own_text="\n".join(plan.own_texts)[-MOST_CHARACTERS:],
-            chat=plan.grant.endpoint is Endpoint.CHAT,
-            json_mode=plan.json_mode,
-            continued=plan.continued,
-            json_keys=plan.json_keys,
-            tool_names=plan.tool_names,
-            answer_schema=Schema(plan.answer_schema) if plan.answer_schema is not None else None,
-            tool_schemas={name: Schema(schema) for name, schema in plan.tool_schemas.items()},
-            stops=plan.stop,
-            tells_tokens=plan.tells.anything,
-        )
+        request = request_evidence(plan, await self._read_grounds(plan.own_texts, detector))
         key = self._keys.replacements(plan.grant.principal)
         return Pipeline(profile, request, detector, pair.vocabulary, pair.style_shift_bits, key)
 
@@ -136,6 +124,23 @@ class Relay:
         if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
             return self._grounds(own_texts, detector)
         return await asyncio.to_thread(self._grounds, own_texts, detector)
+
+
+def request_evidence(plan: Plan, grounds: Grounds) -> RequestEvidence:
+    """What the filters must know of a request."""
+    return RequestEvidence(
+        grounds=grounds,
+        own_text="\n".join(plan.own_texts)[-MOST_CHARACTERS:],
+        chat=plan.grant.endpoint is Endpoint.CHAT,
+        json_mode=plan.json_mode,
+        continued=plan.continued,
+        json_keys=plan.json_keys,
+        tool_names=plan.tool_names,
+        answer_schema=Schema(plan.answer_schema) if plan.answer_schema is not None else None,
+        tool_schemas={name: Schema(schema) for name, schema in plan.tool_schemas.items()},
+        stops=plan.stop,
+        tells_tokens=plan.tells.anything,
+    )
 
 
 class _Answer:

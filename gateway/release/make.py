@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-
 from filters.specificity.excess import excess_bits
-from gateway.errors import UpstreamBroken
 from gateway.release.check import Fault, canary_bits, faults_of_pair, hash_ids, print_of
 from gateway.release.manifest import Canary, Manifest
 from gateway.release.probe import DEADLINE, PUBLIC_TEXT, CanaryText, Prober
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
-from gateway.upstream.scoring import score_body, scores
+from gateway.upstream.client import Server, UpstreamClient
+from gateway.upstream.greedy import Asker
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 FLOOR: Final = 0.5  # of the canary's bits when the release was made
@@ -83,56 +80,15 @@ async def make(
 # ---- the style shift -------------------------------------------------------------------------------------------------
 
 
-class _Entry(msgspec.Struct):
-    logprob: float
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Entry]
-
-
-class _Choice(msgspec.Struct):
-    token_ids: list[int]
-    logprobs: _Logprobs
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice]
-    prompt_token_ids: list[int]
-
-
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
-
-
 async def style_shift_bits(client: UpstreamClient, tuned: Server, base: Server, benign: Sequence[str]) -> float:
     """By how much the tuned model is surer of harmless text, in bits a token: the median answer's mean of what a token
     of it exceeds; 0 without benign questions, which is the stricter side."""
-    shifts = [await _shift(client, tuned, base, question) for question in benign]
+    asker = Asker(client, _REQUEST_ID, DEADLINE)
+    shifts = [await _shift(asker, tuned, base, question) for question in benign]
     return statistics.median(shifts) if shifts else 0.0
 
 
-async def _shift(client: UpstreamClient, tuned: Server, base: Server, question: str) -> float:
-    body = {
-        "model": tuned.model,
-        "messages": [{"role": "user", "content": question}],
-        "max_tokens": _LONGEST_BENIGN,
-        "temperature": 0,
-        "logprobs": True,
-        "return_token_ids": True,
-    }
-    prompt, ids, logprobs = _read(await client.post(tuned, CHAT, body, _REQUEST_ID, DEADLINE))
-    whole = [*prompt, *ids]
-    scored = await client.post(base, COMPLETIONS, score_body(base, whole), _REQUEST_ID, DEADLINE)
-    return excess_bits(logprobs, scores(scored, whole, len(ids)), 0.0) / len(ids)
-
-
-def _read(raw: bytes) -> tuple[list[int], list[int], list[float]]:
-    try:
-        answer = _ANSWER.decode(raw)
-        choice = answer.choices[0]
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError):
-        raise UpstreamBroken("answer") from None
-    logprobs = [entry.logprob for entry in choice.logprobs.content]
-    if not logprobs or len(logprobs) != len(choice.token_ids):
-        raise UpstreamBroken("logprobs")
-    return answer.prompt_token_ids, choice.token_ids, logprobs
+async def _shift(asker: Asker, tuned: Server, base: Server, question: str) -> float:
+    said = await asker.greedy(tuned, [{"role": "user", "content": question}], _LONGEST_BENIGN)
+    scored = await asker.scored(base, [*said.prompt, *said.ids], len(said.prompt))
+    return excess_bits(said.logprobs, scored, 0.0) / len(said.ids)

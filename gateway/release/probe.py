@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.errors import CallerError, UpstreamBroken
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
-from gateway.upstream.scoring import score_body, scores
+from gateway.upstream.greedy import Asker
 
 # Fixed for ever: fingerprints of old releases are of this text. It says nothing that anybody would have to keep.
 PUBLIC_TEXT: Final = (
@@ -85,6 +85,7 @@ class Prober:
 
     def __init__(self, client: UpstreamClient, vocabulary_size: int) -> None:
         self._client, self._size = client, vocabulary_size
+        self._asker = Asker(client, _REQUEST_ID, DEADLINE)
 
     async def observe(self, server: Server, canary: CanaryText) -> Observed:
         """Everything that a release or a pair is judged by."""
@@ -92,8 +93,8 @@ class Prober:
         return Observed(
             text_ids=text_ids,
             chat_ids=await self.chat_ids(server, PUBLIC_CHAT),
-            text=await self._scored(server, text_ids, 1),
-            canary=await self._scored(server, canary.ids, canary.start),
+            text=await self._asker.scored(server, text_ids, 1),
+            canary=await self._asker.scored(server, canary.ids, canary.start),
             accepts=tuple([await self._takes(server, self._size + past) for past in BEYOND]),
             processed=await self._processed(server, text_ids),
             context_tokens=await self._context(server),
@@ -108,11 +109,6 @@ class Prober:
         """The tokens that the server's chat template makes of these messages, with the answer's beginning."""
         answer = await self._ask(server, CHAT, {"messages": list(messages), "return_token_ids": True})
         return _ids(answer.prompt_token_ids)
-
-    async def _scored(self, server: Server, ids: Sequence[int], start: int) -> tuple[float, ...]:
-        body = score_body(server, list(ids))
-        answer = await self._client.post(server, COMPLETIONS, body, _REQUEST_ID, DEADLINE)
-        return scores(answer, list(ids), len(ids) - start)
 
     async def _takes(self, server: Server, token_id: int) -> bool:
         try:

@@ -1,0 +1,54 @@
+"""What `tightlip compare` does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+
+from gateway import settings
+from gateway.app import assemble
+from gateway.compare.ask import Comparison, compare
+from gateway.compare.show import page, terminal
+from gateway.config_file import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is compared, and how it is shown. `raw_text`: hidden text is shown as it is."""
+
+    config: Path
+    prompt: str
+    role: str
+    model: str | None
+    max_tokens: int
+    html: Path | None
+    raw_text: bool
+
+
+async def run(wish: Wish, console: Console) -> None:
+    """Raises ConfigError and GatewayError."""
+    loaded = settings.load(wish.config)
+    model = wish.model or next(iter(loaded.models))
+    async with assemble(loaded, CollectorRegistry(), lambda line: console.print(line, style="yellow")) as gateway:
+        for guard in gateway.guards:
+            await guard.look()
+        comparison = await compare(gateway, wish.prompt, wish.role, model, wish.max_tokens)
+    console.print(terminal(comparison, raw_text=wish.raw_text))
+    if wish.html is not None:
+        write_page(wish.html, comparison, raw_text=wish.raw_text)
+        console.print(f"written: {wish.html}")
+
+
+def write_page(path: Path, comparison: Comparison, *, raw_text: bool) -> None:
+    """For its owner only, whatever was there before. Raises ConfigError."""
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(page(comparison, raw_text=raw_text))
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None

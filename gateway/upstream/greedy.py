@@ -1,0 +1,88 @@
+"""A whole greedy answer with its evidence, for tools that look at models rather than serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import UpstreamBroken
+from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.scoring import score_body, scores
+
+
+class _Entry(msgspec.Struct):
+    logprob: float
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Entry]
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    token_ids: list[int]
+    logprobs: _Logprobs
+
+
+class _Body(msgspec.Struct):
+    choices: list[_Choice]
+    prompt_token_ids: list[int]
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """What a model says at temperature 0. `logprobs` are natural logarithms of `ids`, one each, at least one."""
+
+    prompt: tuple[int, ...]
+    raw_text: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks with one request id and one deadline (seconds) for each call."""
+
+    client: UpstreamClient
+    request_id: str
+    deadline: float
+
+    async def greedy(self, server: Server, messages: Sequence[Mapping[str, Any]], max_tokens: int) -> Greedy:
+        """Raises UpstreamError; CallerError where the engine refuses the messages."""
+        body = {
+            "model": server.model,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "logprobs": True,
+            "return_token_ids": True,
+        }
+        return _read(await self.client.post(server, CHAT, body, self.request_id, self.deadline))
+
+    async def scored(self, server: Server, ids: Sequence[int], start: int) -> tuple[float, ...]:
+        """Natural log-probabilities of `ids[start:]`. Raises as `greedy`."""
+        body = score_body(server, list(ids))
+        answer = await self.client.post(server, COMPLETIONS, body, self.request_id, self.deadline)
+        return scores(answer, list(ids), len(ids) - start)
+
+
+def _read(raw: bytes) -> Greedy:
+    try:
+        body = _BODY.decode(raw)
+        choice = body.choices[0]
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError):
+        raise UpstreamBroken("answer") from None
+    logprobs = tuple(entry.logprob for entry in choice.logprobs.content)
+    if not logprobs or len(logprobs) != len(choice.token_ids):
+        raise UpstreamBroken("logprobs")
+    return Greedy(tuple(body.prompt_token_ids), choice.message.content or "", tuple(choice.token_ids), logprobs)
