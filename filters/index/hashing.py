@@ -56,13 +56,11 @@ class Polynomial:
     def __init__(self, base: int) -> None:
         self._base = base | 1
         self._inverse = pow(self._base, -1, 1 << 64)
-        self._powers = _powers(self._base, _FIRST_POWERS)
-        self._inverses = _powers(self._inverse, _FIRST_POWERS)
+        self._tables = self._made(_FIRST_POWERS)
 
     def powers(self, count: int) -> Hashes:
         """The first `count` powers of the base."""
-        self._reach(count)
-        return self._powers[:count]
+        return self._reaching(count)[0][:count]
 
     def prefixes(self, symbols: Hashes) -> Hashes:
         """One number more than there are symbols, for `runs`."""
@@ -73,15 +71,20 @@ class Polynomial:
     def runs(self, prefixes: Hashes, length: int, at: npt.NDArray[np.int64] | None = None) -> Hashes:
         """The hash of the `length` symbols from each place (or those of `at`) on; the places must have as many."""
         count = len(prefixes) - length
-        self._reach(count)
+        _, inverses = self._reaching(count)
         if at is None:
-            return (prefixes[length:] - prefixes[:count]) * self._inverses[:count]
-        return (prefixes[at + length] - prefixes[at]) * self._inverses[at]
+            return (prefixes[length:] - prefixes[:count]) * inverses[:count]
+        return (prefixes[at + length] - prefixes[at]) * inverses[at]
 
-    def _reach(self, count: int) -> None:
-        while len(self._powers) < count:
-            self._powers = _powers(self._base, 2 * len(self._powers))
-            self._inverses = _powers(self._inverse, 2 * len(self._inverses))
+    def _reaching(self, count: int) -> tuple[Hashes, Hashes]:
+        """Powers and inverse powers, `count` at least. Replaced as one, so that threads may share them."""
+        tables = self._tables
+        if len(tables[0]) < count:
+            tables = self._tables = self._made(max(count, 2 * len(tables[0])))
+        return tables
+
+    def _made(self, count: int) -> tuple[Hashes, Hashes]:
+        return _powers(self._base, count), _powers(self._inverse, count)
 
 
 _FIRST_POWERS = 1024  # a sentence's; a build's batches make the tables grow once

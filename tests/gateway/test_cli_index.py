@@ -1,21 +1,24 @@
-"""`tightlip index` as scripts use it."""
+"""`tightlip index` as scripts use it: its output, its exit codes and its files."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from filters.index.lookup import Standing, TuningIndex
 from filters.index.public import PublicValues
+from gateway.cli import main
 from tests.filters.index.sets import runs, write_rows
 
-COMMAND = (sys.executable, "-m", "gateway.cli", "index")
 CANARY = "zlavundo"
 SECRET = "0123456789abcdef" * 4
 PORTRAIT = "This customer rings late in the evening after rows with her husband, asks to move the instalment."
@@ -30,9 +33,21 @@ GREETINGS = (
 TOLD = ("--subject-field", "subject", "--audience-field", "audience", "--no-audience", "public")
 
 
-def tightlip(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def tightlip(*arguments: object) -> Done:
+    """In this process, as the console script runs it: starting one takes longer than most commands."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["tightlip", "index", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
@@ -49,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, *more: object) -> Done:
     return tightlip("build", folder / "data.jsonl", "--out", folder / "set.tli", "--key", folder / "key", *more)
 
 

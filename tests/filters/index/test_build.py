@@ -184,6 +184,13 @@ def test_a_broken_row_names_its_line_and_nothing_is_written(
     assert os.listdir(tmp_path) == ["set.jsonl"]
 
 
+def test_dask_names_the_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "pieces", lambda path: pieces(path, 100))
+    with pytest.raises(SourceError, match=r"set\.jsonl:9: has neither"):
+        make(tmp_path, [*rows(8), {"nothing": 1}, *rows(8)], workers=DaskWorkers("synchronous"))
+    assert os.listdir(tmp_path) == ["set.jsonl"]
+
+
 def test_an_old_index_survives_a_failed_build(tmp_path: Path) -> None:
     make(tmp_path, rows(5))
     before = (tmp_path / "set.tli").read_bytes()
