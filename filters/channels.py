@@ -83,6 +83,7 @@ class Choice:
         self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
+        self.begun: set[Channel] = set()  # channels of which a segment has been examined
         self.released_content = ""
         self._whole_objects = bool(record_fields)
         self._stops = stops

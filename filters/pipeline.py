@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from filters.begun import BegunValues
 from filters.channels import ANSWERS, PROSE, Choice, End, Part, Pending
 from filters.documents import Documents, Schemas, Told
 from filters.events import (
@@ -123,6 +124,7 @@ class Pipeline:
         self._style_shift_bits = style_shift_bits
         self._request = request
         self._detector = at_least(detector, profile.min_scores)
+        self._begun = BegunValues(request.own_text if request.chat else "", self._detector)
         self._key = key
         self._watch = watch
         self._compares = profile.compare and vocabulary is not None
@@ -248,10 +250,24 @@ class Pipeline:
     def _suspects(self, choice: Choice, channel: Channel, segment: Segment, blocks: Sequence[Span]) -> list[Span]:
         """What must not leave unless the base model clears it, clipped to the segment."""
         found = self._find(segment.context, segment.raw_text, blocks)
+        found += self._begun_in_request(choice, channel, segment.raw_text, found)
         suspicions = choice.strewn[channel].find(segment.raw_text)
         if choice.compares:
             suspicions += exact_values(segment.raw_text)
         return _hidden(found, suspicions)
+
+    def _begun_in_request(
+        self, choice: Choice, channel: Channel, raw_text: str, found: Sequence[tuple[Span, bool]]
+    ) -> list[tuple[Span, bool]]:
+        """The rest of a value that the request began; not inside what the caller gave whole."""
+        if channel in choice.begun:
+            return []
+        choice.begun.add(channel)
+        return [
+            (span, span.type in self._profile.allowed_types)
+            for span in self._begun.find(raw_text)
+            if not any(passes and span.overlaps(value) for value, passes in found)
+        ]
 
     def _find(self, context: str, raw_text: str, blocks: Sequence[Span] = ()) -> list[tuple[Span, bool]]:
         """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own.
