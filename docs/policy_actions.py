@@ -33,6 +33,8 @@ EXAMPLES = {
     "CREDIT_CODE": ("91110105MA00AB1C0X", "91110105MA00AB1C0X"),
     "PLATE": ("京A·12345", "粤BD12345"),
     "WECHAT": ("wx_tamber88", "wx_tamber88"),
+    "DATE": ("3 March 1987", "1987年3月3日"),
+    "WEB_ADDRESS": ("https://vexlo.example/cellar", "https://vexlo.example/cellar"),
     "QQ": ("81234567", "81234567"),
     "ADDRESS": ("221 Kelvo Street, London", "北京市海淀区学院路12号"),
     "CRYPTO_WALLET": ("1Cm9GXcqSEpMfNKjDxgMyebg1jwaUUiz5x", "1E3RXGAAyhPCw7Eeg5ahGWgkbH4kHdTFWs"),

@@ -57,7 +57,7 @@ from filters.pii.actions import Rewriter, check_key
 from filters.pii.blocks import InternalRecords
 from filters.pii.generalise import around
 from filters.pii.scores import at_least
-from filters.pii.types import NAMES
+from filters.pii.types import ON_REQUEST
 from filters.profile import OnFailure, Profile
 from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
@@ -68,7 +68,7 @@ from filters.strewn import STREWN, StrewnValues
 from filters.tokens import TokenLedger, encoded
 from filters.told import Piece, ToldTokens
 
-SUSPICIONS = NAMES | {STREWN, CODE}  # no direct identifiers: what the base would have said too is released
+SUSPICIONS = ON_REQUEST | {STREWN, CODE}  # no direct identifiers: what the base would have said too is released
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
 _PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole

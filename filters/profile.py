@@ -51,7 +51,7 @@ class Profile:
     name: str
     detect: bool = True
     compare: bool = True
-    names: bool = False  # persons, organisations and places are findings as well
+    names: bool = False  # persons, organisations, places, dates and web addresses are findings as well
     evidence: bool = True  # ask the engine for log-probabilities and token ids
     release: ReleaseUnit = ReleaseUnit.SENTENCE
     memorised_bits: float = 12.0

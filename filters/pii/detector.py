@@ -19,6 +19,7 @@ from filters.normalise import Normalised
 from filters.pii.addresses import Addresses
 from filters.pii.blocks import AdminNotes, InternalRecords
 from filters.pii.chinese import ChinesePassports, CreditCodes, Plates, QqNumbers, ResidentIds, WeChatIds
+from filters.pii.dates import Dates, WebAddresses
 from filters.pii.emails import Emails
 from filters.pii.internals import FilePaths, HighEntropyKeys, InternalHosts, PrivateAddresses, StackFrames
 from filters.pii.labelled import KINDS, Labelled
@@ -29,7 +30,7 @@ from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
-from filters.pii.types import NAMES, OF_PERSONS, TYPES
+from filters.pii.types import NAMES, OF_PERSONS, ON_REQUEST, TYPES
 from filters.pii.view import View
 from filters.profile import Profile
 from filters.spans import Span
@@ -48,7 +49,7 @@ def build_detector(
     record_fields: Collection[str] = (),
     names_engine: NlpEngine | None = None,
 ) -> PatternDetector:
-    """Every recognizer but those for names, or those that find one of `types`. The name model is loaded if one of
+    """Every recognizer but those ON_REQUEST, or those that find one of `types`. The name model is loaded if one of
     NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
 
     `names_engine`: finds names in place of the embedded model, or beside it, as it was loaded to.
@@ -56,7 +57,7 @@ def build_detector(
     `internal_hosts`: names that are INTERNAL_HOST besides those of private networks (see internals.InternalHosts).
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
     """
-    wanted = frozenset(TYPES.keys() - NAMES - OF_PERSONS if types is None else types)
+    wanted = frozenset(TYPES.keys() - ON_REQUEST - OF_PERSONS if types is None else types)
     unknown = wanted - TYPES.keys()
     if unknown:
         raise ValueError(f"no such finding types: {sorted(unknown)}")
@@ -114,6 +115,8 @@ def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[
         StackFrames(),
         InternalRecords(record_fields),
         AdminNotes(),
+        Dates(),
+        WebAddresses(),
     ]
     labelled: list[Recognizer] = [Labelled(kind) for kind in KINDS]
     return own + labelled + [PresidioPatterns(choice) for choice in CHOICES]

@@ -6,7 +6,9 @@ and their number is bounded, so that the cost stays linear in the text.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
+from itertools import accumulate
 
 from filters.normalise import Normalised, normalise
 from filters.pii.encoded import decodings
@@ -30,8 +32,12 @@ def readings(raw_text: str) -> Iterator[Normalised]:
 def backwards(forward: Iterable[Normalised], found: Collection[Span]) -> Iterator[Normalised]:
     """The `forward` readings with what may be a value turned round, except what was `found` whole as it stands."""
 
+    spans = sorted(found)
+    starts = [span.start for span in spans]
+    reach = [0, *accumulate((span.end for span in spans), max)]  # how far those that begin up to here go
+
     def known(raw_start: int, raw_end: int) -> bool:
-        return any(span.start <= raw_start and raw_end <= span.end for span in found)
+        return raw_end <= reach[bisect_right(starts, raw_start)]
 
     for reading in forward:
         yield from turned(reading, known)

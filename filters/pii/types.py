@@ -48,6 +48,8 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "SPECIAL_WHEREABOUTS": "where a person is or goes",
         "SPECIAL_CRIME": "a person's criminal record",
         "SPECIAL_CHILD": "a person under fourteen",
+        "DATE": "a calendar date with day and year, or the day of an appointment",
+        "WEB_ADDRESS": "the address of a web page or site",
     }
 )
 
@@ -57,6 +59,9 @@ OF_PERSONS = frozenset(kind for kind in TYPES if kind == "QUASI_IDENTIFIER" or k
 # Looked for where a profile says so: a name is in most sentences, and only the base model tells what everybody knows.
 NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})
 
+# What is looked for where names are: it may say who somebody is, and mostly is anybody's.
+ON_REQUEST = NAMES | {"DATE", "WEB_ADDRESS"}
+
 # Types that name nobody for sure, whose detectors guess more. Every other type, also one that is new, is a direct
 # identifier or a secret.
-INDIRECT = NAMES | {"QUASI_IDENTIFIER", "DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}
+INDIRECT = ON_REQUEST | {"QUASI_IDENTIFIER", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}

@@ -1,22 +1,42 @@
-"""CPU time of every recognizer, in microseconds per character, on ordinary prose and on text with private values.
+"""CPU time of the filters: the whole pipeline, and every recognizer by itself, on prose and on text with values.
 
-    python -m tests.bench.bench_detectors
+    python -m tests.bench.bench_detectors [--data FOLDER] [--json figures.json]
 
-Sentences of about eighty characters, as the pipeline gives them. The last lines are the whole detector and what that is
-for a token of four characters.
+Microseconds of the process, all its threads counted, a token; a token is four characters in either language. Whole: a
+text fed token by token through `TextFilter` (cut, detect, ground, rewrite), with every detector and with patterns only,
+and, in the same rounds, Presidio's pattern recognizers called once a sentence, and once a token with the sentence so
+far; medians of the rounds, and ratios of them. Sentences of about eighty characters are shown to the recognizers one by
+one. Dense: texts that are nothing but numbers or addresses, in seconds for a million characters. With --data the
+annotated development sets (web text, Wikipedia) are prose as well.
 """
 
 from __future__ import annotations
 
+import argparse
+import gzip
+import itertools
+import json
+import re
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from filters.pii.detector import boundary_ok, build_detector, open_tail
+from filters.offline import TextFilter
+from filters.pii.detector import PatternDetector, boundary_ok, build_detector, open_tail
 from filters.pii.readings import readings
 from filters.pii.recognizers import PresidioPatterns, Recognizer
+from filters.pii.types import TYPES
 from filters.pii.view import View
+from filters.profile import Profile
+from tests.bench.bench_recall import presidio
 
 REPEATS = 40
+ROUNDS = 5
+TOKEN = 4  # characters
+WHOLE_CHARACTERS = 12_000
+PRESIDIO_TOKENS = 400
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？\n]*\s*")
 
 TEXTS: dict[str, Sequence[str]] = {
     "English prose": (
@@ -43,11 +63,130 @@ TEXTS: dict[str, Sequence[str]] = {
 }
 
 
+DENSE: dict[str, Callable[[int], str]] = {
+    "IPv4 addresses": lambda k: f"10.{k % 251}.{k % 241}.{k % 239} 203.0.113.{k % 250}, ",
+    "IPv6 addresses": lambda k: f"2001:db8:{k % 9999}::{k % 997:x} ",
+    "eleven digits": lambda k: f"0{2_000_000_000 + 7_919 * k} ",
+    "card-like numbers": lambda k: f"4{k:03d} 1{k % 1000:03d} 2222 {k % 9999:04d} ",
+    "single digits": lambda k: " ".join(str(7_919 * k + 31)) + " ",
+    "amounts": lambda k: f"${k % 997}.{k % 100:02d} ",
+}
+DENSE_CHARACTERS = 40_000
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    report = {"whole": _whole(_prose(options.data)), "dense": _dense()}
+    _recognizers()
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+# ---- the whole pipeline ----------------------------------------------------------------------------------------------
+
+
+def _prose(data: Path | None) -> dict[str, list[str]]:
+    """Sentences by text."""
+    texts = {name: list(sentences) for name, sentences in TEXTS.items()}
+    for name in ("prose_en.txt", "prose_zh.txt"):
+        path = Path(__file__).with_name(name)
+        if path.exists():
+            texts[name] = _SENTENCE.findall(path.read_text(encoding="utf-8"))
+    for name in ("en_ewt_dev", "zh_gsdsimp_dev") if data else ():
+        with gzip.open(f"{data}/ner/{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+            texts[name] = [json.loads(line)["text"] + (" " if name.startswith("en") else "") for line in file]
+    return texts
+
+
+def _whole(texts: dict[str, list[str]]) -> dict[str, dict[str, float]]:
+    every, patterns, find = build_detector(TYPES), build_detector(), presidio()
+    ways: dict[str, Callable[[list[str]], float]] = {
+        "every detector": lambda sentences: _fed(every, sentences, names=True),
+        "patterns only": lambda sentences: _fed(patterns, sentences, names=False),
+        "Presidio a sentence": lambda sentences: _called(find, sentences),
+        "Presidio a token": lambda sentences: _called(find, list(_beginnings(sentences))[:PRESIDIO_TOKENS]),
+    }
+    print(
+        f"{'us a token of four characters':32}"
+        + "".join(f"{way:>22}" for way in ways)
+        + f"{'ratios to a sentence':>24}"
+    )
+    report = {}
+    for name, sentences in texts.items():
+        sentences = _first(sentences, WHOLE_CHARACTERS)
+        rounds = [[work(sentences) for work in ways.values()] for _ in range(ROUNDS)]
+        medians = [statistics.median(row[i] for row in rounds) for i in range(len(ways))]
+        ratios = f"{medians[0] / medians[2]:.2f}, {medians[1] / medians[2]:.2f}"
+        print(f"{name:32}" + "".join(f"{value:22.1f}" for value in medians) + f"{ratios:>24}")
+        report[name] = dict(zip(ways, medians, strict=True))
+    return report
+
+
+def _first(sentences: list[str], characters: int) -> list[str]:
+    """As many sentences as hold so many characters, from the beginning again where there are fewer."""
+    found: list[str] = []
+    size = 0
+    for sentence in itertools.cycle(sentences):
+        if size >= characters:
+            break
+        found.append(sentence)
+        size += len(sentence)
+    return found
+
+
+def _fed(detector: PatternDetector, sentences: list[str], *, names: bool) -> float:
+    text = "".join(sentences)
+    stream = TextFilter(detector, profile=Profile("bench", compare=False, evidence=False, names=names))
+    began = time.process_time_ns()
+    for at in range(0, len(text), TOKEN):
+        stream.push(text[at : at + TOKEN])
+    stream.close()
+    return _per_token(began, len(text))
+
+
+def _called(find: Callable[[str], object], texts: list[str]) -> float:
+    """A call a token counts as one token, whatever it is shown."""
+    began = time.process_time_ns()
+    for text in texts:
+        find(text)
+    alone = len(texts) == PRESIDIO_TOKENS
+    return _per_token(began, TOKEN * len(texts) if alone else sum(map(len, texts)))
+
+
+def _beginnings(sentences: list[str]) -> Iterator[str]:
+    return (sentence[: at + TOKEN] for sentence in sentences for at in range(0, len(sentence), TOKEN))
+
+
+def _per_token(began: int, characters: int) -> float:
+    return (time.process_time_ns() - began) / 1000 / characters * TOKEN
+
+
+# ---- dense texts -----------------------------------------------------------------------------------------------------
+
+
+def _dense() -> dict[str, float]:
+    detector = build_detector(TYPES)
+    report = {}
+    print(f"\n{'seconds for 1,000,000 characters':32}{'find()':>22}")
+    for name, piece in DENSE.items():
+        text = "".join(map(piece, range(DENSE_CHARACTERS)))[:DENSE_CHARACTERS]
+        began = time.process_time()
+        detector.find(text)
+        report[name] = (time.process_time() - began) * 1e6 / DENSE_CHARACTERS
+        print(f"{name:32}{report[name]:22.2f}")
+    return report
+
+
+# ---- every recognizer ------------------------------------------------------------------------------------------------
+
+
+def _recognizers() -> None:
     detector = build_detector()
-    recognizers = detector.recognizers
-    print(f"{'':24}" + "".join(f"{name:>22}" for name in TEXTS))
-    for recognizer in recognizers:
+    print(f"\n{'us a character':24}" + "".join(f"{name:>22}" for name in TEXTS))
+    for recognizer in detector.recognizers:
         _row(_name(recognizer), lambda text, r=recognizer: list(r.find(_views[text])))  # type: ignore[misc]
     print()
     _row("normalise + readings", lambda text: list(readings(text)))

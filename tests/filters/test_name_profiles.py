@@ -6,7 +6,7 @@ import pytest
 
 from filters import filter_text
 from filters.pii.detector import build_detector
-from filters.pii.types import NAMES, TYPES
+from filters.pii.types import ON_REQUEST, TYPES
 from filters.profile import Profile
 
 NAMED = Profile("names", compare=False, names=True)
@@ -26,5 +26,5 @@ def test_a_name_is_hidden_where_the_profile_looks_for_names(text: str, name: str
 
 
 def test_the_default_detector_has_no_names_and_the_whole_one_has_all() -> None:
-    assert not build_detector().types & NAMES
-    assert build_detector(TYPES).types >= NAMES
+    assert not build_detector().types & ON_REQUEST
+    assert build_detector(TYPES).types >= ON_REQUEST
