@@ -16,8 +16,7 @@ from filters.specificity import trait_values as values
 from filters.specificity.crowd_tables import Kind, TraitPath
 from filters.specificity.trait_values import DATE_EN, DATE_ZH, NUMBER_EN, NUMBER_ZH
 
-# Gates that are signs and no words.
-DIGIT, COLON = "#digit", "#colon"
+DIGIT = "#digit"  # a gate that is no word: any digit opens it
 
 Read = Callable[[str], TraitPath | None]
 
@@ -59,7 +58,8 @@ _ENGLISH = (
         (
             rf"(?i)(?<![\d.,$£€#-])(?<![a-z])(?<!\d to )(?P<v>(?P<n>{NUMBER_EN})[- ]?(?:years?|yrs?)[- ](?:old"
             rf"|of age))(?! (?:whisky|whiskey|wine|house|building|car|church|tree|company|bridge|tablet|phone"
-            rf"|laptop|law|rule|custom|tradition|firm|business|dog|cat|puppy|kitten|horse|club|site|system|server|device|printer))"
+            rf"|laptop|law|rule|custom|tradition|firm|business|dog|cat|puppy|kitten|horse|club|site|system"
+            rf"|server|device|printer))"
         ),
         values.age,
     ),
@@ -83,8 +83,8 @@ _ENGLISH = (
         Kind.AGE,
         "i he she who they is was",
         (
-            rf"\b{_WHO}(?:['’][sm]| am| is| was| are|['’]re)(?: now| only| just| already"
-            rf"| about)? (?P<v>(?P<n>{NUMBER_EN}))(?=\s*(?:[,.;!)]|and\b|but\b|now\b|with\b|$)){_UNIT}"
+            rf"\b{_WHO}(?:['’][sm]| am| is| was| are|['’]re|['’]ll be| will be)(?: now| only| just| already"
+            rf"| about)? (?P<v>(?P<n>{NUMBER_EN}))(?=\s*(?:[,.;!)]|and\b|but\b|now\b|with\b|in [A-Z]|$)){_UNIT}"
         ),
         values.age,
     ),
@@ -109,7 +109,19 @@ _ENGLISH = (
         rf"(?i)(?<![\w.])(?P<v>(?P<n>{NUMBER_EN})[- ]something)\b",
         values.age_decade,
     ),
+    _rule(
+        Kind.AGE,
+        "of",
+        rf"\b(?:man|woman|boy|girl|person) of (?P<v>(?P<n>{NUMBER_EN}))(?![\w-]){_UNIT}(?! [a-z])",
+        values.age,
+    ),
     # ---- where
+    _rule(
+        Kind.PLACE,
+        "village town city suburb",
+        rf"\b(?:village|town|city|suburb) (?:called|named|of) (?P<v>{_PLACE_EN})",
+    ),
+    _rule(Kind.PLACE, "based born", r"\b(?P<v>[A-Z][\w’'.]*(?: [A-Z][\w’'.]*){0,2})-(?:based|born)\b"),
     _rule(
         Kind.PLACE,
         "lives live living lived resides residing resident based born raised grew moved relocated "
@@ -131,8 +143,9 @@ _ENGLISH = (
     # ---- work
     _rule(
         Kind.EMPLOYER,
-        "works work worked working employed hired job position role career interned staff employee",
-        r"\b(?:[Ww]ork(?:s|ed|ing)?|employed|hired|job|position|role|career|interned|staff"
+        "works work worked working employed hired job position role career interned staff employee drives cooks cleans "
+        "teaches runs manages",
+        r"\b(?:drives|cooks|cleans|teaches|runs|manages|[Ww]ork(?:s|ed|ing)?|employed|hired|job|position|role|career|interned|staff"
         r"|employee)(?: [a-z][\w-]*){0,5}? "
         rf"(?:at|for|by|with|of) (?:the )?(?P<v>{_NAME_EN})",
     ),
@@ -145,7 +158,7 @@ _ENGLISH = (
         Kind.JOB,
         "as",
         r"\b(?:[Ww]ork(?:s|ed|ing)?|employed|job|career|serv(?:es?|ed|ing)|trained|hired"
-        r"|retrained)(?: [a-z]+){0,2}? as "
+        r"|retrained|living)(?: [a-z]+){0,2}? as "
         rf"(?P<v>(?:an?|the|our|their) [a-z][\w-]*(?: [a-z][\w-]*){{0,3}}?){_AFTER_EN}",
     ),
     # ---- health
@@ -179,9 +192,10 @@ _ENGLISH = (
         Kind.SCHOOL,
         (
             "graduated graduate alumnus alumna studied studies attended attends enrolled educated degree "
-            "phd mba doctorate"
+            "phd mba doctorate read"
         ),
-        r"\b(?:[Gg]raduated? (?:from|of)|alumn(?:us|a) of|stud(?:ied|ies)(?: [a-z]+){0,3} at|attend(?:ed"
+        r"\b(?:[Gg]raduated? (?:from|of)|alumn(?:us|a) of|(?:stud(?:ied|ies)|read"
+        r"|reads)(?: [a-z]+){0,3} at|attend(?:ed"
         r"|s)|enrolled (?:at|in)"
         r"|educated at|(?:degree|PhD|MBA|doctorate)(?: in [a-z ]{2,30}?)? (?:from|at)) "
         rf"(?:the )?(?P<v>{_NAME_EN})",
@@ -190,7 +204,7 @@ _ENGLISH = (
     _rule(
         Kind.BIRTH,
         "born birthday birth dob",
-        rf"\b(?:[Bb]orn(?: (?:in|at|to|near) [\w ,'’-]{{1,30}}?)?,?(?: on| in)?|[Bb]irthday(?: is| was"
+        rf"\b(?:[Bb]orn(?: (?:in|at|to|near) [\w ,'’-]{{1,30}}?)?,?(?: on| in)?|[Bb]irthday,?(?: is| was"
         rf"| falls)?(?: on)?(?: the)?"
         rf"|[Dd]ate of birth(?: is| was| of)?|(?i:dob)(?: is)?) (?P<v>{DATE_EN})",
         values.date,
@@ -223,7 +237,7 @@ _ENGLISH = (
     _rule(
         Kind.CHILDREN,
         "children kids child kid sons son daughters daughter boys girls toddlers toddler baby",
-        r"(?i)\b(?:has|have|had|with|raising|raises|and|her|his|their|expecting) "
+        r"(?i)\b(?:has|have|had|with|raising|raises|raised|and|her|his|their|expecting) "
         rf"(?P<v>(?P<n>an?|{NUMBER_EN}) (?:(?:small|young|little|teenage|adult|grown|grown-up|adopted|school-age) )?"
         r"(?:children|kids?|child|sons?|daughters?|boys|girls|toddlers?|baby))\b",
         values.children,
@@ -392,7 +406,7 @@ def _labelled(kind: Kind, labels: str) -> Rule:
         r"(?P<v>[^\W_][^\"'”’*;,|，；。\n：:{}\[\]]{0,39}?)(?=\s*(?:[\"'”’*;,|，；。\n}\]]|\.(?:\s|$)|$"
         r"| [A-Za-z\u4e00-\u9fff]+[:：]))"
     )
-    return Rule(kind, (COLON,), regex.compile(pattern), _READ_LABELLED.get(kind))
+    return Rule(kind, (), regex.compile(pattern), _READ_LABELLED.get(kind))
 
 
 RULES: tuple[Rule, ...] = _ENGLISH + _CHINESE
@@ -403,7 +417,7 @@ EMPLOYER_BEHIND_JOB = regex.compile(rf" (?:at|for|with) (?:the )?(?P<v>{_NAME_EN
 HOME_BEFORE = regex.compile(
     r"(?i)\b(?:liv(?:es?|ing|ed)|resid(?:es?|ing|ed)|resident|based|born|raised|grew up|moved"
     r"|relocated|settled|hails|comes|stay(?:s|ing|ed)"
-    r"|native|home|house|flat|apartment|work(?:s|ed|ing)?|job|office|studie[sd]|teaches|practi[sc]es"
+    r"|childhood|youth|native|home|house|flat|apartment|work(?:s|ed|ing)?|job|office|studie[sd]|teaches|practi[sc]es"
     r"|hometown|city|town|location|region|"
     r"county|birthplace|residence|customer|client|patient|tenant|employee|woman|man|boy"
     r"|girl)\b[^.!?;:。！？；]{0,40}\b(?:in|from|of|near|to|at|around|outside|is|was)\W{1,3}$"

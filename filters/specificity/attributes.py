@@ -16,7 +16,6 @@ import regex
 from filters.normalise import normalise
 from filters.pii.view import View, scan, search
 from filters.specificity.attribute_rules import (
-    COLON,
     DIGIT,
     DISTRICT_BEHIND_PLACE,
     EMPLOYER_BEHIND_JOB,
@@ -192,7 +191,7 @@ def _clues(crowds: Crowds) -> dict[str, _Clue]:
     rules: dict[str, tuple[Rule, ...]] = {}
     for rule in RULES:
         for gate in rule.gates:
-            if gate not in (DIGIT, COLON):
+            if gate != DIGIT:
                 rules[gate] = (*rules.get(gate, ()), rule)
     values: dict[str, tuple[Trait, ...]] = {}
     for kind in _LISTED:

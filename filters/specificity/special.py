@@ -28,8 +28,10 @@ from filters.specificity.crowd_tables import Kind, shipped_crowds
 from filters.specificity.lexicon import Hit, Lexicon
 from filters.specificity.persons import sentences
 from filters.specificity.special_rules import (
+    AS_BEFORE,
     BARE_ROLE_ZH,
     BEFORE_PERSON,
+    BESIDE_BEHIND,
     CHILD_EN,
     CHILD_WORDS,
     CHILD_WORDS_ZH,
@@ -46,14 +48,17 @@ from filters.specificity.special_rules import (
     NO_NAMES,
     OBJECT_OF_ACT,
     ONE,
+    ONE_BEHIND,
     ONE_ZH,
     OPEN_ACTS,
     OWNER,
+    OWNER_BEHIND,
     STRICT_GENERIC_ZH,
     THE,
+    THEIRS,
     TOPIC_BEHIND_ZH,
 )
-from filters.specificity.special_terms import ACT, CHILD, ETHNICITY, HEALTH, KINDS, PERSON, TOPIC, terms
+from filters.specificity.special_terms import ACT, BESIDE, CHILD, ETHNICITY, HEALTH, KINDS, PERSON, TOPIC, terms
 
 __all__ = ["KINDS", "SpecialCategories"]
 
@@ -61,6 +66,7 @@ SCORE = 0.6
 NAME = "PERSON"
 _REACH = 160  # characters of a sentence before a word that are read; longer ones are seldom one statement
 _CHILD_UNDER = 14  # PIPL Art. 28
+_NEAR = 12  # characters before a word that tell its language
 _LAST_LATIN = "\u024f"
 
 
@@ -118,17 +124,23 @@ class _Sentence:
         if search(LABEL_BEFORE, before):
             return True
         if self._lower[at] <= _LAST_LATIN and _is_english(before):
-            return self._ties_english(hit.entry, before, after, at)
+            return self._ties_english(hit.entry, before, after, at, end)
         return self._ties_chinese(hit.entry, before, self._lower[at:end], after)
 
     # ---- English -----------------------------------------------------------------------------------------------------
 
-    def _ties_english(self, tie: _Tie, before: str, after: str, at: int) -> bool:
+    def _ties_english(self, tie: _Tie, before: str, after: str, at: int, end: int) -> bool:
         category, how = tie
-        if how != ACT and search(OWNER, before) and not search(GENERIC, before[-40:]):
+        if how in (TOPIC, PERSON) and search(OWNER, before) and not search(GENERIC, before[-40:]):
             return True
+        if how == BESIDE:
+            return BESIDE_BEHIND[category].match(self._text, end) is not None and self._is_one(before, at)
         if how == ACT:
             return self._is_one(before, at)
+        if how == PERSON and search(AS_BEFORE, before) and ONE_BEHIND.match(after):
+            return True
+        if how == TOPIC and OWNER_BEHIND.match(after):
+            return True
         if how == TOPIC:
             verb = _last(HAS[category], before)
             return verb is not None and self._is_one(before[:verb], at - len(before) + verb)
@@ -194,6 +206,8 @@ class _Sentence:
         before = self._lower[: match.start("v")]
         if search(GENERIC, before) or search(STRICT_GENERIC_ZH, before):
             return False
+        if search(THEIRS, before):
+            return True
         return search(one, self._lower) is not None or self._is_named(before) or self._has_name(len(self._text))
 
     def _is_named(self, before: str) -> bool:
@@ -215,7 +229,8 @@ def _last(pattern: Any, before: str) -> int | None:
 
 
 def _is_english(before: str) -> bool:
-    return not before or before.rstrip()[-1:] <= _LAST_LATIN
+    letters = [char for char in before[-_NEAR:] if char.isalpha()]
+    return not letters or letters[-1] <= _LAST_LATIN
 
 
 def _entries() -> dict[str, _Tie]:

@@ -94,7 +94,7 @@ _VERBS: Mapping[str, str] = MappingProxyType(
         POLITICS: rf"{_HAVING}|holds|shares|hides",
         UNION: rf"{_HAVING}|pays|paid|holds|cancelled|renewed",
         SEXUALITY: rf"{_HAVING}|having|began|started|confessed (?:to )?|hid|hides|watches|ended",
-        ETHNICITY: r"(?!)",
+        ETHNICITY: rf"{_HAVING}|(?:is|was|am|be|being) of|claims",
         BIOMETRIC: (
             rf"{_HAVING}|enrolled|scanned|recorded|stored|gave|provided|submitted|registered|took|carries"
             rf"|uploaded|left"
@@ -117,12 +117,26 @@ HAS = MappingProxyType(
     }
 )
 IS = regex.compile(
-    r"(?<![a-z])(?:is|was|['’]s|['’]m|am|be|been|being|became|becomes|as|remains|turned out to be"
+    r"(?<![a-z])(?:is|was|are|were|['’]s|['’]m|am|spent|be|been|being|became|becomes|as|remains|turned out to be"
     r"|grew up|raised|born|identifies|feels|a lifelong)"
     r"(?: (?!(?:about|who|that|which|against|for|to|than|like|by|with|in|at|on|from|of|people"
     r"|not sold)\b)[\w'’-]+){0,4}? $"
 )
 BEFORE_PERSON = regex.compile(rf" (?:[a-z-]+ )?(?:{_ROLES}|{_KIN})\b")
+# Behind a thing whose owner is named last ("a tumour in his scan"), and behind what a person is if that comes first.
+OWNER_BEHIND = regex.compile(r" (?:was |were )?(?:found |seen )?(?:in|on|of) (?:his|her|my)\b")
+AS_BEFORE = regex.compile(r"\bas (?:an? )?(?:[a-z-]+ )?$")
+ONE_BEHIND = regex.compile(r"[^.!?;]{0,40}\b(?:he|she|i)\b")
+# What must stand behind words that alone say little: "earns 92,000", "is in Lisbon this week".
+BESIDE_BEHIND = MappingProxyType(
+    {
+        FINANCE: regex.compile(r"(?: (?:about|around|over|under|some))? ?[£$€¥]?\d"),
+        WHEREABOUTS: regex.compile(
+            r" [A-Z][^.!?;]{0,40}\b(?:now|today|tonight|this (?:week|morning|afternoon|evening)|until"
+            r"|at the moment)\b"
+        ),
+    }
+)
 THE = regex.compile(r"\b(?:the|this|that|our|your) (?:[a-z-]+ )?$")
 LABEL_BEFORE = regex.compile(
     r"(?:^|[\n;,:{\"'|*•(“-])\s*\W{0,3}(?:diagnosis|condition|illness|medical history|health|medication"
@@ -170,7 +184,7 @@ HAS_ZH: Mapping[str, Any] = MappingProxyType(
             SEXUALITY: r"的|有|搞|发生|隐瞒|发展|养",
             ETHNICITY: r"的|有",
             BIOMETRIC: r"的|录入|采集|提取|登记|上传|提供|留下|做了|做过|保存|交出|有",
-            FINANCE: r"的|有|欠|欠下|背着|背负|名下|借了|借|还不上|开了|继承|申请|拥有|剩|共",
+            FINANCE: r"的|有|每个?月|还|欠|欠下|背着|背负|名下|借了|借|还不上|开了|继承|申请|拥有|剩|共",
             WHEREABOUTS: r"的|共享|泄露|发送|透露",
             CRIME: r"的|有|留有|留下|隐瞒|存在",
         }.items()
@@ -187,13 +201,14 @@ ETHNIC_BEHIND_ZH = regex.compile(
 
 # ---- children --------------------------------------------------------------------------------------------------------
 
+THEIRS = regex.compile(r"\b(?:their|our) $")
 CHILD_WORDS = (
     r"son|daughter|boy|girl|child|kid|pupil|grandson|granddaughter|niece|nephew|stepson|stepdaughter"
     r"|brother|sister|toddler|baby|twins?"
 )
 CHILD_EN = regex.compile(
     rf"(?i)\b(?:(?P<v>(?P<n>{trait_values.NUMBER_EN})[- ]years?[- ]old(?:,? (?:{CHILD_WORDS}|[A-Z][a-z]+))?)"
-    rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?:who |she |he )?(?:is |was |turned |aged "
+    rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?:who |she |he )?(?:is |was |are |were |turned |aged "
     rf"|just turned |will be )+(?P<v>(?P<n>{trait_values.NUMBER_EN}))(?![\w%-]| (?:percent|months"
     rf"|weeks|km|miles))"
     rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?P<v>(?P<n>\d{{1,2}}))(?=,)"

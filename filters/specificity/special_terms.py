@@ -3,6 +3,7 @@
 - topics: things (an illness, a faith, a debt): they count with a verb of having or an owner before them.
 - people: what somebody is (diabetic, a Buddhist): they count behind a form of "be", or in front of a person.
 - acts: what somebody did or does (was convicted): they count behind the person.
+- beside: acts that count with a number or a place and a time behind them only (earns, is in).
 
 Illnesses and ethnic groups come from the shipped crowd tables besides (crowd_tables.py). The categories are those of
 Art. 9 and 10 GDPR and Art. 28 of China's Personal Information Protection Law.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-TOPIC, PERSON, ACT = "topic", "person", "act"
+TOPIC, PERSON, ACT, BESIDE = "topic", "person", "act", "beside"
 
 HEALTH = "SPECIAL_HEALTH"
 RELIGION = "SPECIAL_RELIGION"
@@ -59,12 +60,12 @@ _TERMS: Mapping[tuple[str, str], str] = MappingProxyType(
             戒毒治疗,自残,月经不调,子宫肌瘤,甲状腺结节,乳腺结节,脂肪肝,高血脂,静脉曲张,先天性心脏病,重病,绝症
         """,
         (HEALTH, PERSON): """
-            diabetic,asthmatic,epileptic,autistic,schizophrenic,alcoholic,paraplegic,quadriplegic,bipolar
-            hiv-positive,hiv positive,pregnant,disabled,obese,deaf,infertile,terminally ill,suicidal,anorexic
-            bulimic,dyslexic,wheelchair user,in a wheelchair,immunocompromised,in remission,clinically depressed
-            severely depressed,partially sighted,addicted to,dependent on painkillers,on sick leave,in hospital
-            in intensive care,in a coma,mentally ill,孕妇,残疾人,聋哑人,盲人,植物人,精神病人,癌症患者,糖尿病患者
-            抑郁症患者,艾滋病患者,艾滋病感染者,瘾君子
+            in rehab,in a psychiatric ward,in therapy,hiv阳性,diabetic,asthmatic,epileptic,autistic,schizophrenic
+            alcoholic,paraplegic,quadriplegic,bipolar,hiv-positive,hiv positive,pregnant,disabled,obese,deaf
+            infertile,terminally ill,suicidal,anorexic,bulimic,dyslexic,wheelchair user,in a wheelchair
+            immunocompromised,in remission,clinically depressed,severely depressed,partially sighted,addicted to
+            dependent on painkillers,on sick leave,in hospital,in intensive care,in a coma,mentally ill,孕妇,残疾人
+            聋哑人,盲人,植物人,精神病人,癌症患者,糖尿病患者,抑郁症患者,艾滋病患者,艾滋病感染者,瘾君子
         """,
         (HEALTH, ACT): """
             was diagnosed with,been diagnosed with,were diagnosed with,tested positive for,was sectioned
@@ -111,21 +112,35 @@ _TERMS: Mapping[tuple[str, str], str] = MappingProxyType(
             民主党派人士,异见人士,团员,台独分子
         """,
         (POLITICS, ACT): """
-            voted for,votes for,voted labour,voted tory,voted conservative,voted republican,voted democrat
-            voted remain,voted leave,voted green,voted to leave the eu,voted to remain,donated to the campaign
-            donated to the party,joined the labour party,joined the conservative party,joined the communist party
-            joined the green party,joined the republican party,campaigned for,canvassed for,canvasses for
-            campaigns for,supports the labour party,supports the conservative party,supports the green party
-            left the party,marched against the government,入党,退党,投票给,把票投给,投了国民党,投了民进党,支持民进党
-            支持国民党,参加了游行,参加游行,参加示威,参加了示威,加入共产党,加入中国共产党,上访
+            donated to the labour party,donated to the conservative party,donated to the green party
+            donated to the republican party,donated to the democratic party,donated to the communist party
+            donates to the labour party,donates to the conservative party,donates to the green party
+            donates to the republican party,donates to the democratic party,donates to the communist party
+            voted for the labour party,voted for the conservative party,voted for the green party
+            voted for the republican party,voted for the democratic party,voted for the communist party
+            supports the labour party,supports the conservative party,supports the green party
+            supports the republican party,supports the democratic party,supports the communist party
+            belongs to the labour party,belongs to the conservative party,belongs to the green party
+            belongs to the republican party,belongs to the democratic party,belongs to the communist party
+            campaigned for the labour party,campaigned for the conservative party,campaigned for the green party
+            campaigned for the republican party,campaigned for the democratic party
+            campaigned for the communist party,voted for,votes for,voted labour,voted tory,voted conservative
+            voted republican,voted democrat,voted remain,voted leave,voted green,voted to leave the eu
+            voted to remain,donated to the campaign,donated to the party,joined the labour party
+            joined the conservative party,joined the communist party,joined the green party
+            joined the republican party,campaigned for,canvassed for,canvasses for,campaigns for,left the party
+            marched against the government,入党,退党,投票给,把票投给,投了国民党,投了民进党,支持民进党,支持国民党
+            参加了游行,参加游行,参加示威,参加了示威,加入共产党,加入中国共产党,上访
         """,
         (UNION, TOPIC): "union membership,union dues,union card,union subscription,工会会费,工会会员证,工会身份",
         (UNION, PERSON): """
-            union member,union rep,union representative,shop steward,trade unionist,union organiser,union organizer
-            union activist,member of the union,member of a union,member of a trade union,unionised,unionized
-            工会会员,工会主席,工会代表,工会干部,工会积极分子,工会委员,工会成员
+            in the union,in a union,in a trade union,active in the union,union member,union rep,union representative
+            shop steward,trade unionist,union organiser,union organizer,union activist,member of the union
+            member of a union,member of a trade union,unionised,unionized,工会会员,工会主席,工会代表,工会干部
+            工会积极分子,工会委员,工会成员
         """,
         (UNION, ACT): """
+            工会副主席,工会的副主席,工会的主席,工会里担任,工会里任,工会委员,工会干事,工会的委员,工会的代表
             joined the union,joined a union,joined a trade union,joined his union,joined her union
             belongs to the union,belongs to a union,belongs to a trade union,went on strike,organised the strike
             organized the strike,led the strike,pays union dues,is active in the union,left the union
@@ -147,7 +162,7 @@ _TERMS: Mapping[tuple[str, str], str] = MappingProxyType(
             had an affair,was having an affair,visits prostitutes,hires escorts,is attracted to men
             is attracted to women,出柜,出轨,嫖娼,卖淫,变性,做了变性手术,喜欢男人,喜欢同性,被包养
         """,
-        (ETHNICITY, TOPIC): "ethnic origin,racial origin,ethnicity,族裔,血统,民族成分",
+        (ETHNICITY, TOPIC): "descent,heritage,ancestry,ethnic origin,racial origin,ethnicity,族裔,血统,民族成分",
         (ETHNICITY, PERSON): "of jewish descent,of african descent,of roma origin,少数民族,黑人,白人,华裔,混血儿,混血",
         (BIOMETRIC, TOPIC): """
             fingerprint,fingerprints,thumbprint,iris scan,iris scans,retina scan,face scan,facial scan,face template
@@ -171,19 +186,23 @@ _TERMS: Mapping[tuple[str, str], str] = MappingProxyType(
             maxed out,破产,被列为失信,被列入失信,失信被执行人,逾期未还,逾期,欠了,负债累累,资不抵债,拖欠,月入,年入
             领低保
         """,
+        (FINANCE, BESIDE): "earns,earned,owes,owed,is paid,was paid,makes",
+        (WHEREABOUTS, BESIDE): "is in,is at,is near,will be in,will be at",
         (WHEREABOUTS, TOPIC): """
             whereabouts,location history,current location,gps location,gps track,travel history,daily route
             movements,live location,phone location,itinerary,行踪,行踪轨迹,实时定位,定位,活动轨迹,行程轨迹,行程,下落
             位置信息,出行记录,住宿记录,开房记录
         """,
         (WHEREABOUTS, ACT): """
-            is currently at,is currently in,is staying at,was staying at,was last seen,was seen at,was seen in
-            was seen entering,checked in at,checked into,is on holiday in,is on vacation in,is away until
-            is alone at home,is home alone,leaves home at,leaves the house at,gets home at,walks home,walks to work
-            walks the dog,jogs in,jogs along,parks outside,parks behind,is travelling to,is traveling to
-            is flying to,flew to,boarded a flight,is hiding in,is hiding at,goes running,目前在,目前人在,现在人在
-            现在在,此刻在,正在前往,人在,入住了,入住,现身,出没于,躲在,藏在,每天早上,每天晚上,每晚,独自在家,刚到
-            已抵达,乘坐,下榻
+            picks up his son,picks up his daughter,picks up his children,picks up his kids,picks up her son
+            picks up her daughter,picks up her children,picks up her kids,昨晚住在,昨晚在,今晚住在,今晚在,昨天住在
+            周末住在,明天在,今天在,is currently at,is currently in,is staying at,was staying at,was last seen
+            was seen at,was seen in,was seen entering,checked in at,checked into,is on holiday in,is on vacation in
+            is away until,is alone at home,is home alone,leaves home at,leaves the house at,gets home at,walks home
+            walks to work,walks the dog,jogs in,jogs along,parks outside,parks behind,is travelling to
+            is traveling to,is flying to,flew to,boarded a flight,is hiding in,is hiding at,goes running,目前在
+            目前人在,现在人在,现在在,此刻在,正在前往,人在,入住了,入住,现身,出没于,躲在,藏在,每天早上,每天晚上,每晚
+            独自在家,刚到,已抵达,乘坐,下榻
         """,
         (CRIME, TOPIC): """
             criminal record,criminal records,criminal history,conviction,convictions,previous convictions

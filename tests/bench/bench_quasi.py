@@ -63,8 +63,8 @@ def _shown(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _vectors(name: str, language: str) -> list[Any]:
-    found: list[Any] = json.loads((VECTORS / name).read_text(encoding="utf-8"))[language]
+def _vectors(name: str, key: str) -> list[Any]:
+    found: list[Any] = json.loads((VECTORS / name).read_text(encoding="utf-8"))[key]
     return found
 
 
@@ -88,6 +88,12 @@ def _recall() -> Iterator[dict[str, Any]]:
         stated = _vectors("attributes.json", language)
         traits = sum(len(each["traits"]) for each in stated)
         yield {"what": "traits", "language": language, **_share(sum(map(_stated, stated)), traits)}
+
+    special, stated = _vectors("unseen.json", "special"), _vectors("unseen.json", "attributes")
+    hits = sum(each["type"] in {span.type for span in SPECIAL.find(each["text"])} for each in special)
+    yield {"what": "special categories", "language": "both, unseen", **_share(hits, len(special))}
+    hits = sum(each["kind"] in {found.trait.kind for found in FINDER.find(each["text"])} for each in stated)
+    yield {"what": "traits", "language": "both, unseen", **_share(hits, len(stated))}
 
 
 def _stated(vector: Any) -> int:

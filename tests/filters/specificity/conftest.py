@@ -1,4 +1,4 @@
-"""The vectors, which anybody may add to, and the finder of the shipped tables, which holds no state."""
+"""The vectors, which anybody may add to."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from filters.specificity.attributes import AttributeFinder
-from filters.specificity.crowd_tables import shipped_crowds
 
 _FOLDER = Path(__file__).parents[2] / "vectors/people"
 
@@ -23,8 +20,8 @@ SPECIAL, STATED, BENIGN = _read("special.json"), _read("attributes.json"), _read
 
 
 @pytest.fixture(scope="session")
-def finder() -> AttributeFinder:
-    return AttributeFinder(shipped_crowds())
+def unseen() -> Any:
+    return json.loads((_FOLDER / "unseen.json").read_text(encoding="utf-8"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

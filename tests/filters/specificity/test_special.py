@@ -40,6 +40,12 @@ def test_in_any_place(special: Any, frame: str) -> None:
     assert special["type"] in kinds(frame.format(special["text"]))
 
 
+def test_of_unseen_sentences_no_fewer_are_found_than_on_record(unseen: Any) -> None:
+    """docs/figures.md says how many."""
+    found = [each for each in unseen["special"] if each["type"] in kinds(each["text"])]
+    assert len(found) >= 35
+
+
 def test_in_general_it_is_not(benign: Any) -> None:
     assert not DETECTOR.find(benign)
 
