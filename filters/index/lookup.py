@@ -14,6 +14,8 @@ A run is a stretch of raw text whose n-grams stand in the tuning set, with the s
 What is found is a function of the text alone: however it is cut, `merge` of all runs is the same. A run may begin
 before the piece that completed it. What is not in the set gives no run, and neither does a stretch that is shorter
 than an n-gram; every run of t symbols of the set is found (grams.py).
+
+An answer that goes on from what the request holds (a completion's prompt) is looked up from there: push that first.
 """
 
 from __future__ import annotations

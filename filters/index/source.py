@@ -112,6 +112,8 @@ def _skip_line(file: BinaryIO) -> None:
 
 
 def _parquet_rows(path: Path) -> int:
+    if set("*?[") & set(str(path)):
+        raise SourceError(f"{path}: a Parquet file's path may hold none of *?[, which DuckDB reads as a pattern")
     with connect(path) as connection:
         count = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
     assert count is not None

@@ -25,8 +25,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from deploy.demo.corpus import make_world, tuning_rows, write_jsonl
+from deploy.demo.corpus import FIELDS as FIELD_NAMES
+from deploy.demo.corpus import LANGUAGES, make_world, tuning_rows, write_jsonl
 from filters.index.build import Plan, build
+from filters.index.grams import WORDS
 from filters.index.lookup import Run, Standing, TuningIndex, merge
 from filters.index.rows import Fields, NoSubject
 from filters.index.source import pieces
@@ -74,16 +76,22 @@ def _options() -> argparse.Namespace:
 
 
 def _own_set(folder: Path) -> dict[str, Any]:
-    """Runs of t symbols of the demo's set and of the set without spaces: how many are not found."""
-    source = folder / "demo.jsonl"
-    write_jsonl(tuning_rows(make_world(300)), source)
+    """The demo's set: texts and runs of t words that are not found, and what is found of each customer by itself."""
+    source, world = folder / "demo.jsonl", make_world(300)
+    write_jsonl(tuning_rows(world), source)
     index = _index(source)
     texts = [m["content"] for line in source.open(encoding="utf-8") for m in json.loads(line)["messages"]]
-    whole = sum(not _covers(index, text) for text in texts if _symbols(text) >= 7)
+    whole = sum(not _runs(index, text) for text in texts if _symbols(text) >= WORDS.found_from)
     rng = random.Random(1)
-    cut = [run for text in rng.sample(texts, RUN_TESTS) if (run := _random_run(text, 7, rng))]
+    cut = [run for text in rng.sample(texts, RUN_TESTS) if (run := _random_run(text, WORDS.found_from, rng))]
     missed = sum(not _runs(index, run) for run in cut)
-    result = {"rows": len(texts), "texts missed": whole, "runs of t": len(cut), "runs missed": missed}
+    result: dict[str, Any] = {"texts": len(texts), "missed": whole, "runs of t": len(cut), "runs missed": missed}
+    for language in LANGUAGES:
+        customers = [customer for customer in world.customers if customer.language == language]
+        result[f"found alone, {language}"] = {
+            field: f"{sum(_is_few(index, getattr(customer, field)) for customer in customers)} of {len(customers)}"
+            for field in ("portrait", *FIELD_NAMES)
+        }
     print(f"own set: {result}", flush=True)
     return result
 
@@ -112,8 +120,8 @@ def _random_run(text: str, length: int, rng: random.Random) -> str:
     return text[words[first][0] : words[first + length - 1][1]]
 
 
-def _covers(index: TuningIndex, text: str) -> bool:
-    return bool(_runs(index, text))
+def _is_few(index: TuningIndex, text: str) -> bool:
+    return any(run.standing is Standing.FEW for run in _runs(index, text))
 
 
 def _runs(index: TuningIndex, text: str) -> list[Run]:

@@ -65,6 +65,13 @@ def test_files_that_can_not_be_read(tmp_path: Path, name: str) -> None:
         pieces(path)
 
 
+def test_a_name_that_is_a_pattern_reads_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "set[1].parquet").write_text("x")
+    (tmp_path / "set1.parquet").write_text("x")
+    with pytest.raises(SourceError, match="pattern"):
+        pieces(tmp_path / "set[1].parquet")
+
+
 def test_what_is_no_parquet_is_not_quoted(tmp_path: Path) -> None:
     path = tmp_path / "set.parquet"
     path.write_text("zlavundo " * 100)
