@@ -30,6 +30,10 @@ does not close it: "mail vexlo." may go on "tru@…". Time is linear in the text
 
 from __future__ import annotations
 
+import re
+import string
+from dataclasses import dataclass
+
 import regex
 
 from filters.normalise import normalise
@@ -83,6 +87,10 @@ _STREET_FIRST = regex.compile(
     r"|(?:calle|avenida|plaza|paseo|via|viale|corso|piazza|rua)[ ](?:[\w'’-]+[ ]){0,4}?[\w'’-]*)"
     r",?[ ]{0,2}(?:n[.º°]?[ ]?)?\d{0,4}[ ]?[a-z]?"
 )
+_STREET_SIGNS = (
+    *("straße", "strasse", "str.", "weg", "gasse", "platz", "allee", "ufer", "damm", "ring"),
+    *("calle ", "avenida ", "plaza ", "paseo ", "via ", "viale ", "corso ", "piazza ", "rua "),
+)
 _PO_BOX = regex.compile(r"(?r)(?i)\bp\.?[ ]?o\.?[ ]?(?:b|bo|box)?[ ]?\d{0,6}")
 
 _TOLD = rf"(?:{DIGIT_WORD}|{TIMES_WORD}|[a-z]|[0-9]{{1,4}})"
@@ -123,8 +131,11 @@ def open_tail(raw_text: str) -> int:
 def boundary_ok(left: str, right: str) -> bool:
     """Whether a cut between the two splits no typed value, whatever stands further away.
 
-    Give up to 80 characters of each side. An empty `right` means that nothing is known of what comes.
+    Give up to 80 characters of each side. The fewer there are of `right`, the more often the answer is no; an empty
+    one means that nothing is known of what comes.
     """
+    if _is_plain_chinese(left, right):
+        return True
     before, after = normalise(left).text, normalise(right).text
     # Space at the cut belongs to the left, so that "221| Baker" and "221 |Baker" are one case.
     words = after.lstrip(" \t\n")
@@ -136,24 +147,99 @@ def boundary_ok(left: str, right: str) -> bool:
     return not (_goes_on(before, words) or _wrapped_token(before, words) or _straddles(before, words))
 
 
+# Two Chinese characters, a mark, and a Chinese character that is no digit and no sign of an address told by ear: only
+# the rule for blocks sees through the mark.
+_PLAIN_CHINESE = re.compile(rf"[\u4e00-\u9fff]{{2}}[，。；：、！？](?![{NUMERALS}艾点])[\u4e00-\u9fff]")
+
+
+def _is_plain_chinese(left: str, right: str) -> bool:
+    return _PLAIN_CHINESE.fullmatch(left[-3:] + right[:1]) is not None and _BLOCK not in left
+
+
 # ---- the rules -------------------------------------------------------------------------------------------------------
+
+# A clause that ends with one of these holds nothing open for most rules.
+_CLOSING = frozenset(",;:!?。、…")
+
+
+class _End:
+    """The end of a plain text, with facts that rule most rules out at a hundredth of their cost."""
+
+    __slots__ = ("ascii", "closed", "digits", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.ascii = text.isascii()
+        self.digits = _DIGIT.search(text, max(0, len(text) - _REACH)) is not None
+        self.closed = text[-_FAR_ENOUGH:].rstrip()[-1:] in _CLOSING
+
+    def holds_open(self, rule: _Rule) -> bool:
+        """Whether what this rule is about could go on."""
+        return rule.start(self) < len(self.text)
+
+
+_DIGIT = re.compile("[0-9]")
+_FAR_ENOUGH = 8  # more white space than that at the end is no separator for any rule but hides the closing sign
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A backward pattern, and what a text must have for it to match at its end."""
+
+    pattern: regex.Pattern[str]
+    digit: bool = False  # a digit somewhere
+    wide: bool = False  # a character that is not ASCII
+    unclosed: bool = False  # no closing sign at the end
+    signs: tuple[str, ...] = ()  # one of these, in lower case
+
+    def start(self, end: _End) -> int:
+        """Where the match that ends at the text's end begins; the text's length if there is none."""
+        text = end.text
+        length = len(text)
+        if (self.digit and not end.digits) or (self.wide and end.ascii) or (self.unclosed and end.closed):
+            return length
+        floor = max(0, length - _REACH)
+        if self.signs:
+            lower = text[floor:].lower()
+            for sign in self.signs:  # a third of what `any` takes
+                if sign in lower:
+                    break
+            else:
+                return length
+        match = self.pattern.match(text, floor, length)
+        return int(match.start()) if match else length
+
+
+_NUMBERS = _Rule(_NUMERALS)
+_TOLD_ROWS = _Rule(_TOLD_ROW)
+_ESCAPED = _Rule(_ESCAPES, signs=("%", "\\", "&", "0x", "u+"))
+_HEX = _Rule(_HEX_PAIRS)
+_LATIN_RULES = (
+    _Rule(_LETTER_GROUPS, digit=True, unclosed=True),
+    _Rule(_PREFIXED, unclosed=True),
+    _Rule(_PLATE, wide=True, unclosed=True),
+    _Rule(_ENGLISH, digit=True, unclosed=True),
+    _Rule(_STREET_FIRST, signs=_STREET_SIGNS),
+    _Rule(_PO_BOX, unclosed=True),
+    _Rule(_SPELLED_MAIL, unclosed=True),
+)
+_OTHER_RULES = (
+    _Rule(_DIGITS),
+    _NUMBERS,
+    _Rule(_WORD_AND_SPACE, unclosed=True),
+    _Rule(_TURNED_PLATE, unclosed=True),
+    _TOLD_ROWS,
+    _Rule(_APART),
+    _ESCAPED,
+    _HEX,
+)
 
 
 def _open_from(text: str) -> int:
-    starts = [len(text), _open_block(text), _open_run(text)]
-    starts += [_begin(rule, text) for rule in (_DIGITS, _NUMERALS, _LETTER_GROUPS, _PREFIXED, _PLATE, _SPELLED_MAIL)]
-    starts += [_begin(rule, text) for rule in (_ENGLISH, _STREET_FIRST, _PO_BOX)]
-    starts += [_begin(rule, text) for rule in (_WORD_AND_SPACE, _TURNED_PLATE, _TOLD_ROW, _APART, _ESCAPES, _HEX_PAIRS)]
+    end = _End(text)
     wrapped = _WRAPPED.match(text) if "\n" in text else None
-    starts.append(wrapped.start() if wrapped else len(text))
-    starts.append(_open_chinese_address(text))
-    return min(starts)
-
-
-def _begin(rule: regex.Pattern[str], text: str) -> int:
-    """Where the match of a backward rule that ends at the text's end begins; the text's length if there is none."""
-    match = rule.match(text, max(0, len(text) - _REACH), len(text))
-    return int(match.start()) if match else len(text)
+    starts = [wrapped.start() if wrapped else len(text), _open_block(text), _open_run(text), _open_chinese_address(end)]
+    return min(*starts, *(rule.start(end) for rule in (*_LATIN_RULES, *_OTHER_RULES)))
 
 
 def _open_run(text: str) -> int:
@@ -172,13 +258,14 @@ def _open_block(text: str) -> int:
     return head
 
 
-def _open_chinese_address(text: str) -> int:
-    match = _HAN_RUN.match(text)
+def _open_chinese_address(end: _End) -> int:
+    length = len(end.text)
+    match = None if end.ascii else _HAN_RUN.match(end.text)
     if match is None or not _HAN.search(match.group()):
-        return len(text)
+        return length
     run = match.group()
     if not _AREA_WORDS.search(run):
-        return len(text)
+        return length
     province = _PROVINCE.search(run)
     return int(match.start()) + (province.start() if province else 0)
 
@@ -193,29 +280,59 @@ _MAIL_SIGN = regex.compile(
     r"@|\[at\]|\(at\)|\{at\}|<at>|at \S+ (?:dot |\[dot\]|\(dot\))|dot |\[dot\]|\(dot\)|艾特", regex.IGNORECASE
 )
 _HAN_GOES_ON = regex.compile(rf"[,]?[{CJK}A-Za-z0-9\-#]")
-_MORE_TOLD = regex.compile(r"[zotfsned0-9]|(?-i:[ZOTFSNED])(?![a-z])")
+# A word of a told number, or as much of one as is known.
+_MORE_TOLD = regex.compile(rf"(?i)(?:{DIGIT_WORD}|{TIMES_WORD}|{_SPOKEN}|[a-z])(?![a-z])|[0-9]")
 # A line, or a word between separators, of one character; not the bracket that closes a block of code.
 _APART_END = regex.compile(r"(?r)(?<![^\s:,;(\"'])[^\s{}()\[\]](?:[ \t]{0,2}\n[ \t]{0,2}|[ \t]{1,3}|[-.,_·•|*/])")
 _ONE_MORE = regex.compile(r"\S(?![A-Za-z])")
 _ESCAPE_START = regex.compile(r"[%&\\#0-9A-Za-z]")
 _HEX_START = regex.compile(r"[0-9A-Fa-f]{2}(?![0-9A-Za-z]{3})|[0-9A-Fa-f]$")
-_LATIN_RULES = (_LETTER_GROUPS, _PREFIXED, _PLATE, _ENGLISH, _STREET_FIRST, _PO_BOX, _SPELLED_MAIL)
 
 
 def _goes_on(left: str, right: str) -> bool:
     """Whether `right` continues what is open at the end of `left`."""
+    end, letter = _End(left), right[0] in _ASCII_LETTERS
     return (
-        (_open_run(left) < len(left) and _STARTS_VALUE.match(right) is not None)
-        or (_DIGIT_END.match(left) is not None and _NEXT_DIGIT.match(right) is not None)
-        or (_NEXT_DIGIT.match(right) is not None and _begin(_NUMERALS, left) < len(left))
-        or (_LATIN.match(right) is not None and any(_begin(rule, left) < len(left) for rule in _LATIN_RULES))
+        (not left[-1].isspace() and _open_run(left) < len(left) and _STARTS_VALUE.match(right) is not None)
         or _open_block(left) < len(left)
-        or (_MORE_TOLD.match(right) is not None and _begin(_TOLD_ROW, left) < len(left))
-        or (_ONE_MORE.match(right) is not None and _APART_END.match(left) is not None)
-        or (_ESCAPE_START.match(right) is not None and _begin(_ESCAPES, left) < len(left))
-        or (_HEX_START.match(right) is not None and _begin(_HEX_PAIRS, left) < len(left))
-        or (_open_chinese_address(left) < len(left) and _HAN_GOES_ON.match(right) is not None)
+        or ((letter or _LATIN.match(right) is not None) and any(end.holds_open(rule) for rule in _LATIN_RULES))
+        or (not letter and _NEXT_DIGIT.match(right) is not None and _number_open(end))
+        or (_told_so_far(left) and _more_told(right) and end.holds_open(_TOLD_ROWS))
+        or (not _ends_in_word(left) and _ONE_MORE.match(right) is not None and _APART_END.match(left) is not None)
+        or (end.holds_open(_ESCAPED) and _ESCAPE_START.match(right) is not None)
+        or (_HEX_START.match(right) is not None and end.holds_open(_HEX))
+        or (not end.ascii and _HAN_GOES_ON.match(right) is not None and _open_chinese_address(end) < len(left))
     )
+
+
+_ASCII_LETTERS = frozenset(string.ascii_letters)
+
+
+def _number_open(end: _End) -> bool:
+    return _DIGIT_END.match(end.text) is not None or end.holds_open(_NUMBERS)
+
+
+def _told_so_far(left: str) -> bool:
+    """Whether the last word may be one of a told number. Half a word is a run that goes on."""
+    words = left[-_FAR_ENOUGH * 3 :].rstrip(_TOLD_SEPARATORS).rsplit(None, 1)
+    if not words:
+        return False
+    word = words[-1]
+    return len(word) == 1 or not (word.isascii() and word.isalpha()) or word.lower() in _TOLD_WORDS
+
+
+_TOLD_SEPARATORS = " \t\n,.;:/-"
+_TOLD_WORDS = frozenset("|".join((DIGIT_WORD, TIMES_WORD, _SPOKEN)).split("|"))
+
+
+def _more_told(right: str) -> bool:
+    return _MORE_TOLD.match(right, partial=True) is not None
+
+
+def _ends_in_word(left: str) -> bool:
+    """A word of two letters, or one and a sign: no row of single characters goes on behind it."""
+    tail = left[-_FAR_ENOUGH:].rstrip()
+    return tail[-2:-1].isalnum() and tail[-3:-2].isalnum()
 
 
 # What begins so shortly before the cut that nothing is open yet: a road's name, a plate, a national insurance number.
@@ -225,13 +342,19 @@ _BEGINS = regex.compile(
 )
 
 
+_MAIL_FIRST = frozenset("@[({<aAdD艾")
+
+
 def _straddles(left: str, right: str) -> bool:
-    if _MAIL_SIGN.match(right):
+    first, near_left = right[0], left[-4:]
+    if first in _MAIL_FIRST and _MAIL_SIGN.match(right):
         return True
+    if near_left.isascii() and not first.isdecimal():
+        return False
     if _BEGINS.search(f"{left[-3:]}|{right[:24]}"):
         return True
-    near, cut = left[-4:] + right[:4], len(left[-4:])
-    return any(match.start() < cut < match.end() for match in _PROVINCE.finditer(near))
+    near, cut = near_left + right[:4], len(near_left)
+    return not near.isascii() and any(match.start() < cut < match.end() for match in _PROVINCE.finditer(near))
 
 
 _WRAPPED_END = regex.compile(r"(?r)[A-Za-z0-9+/=_-]{40,}\n?")
@@ -240,4 +363,4 @@ _WRAPPED_START = regex.compile(r"\n?[A-Za-z0-9+/=_-]")
 
 def _wrapped_token(left: str, right: str) -> bool:
     """A line break inside a long base64 block, whose head may be out of sight."""
-    return _WRAPPED_END.match(left) is not None and _WRAPPED_START.match(right) is not None
+    return left[-1] != " " and _WRAPPED_END.match(left) is not None and _WRAPPED_START.match(right) is not None

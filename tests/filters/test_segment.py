@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from filters.evidence import DetectorError
-from filters.pii.detector import build_detector
-from filters.profile import ReleaseUnit
-from filters.segment import CONTEXT, WINDOW, Segmenter
+from filters.evidence import Detector, DetectorError
+from filters.pii.detector import build_detector, detector_of
+from filters.profile import Profile, ReleaseUnit
+from filters.segment import AHEAD, CONTEXT, LONG_CLAUSE, WINDOW, Segment, Segmenter
 from filters.spans import Span
+from tests.filters.pii.conftest import VALUES, Value
 
 
 class Blind:
@@ -31,6 +32,12 @@ def cut(text: str, unit: ReleaseUnit = ReleaseUnit.SENTENCE, *, complete: bool =
     return [s.raw_text for s in [*segmenter.push(text), *segmenter.close(complete=complete)]]
 
 
+def long_clauses(number: int) -> str:
+    """Of different lengths, with values and numbers at all places relative to LONG_CLAUSE."""
+    words = "they walked along the quiet river in 2019. Then Ada Quill and 138 1234 5678 others came and it was one. "
+    return "".join((words * 2)[at : at + LONG_CLAUSE + 17 * at] + ", " for at in range(number))
+
+
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [
@@ -40,6 +47,10 @@ def cut(text: str, unit: ReleaseUnit = ReleaseUnit.SENTENCE, *, complete: bool =
         ("First line\nsecond line", ["First line\n", "second line"]),
         ("Version 3.14 is out. Good.", ["Version 3.14 is out. ", "Good."]),
         ("Call 138.\n1234 5678 now. Bye.", ["Call 138.\n1234 5678 now. ", "Bye."]),
+        ("It began in 2019. The rest is known.", ["It began in 2019. ", "The rest is known."]),
+        ("It began in 2019. Two more came.", ["It began in 2019. Two more came."]),
+        ("It began in 2019. T", ["It began in 2019. T"]),
+        ("The first was one. Thank", ["The first was one. ", "Thank"]),
         ("", []),
         ("...", ["..."]),
     ],
@@ -61,7 +72,8 @@ def test_clauses_are_shorter_than_sentences() -> None:
 
 @pytest.mark.parametrize("unit", list(ReleaseUnit))
 def test_cut_points_do_not_depend_on_how_the_text_arrived(unit: ReleaseUnit) -> None:
-    text = 'A b. "C d?" )\n\n  Efg, 12 3. 4，五。”六…… 七! ' * 40 + "x" * 2 * WINDOW + " yes. " + "word " * WINDOW
+    marks = 'A b. "C d?" )\n\n  Efg, 12 3. 4，五。”六…… 七! ' * 40
+    text = long_clauses(12) + marks + "x" * 2 * WINDOW + " yes. " + "word " * WINDOW
     whole = Segmenter(unit, Blind())
     expected = [*whole.push(text), *whole.close(complete=True)]
     for seed in range(20):
@@ -72,6 +84,55 @@ def test_cut_points_do_not_depend_on_how_the_text_arrived(unit: ReleaseUnit) -> 
             got += pieces.push(text[at : at + length])
             at += length
         assert [*got, *pieces.close(complete=True)] == expected
+
+
+PLAIN = "they walked along the quiet river until the lamps were lit and nobody spoke about it any more because of that "
+
+
+def test_a_long_clause_is_cut_between_plain_words() -> None:
+    pieces = cut(PLAIN * 3, ReleaseUnit.CLAUSE)
+    assert "".join(pieces) == PLAIN * 3
+    assert all(LONG_CLAUSE - 12 < len(piece) <= LONG_CLAUSE for piece in pieces[:-1])
+    assert cut(PLAIN * 3, ReleaseUnit.SENTENCE) == [PLAIN * 3]
+
+
+def test_a_long_clause_is_not_cut_beside_a_capital_or_a_digit() -> None:
+    text = "Ada Quill met 12 Friends of Vexlo Tamber at Old Mill Hall with 300 Guests " * 2
+    assert cut(text, ReleaseUnit.CLAUSE) == [text]
+
+
+@pytest.mark.parametrize("vector", VALUES, ids=lambda vector: vector.value[:16])
+def test_a_cut_inside_a_long_clause_splits_no_value(vector: Value) -> None:
+    detector = detector_of(Profile("test"))
+    value = vector.label + vector.value
+    for length in range(max(0, LONG_CLAUSE - len(value) - 4), LONG_CLAUSE + 4, 3):
+        before = PLAIN[:length].rstrip() + " "
+        start, end = len(before) + len(vector.label), len(before) + len(value)
+        assert hidden(detector, before + value + " " + PLAIN) >= set(range(start, end)), before
+
+
+def hidden(detector: Detector, text: str) -> set[int]:
+    """The characters that the pipeline would hide of a text that is cut at clauses."""
+    segmenter, at, found = Segmenter(ReleaseUnit.CLAUSE, detector), 0, set()
+    for segment in [*segmenter.push(text), *segmenter.close(complete=True)]:
+        for span in detector.find(segment.context + segment.raw_text):
+            shifted = span.shifted(at - len(segment.context))
+            found |= set(range(max(at, shifted.start), shifted.end))
+        at += len(segment.raw_text)
+    return found
+
+
+def test_a_long_chunk_is_cut_like_short_ones() -> None:
+    text = PLAIN * 40 + "词" * 700 + "x" * 1200 + " and so on. " * 100
+    for unit in ReleaseUnit:
+        segmenter = Segmenter(unit, Blind())
+        singly = [s for char in text for s in segmenter.push(char)]
+        assert [*singly, *segmenter.close(complete=True)] == segments_of(text, unit)
+
+
+def segments_of(text: str, unit: ReleaseUnit) -> list[Segment]:
+    segmenter = Segmenter(unit, Blind())
+    return [*segmenter.push(text), *segmenter.close(complete=True)]
 
 
 def test_the_pieces_make_up_the_text() -> None:
@@ -86,7 +147,7 @@ def test_no_more_than_the_window_is_held(text: str) -> None:
     for at in range(0, len(text), 10):
         held += min(10, len(text) - at)
         held -= sum(len(segment.raw_text) for segment in segmenter.push(text[at : at + 10]))
-        assert held <= WINDOW + 1
+        assert held <= WINDOW + AHEAD
 
 
 def test_an_unbroken_run_is_opaque_to_its_end() -> None:
