@@ -84,8 +84,8 @@ class Choice:
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
-        self.released_content = ""
         self._whole_objects = bool(record_fields)
+        self._released: list[str] = []
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._segmenters: dict[Channel, Segmenter] = {}
@@ -106,6 +106,17 @@ class Choice:
         """Put a piece of a document, or of a tool's name, into the queue."""
         self._speaking = item.channel
         self.queue.append(Part(item.channel, item.raw_text))
+
+    @property
+    def released_content(self) -> str:
+        """What of the content has left so far."""
+        self._released = ["".join(self._released)]
+        return self._released[0]
+
+    def note_released(self, channel: Channel, text: str) -> None:
+        """This has left. In a list, since a string would be copied with every segment."""
+        if channel.field is Field.CONTENT:
+            self._released.append(text)
 
     def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: Callable[[], str]) -> list[Segment]:
         """Add prose to its channel; the segments that it completed. `primed` gives what a new channel goes on from."""

@@ -2,55 +2,60 @@
 
 from __future__ import annotations
 
-from filters.normalise import normalise
+from collections.abc import Iterator
+
+from filters.normalise import Normalised, normalise
 from filters.spans import Span
 
 MIN_LENGTH = 4  # letters and digits; shorter runs occur by chance
 
 
 class HiddenValues:
-    """Values that an answer hid, compared by their letters and digits alone."""
+    """Values that an answer hid, compared by their letters and digits alone.
+
+    They are kept by how they begin, so that looking for them takes no longer when there are many.
+    """
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}  # skeleton → finding type
+        self._lengths: dict[str, set[int]] = {}  # its first MIN_LENGTH characters → the lengths of those that begin so
 
     def add(self, raw_value: str, kind: str) -> None:
         """Remember a value that was hidden."""
-        skeleton = _letters(normalise(raw_value).text)
+        skeleton = _skeleton(normalise(raw_value).text)
         if len(skeleton) >= MIN_LENGTH:
             self._kinds[skeleton] = kind
+            self._lengths.setdefault(skeleton[:MIN_LENGTH], set()).add(len(skeleton))
 
     def find(self, raw_text: str) -> list[Span]:
         """Where a hidden value stands in this text."""
         if not self._kinds:
             return []
-        letters = _letters(normalise(raw_text).text)
-        if not any(value in letters for value in self._kinds):
+        plain = normalise(raw_text)
+        found = list(self._places(_skeleton(plain.text)))
+        if not found:
             return []
-        skeleton, offsets = _skeleton(raw_text)
-        return [span for value, kind in self._kinds.items() for span in _occurrences(value, kind, skeleton, offsets)]
+        places = _raw_places(plain)
+        return [Span(places[start][0], places[end - 1][1], kind, 1.0) for start, end, kind in found]
+
+    def _places(self, skeleton: str) -> Iterator[tuple[int, int, str]]:
+        for start in range(len(skeleton) - MIN_LENGTH + 1):
+            for length in self._lengths.get(skeleton[start : start + MIN_LENGTH], ()):
+                end = start + length
+                if end <= len(skeleton) and (kind := self._kinds.get(skeleton[start:end])) is not None:
+                    yield start, end, kind
 
 
-def _occurrences(value: str, kind: str, skeleton: str, offsets: list[tuple[int, int]]) -> list[Span]:
-    spans, at = [], skeleton.find(value)
-    while at >= 0:
-        spans.append(Span(offsets[at][0], offsets[at + len(value) - 1][1], kind, 1.0))
-        at = skeleton.find(value, at + len(value))
-    return spans
-
-
-def _letters(text: str) -> str:
+def _skeleton(plain: str) -> str:
     """Folded letters and digits."""
-    return "".join(filter(str.isalnum, text)).casefold()
+    return "".join(filter(str.isalnum, plain)).casefold()
 
 
-def _skeleton(raw_text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The same of the plain reading, and the raw span of each."""
-    normal = normalise(raw_text)
-    letters, offsets = [], []
-    for at, char in enumerate(normal.text):
-        if char.isalnum():
-            folded = char.casefold()
-            letters.append(folded)
-            offsets += [normal.raw_span(at, at + 1)] * len(folded)
-    return "".join(letters), offsets
+def _raw_places(plain: Normalised) -> list[tuple[int, int]]:
+    """The raw span of each character of the skeleton; folding may make more than one of a letter."""
+    return [
+        (start, end)
+        for char, start, end in zip(plain.text, plain.offsets, plain.ends, strict=True)
+        if char.isalnum()
+        for _ in char.casefold()
+    ]

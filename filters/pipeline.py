@@ -382,8 +382,7 @@ class Pipeline:
 
     def _release(self, choice: Choice, channel: Channel, text: str) -> list[Event]:
         text, stopped = choice.matcher(channel).push(text)
-        if channel.field is Field.CONTENT:
-            choice.released_content += text
+        choice.note_released(channel, text)
         events: list[Event] = [Released(channel, text, choice.tokens_of(channel, text))] if text else []
         if stopped:
             choice.end()
@@ -467,8 +466,7 @@ class Pipeline:
         for channel, matcher in choice.open_matchers():
             if text := matcher.close():
                 events.append(Released(channel, text, choice.tokens_of(channel, text)))
-                if channel.field is Field.CONTENT:
-                    choice.released_content += text
+                choice.note_released(channel, text)
         return events
 
 

@@ -11,8 +11,8 @@ Rules
    Closing quotes and brackets and the white space that follow belong to what they close.
 3. No cut where it could split a typed value (`boundary_ok`): "138.\\n1234" is one piece.
 4. With clause release a clause that gets longer than LONG_CLAUSE is cut inside: at the last place between two words in
-   lower case (so that no name is cut) before which nothing is open (`open_tail`) and that lies in no detected span. Where
-   there is no such place it is looked for again LONG_CLAUSE characters later.
+   lower case (so that no name is cut) before which nothing is open (`open_tail`) and that lies in no detected span.
+   Where there is no such place it is looked for again LONG_CLAUSE characters later.
 5. Text without a cut point is cut by force once it is longer than WINDOW: at the last white space or Chinese
    character before which nothing is open and that lies in no detected span.
 6. Where there is no such place the window is one unbroken run. It is `opaque`: nobody can say what it is, so it is
