@@ -366,12 +366,13 @@ class Pipeline:
         """The text with replacements for its suspects and for whatever was hidden earlier."""
         pieces: list[Piece] = []
         at = 0
+        for span in spans:
+            choice.hidden.add(raw_text[span.start : span.end], span.type)
         spans = merge([*spans, *choice.hidden.find(raw_text)])
         if self._watch:
             self._watch(raw_text, spans)
         for span in spans:
             hidden = raw_text[span.start : span.end]
-            choice.hidden.add(hidden, span.type)
             context = around(raw_text, span.start, span.end)
             pieces += [
                 _unchanged(raw_text, at, span.start),

@@ -92,6 +92,7 @@ class Segmenter:
         self._text = primed[-WINDOW:]  # context and, from `_start` on, the open segment
         self._start = self._searched = len(self._text)
         self._tried = 0  # characters of the open segment that rule 4 has looked at
+        self._waits_for = 0  # the length that `_text` must have for the next cut to be known
         self._in_run = False
         self._context = _primed_context(self._text)
 
@@ -158,20 +159,24 @@ class Segmenter:
 
     def _next_cut(self, limit: int, *, ended: bool) -> int | None:
         """Where the next sentence or clause ends, at `limit` at the latest; None if it ends nowhere yet."""
+        if len(self._text) < self._waits_for and not ended:
+            return _NOT_KNOWN
         for match in self._cut.finditer(self._text, self._searched, limit + 1):
             end = match.end()
             if self._open_object(end) < end:
                 self._searched = end
                 continue
-            if self._may_end(end, 1):
+            if end + AHEAD != self._waits_for and self._may_end(end, 1):
                 return end
             if not ended and len(self._text) < end + AHEAD:
-                self._searched = match.start()
+                self._searched, self._waits_for = match.start(), end + AHEAD
                 return _NOT_KNOWN
             if self._may_end(end, AHEAD):
                 return end
+            self._searched = end
         # A run of marks and spaces at the end may still grow, so the next search starts before it.
-        self._searched = self._start + len(self._text[self._start : limit + 1].rstrip(_UNSETTLED))
+        settled = self._start + len(self._text[self._start : limit + 1].rstrip(_UNSETTLED))
+        self._searched = max(self._searched, settled)
         return None
 
     def _may_end(self, end: int, ahead: int) -> bool:
@@ -220,6 +225,7 @@ class Segmenter:
         self._text = self._text[keep:]
         self._start -= keep
         self._searched -= keep
+        self._waits_for -= keep
 
 
 def _primed_context(primed: str) -> int:

@@ -97,6 +97,8 @@ _TOLD = rf"(?:{DIGIT_WORD}|{TIMES_WORD}|[a-z]|[0-9]{{1,4}})"
 _SPOKEN = "dash|hyphen|minus|space|dot|point|and|then|colon|slash|plus"
 _TOLD_GAP = rf"(?:[ \t\n]{{1,3}}|[ \t]?[,.;:/\n-][ \t\n]{{0,2}}){{1,2}}(?:(?:{_SPOKEN})[ ,])?"
 _TOLD_ROW = regex.compile(rf"(?ri)(?<![a-z0-9])(?:{_TOLD}{_TOLD_GAP}){{1,40}}[a-z]{{0,9}}")
+# One word of a row is all that a cut behind it must know of.
+_TOLD_LAST = regex.compile(rf"(?ri)(?<![a-z0-9]){_TOLD}{_TOLD_GAP}[a-z]{{0,9}}")
 # A separator may be of any kind here; what stands before the first character is no Latin word.
 _APART = regex.compile(
     rf"(?r)(?<![^\W{CJK}])(?:(?:\S(?:[ \t]{{0,2}}\n[ \t]{{0,2}}|[ \t]{{1,3}})){{1,64}}"
@@ -211,7 +213,7 @@ class _Rule:
 
 
 _NUMBERS = _Rule(_NUMERALS)
-_TOLD_ROWS = _Rule(_TOLD_ROW)
+_LAST_TOLD = _Rule(_TOLD_LAST)
 _ESCAPED = _Rule(_ESCAPES, signs=("%", "\\", "&", "0x", "u+"))
 _HEX = _Rule(_HEX_PAIRS)
 _LATIN_RULES = (
@@ -228,7 +230,7 @@ _OTHER_RULES = (
     _NUMBERS,
     _Rule(_WORD_AND_SPACE, unclosed=True),
     _Rule(_TURNED_PLATE, unclosed=True),
-    _TOLD_ROWS,
+    _Rule(_TOLD_ROW),
     _Rule(_APART),
     _ESCAPED,
     _HEX,
@@ -297,7 +299,7 @@ def _goes_on(left: str, right: str) -> bool:
         or _open_block(left) < len(left)
         or ((letter or _LATIN.match(right) is not None) and any(end.holds_open(rule) for rule in _LATIN_RULES))
         or (not letter and _NEXT_DIGIT.match(right) is not None and _number_open(end))
-        or (_told_so_far(left) and _more_told(right) and end.holds_open(_TOLD_ROWS))
+        or (_told_so_far(left) and _more_told(right) and end.holds_open(_LAST_TOLD))
         or (not _ends_in_word(left) and _ONE_MORE.match(right) is not None and _APART_END.match(left) is not None)
         or (end.holds_open(_ESCAPED) and _ESCAPE_START.match(right) is not None)
         or (_HEX_START.match(right) is not None and end.holds_open(_HEX))

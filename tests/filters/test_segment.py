@@ -12,7 +12,7 @@ from filters.pii.detector import build_detector, detector_of
 from filters.profile import Profile, ReleaseUnit
 from filters.segment import AHEAD, CONTEXT, LONG_CLAUSE, WINDOW, Segment, Segmenter
 from filters.spans import Span
-from tests.filters.pii.conftest import VALUES, Value
+from tests.support.values import VALUES, Value
 
 
 class Blind:
