@@ -197,7 +197,7 @@ class Segmenter:
             return None
         window = self._text[floor:end]
         try:
-            spans = self._detector.find(window)
+            spans = self._detector.find(window, self._start - floor)
         except DetectorError:
             return None  # rule 6 hides what could not be looked at
         limit = floor + open_tail(window)

@@ -33,15 +33,15 @@ class Counting:
         self._detector = detector
         self.characters = 0
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         self.characters += len(raw_text)
-        return self._detector.find(raw_text)
+        return self._detector.find(raw_text, since)
 
 
 class Blind:
     """Finds nothing."""
 
-    def find(self, raw_text: str) -> Sequence[Span]:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
         return []
 
 
@@ -186,7 +186,7 @@ CONTEXT_LOOKS = 34
 
 def test_after_a_failure_nothing_that_was_held_comes_out() -> None:
     class Failing:
-        def find(self, raw_text: str) -> Sequence[Span]:
+        def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
             raise MemoryError
 
     run = Run(Failing())
@@ -201,7 +201,7 @@ def test_after_a_failure_nothing_that_was_held_comes_out() -> None:
 
 def test_a_detector_that_cannot_look_releases_nothing() -> None:
     class Broken:
-        def find(self, raw_text: str) -> Sequence[Span]:
+        def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
             raise DetectorError
 
     text = Run(Broken()).feed(f"Her mail is {CANARY}, they say. " * 40).end()
