@@ -38,6 +38,7 @@ check: $(VENV)/.dev  ## style and types
 bench: $(VENV)/.dev  ## what the filters and the relay cost
 	$(BIN)/python tests/bench/bench_detectors.py
 	$(BIN)/python tests/bench/bench_relay.py
+	$(BIN)/python -m tests.bench.bench_holdback --growth
 	$(BIN)/python -m tests.bench.bench_index --sizes 1,10
 
 clean:

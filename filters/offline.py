@@ -20,7 +20,7 @@ from filters.profile import Profile
 from filters.segment import CONTEXT
 from filters.spans import Span, merge
 
-PIECE = 4096  # characters that the pipeline is fed at once; it copies what it holds with every cut
+PIECE = 4096  # characters that the pipeline is fed at once, so that what it holds and gives back at once is bounded
 DEFAULT_PROFILE = Profile("strict", compare=False, evidence=False)
 _CHANNEL = Channel(0, Field.TEXT)  # what a text goes on from plays no part, and nothing falls back
 
