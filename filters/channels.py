@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from filters.documents import Documents
-from filters.events import Channel, Decided, Ending, Field, Origin, RawText, ReleasedToken, Verdict
+from filters.events import (
+    Channel,
+    Decided,
+    Ending,
+    Field,
+    Origin,
+    RawText,
+    ReleasedToken,
+    Unavailable,
+    Verdict,
+)
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.pii.actions import Rewriter
@@ -35,6 +45,8 @@ class Pending:
     verdict: Verdict | None = None
     bits: float | None = None
     tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
+    score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
+    chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,7 @@ class Choice:
         self.hidden = HiddenValues()
         self.documents = documents(self)
         self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
+        self.strewn_bits: defaultdict[tuple[Channel, int], float] = defaultdict(float)  # by chain, released so far
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
@@ -169,6 +182,7 @@ class Choice:
         if self.told is not None and self._vocabulary is not None:
             self.told.start_over()
             self.ledger = TokenLedger(self._vocabulary)
+        self.strewn_bits.clear()
         self.strewn.clear()  # they have read text behind the place at which the base takes over
         self.blocks.clear()
         self._segmenters.clear()

@@ -64,7 +64,7 @@ from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.triggers import CODE, exact_values
 from filters.stops import StopMatcher
-from filters.strewn import STREWN, StrewnValues
+from filters.strewn import SHARE, STREWN, StrewnValues
 from filters.tokens import TokenLedger, encoded
 from filters.told import Piece, ToldTokens
 
@@ -231,6 +231,7 @@ class Pipeline:
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
+        chain = choice.strewn[channel].chain
         try:
             blocks = choice.blocks[channel].find(segment.context, segment.raw_text)
             spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment, blocks)
@@ -238,6 +239,7 @@ class Pipeline:
             pending = self._undecided(Pending(channel, segment, []))
         else:
             pending = Pending(channel, segment, spans, at)
+            pending.chains = frozenset({chain, choice.strewn[channel].chain})
             if not spans:
                 pending.verdict = Verdict.RELEASE
             elif not choice.compares or segment.opaque:
@@ -301,7 +303,7 @@ class Pipeline:
         choice, pending = self._asked.pop(question)
         if not any(pending is waiting for waiting in choice.queue):
             return []  # the choice has fallen back or ended meanwhile
-        self._judge(choice, pending, score)
+        pending.score = score
         return self._drain(choice)
 
     def _judge(self, choice: Choice, pending: Pending, score: Sequence[float] | Unavailable) -> None:
@@ -312,8 +314,10 @@ class Pipeline:
             self._undecided(pending)
             return
         ranges = [slice(first - start, last - start) for first, last in pending.tokens]
-        pending.bits = max(excess_bits(tuned[at], score[at], self._style_shift_bits) for at in ranges)
-        if is_memorised(pending.bits, self._profile.memorised_bits):
+        bits = [excess_bits(tuned[at], score[at], self._style_shift_bits) for at in ranges]
+        pending.bits = max(bits)
+        enough = self._profile.memorised_bits
+        if is_memorised(pending.bits, enough) or is_memorised(_strewn_bits(choice, pending, bits), SHARE * enough):
             pending.verdict = self._on_memorised(pending.channel.field)
         else:
             pending.spans = [span for span in pending.spans if span.type not in SUSPICIONS]
@@ -337,7 +341,9 @@ class Pipeline:
         while choice.queue and not choice.done:
             head = choice.queue[0]
             if isinstance(head, Pending) and head.verdict is None:
-                break
+                if head.score is None:
+                    break
+                self._judge(choice, head, head.score)
             choice.queue.popleft()
             events += self._act(choice, head)
         return events
@@ -432,7 +438,7 @@ class Pipeline:
         """What must not leave of a part of a document. There is nobody to ask about it: suspicions are hidden too,
         unless the caller wrote the same."""
         suspicions = strewn.find(raw_text) if strewn else []
-        if self._compares:
+        if self._compares and strewn:  # joined scalars look like codes: a date beside a time does
             suspicions += [code for code in exact_values(raw_text) if not self._is_own(raw_text[code.start : code.end])]
         return merge([*_hidden(self._find(context, raw_text, blocks), suspicions), *choice.hidden.find(raw_text)])
 
@@ -567,6 +573,14 @@ def _hidden(found: Sequence[tuple[Span, bool]], suspicions: Iterable[Span]) -> l
     """Typed values that may not pass, and suspicions about what no detector has a type for."""
     untyped = [span for span in suspicions if not any(span.overlaps(typed) for typed, _ in found)]
     return merge([*(span for span, passes in found if not passes), *untyped])
+
+
+def _strewn_bits(choice: Choice, pending: Pending, bits: Sequence[float]) -> float:
+    """Excess bits of the chain that this segment's strewn characters belong to, so far; 0 where it has none."""
+    own = [of_span for of_span, span in zip(bits, pending.spans, strict=True) if span.type == STREWN]
+    for chain in pending.chains if own else ():
+        choice.strewn_bits[pending.channel, chain] += sum(own)
+    return max((choice.strewn_bits[pending.channel, chain] for chain in pending.chains if own), default=0.0)
 
 
 def _whole_of(segment: Segment) -> Span:

@@ -10,7 +10,9 @@ digits and letters that stand alone are counted along one channel:
    words "a" and "I". A chain that only counts (5, 6, 7 …) is no value.
 
 A finding of this kind is a suspicion, not a typed value: a table of numbers looks the same. Where the base model can be
-asked, what it would have said too is released.
+asked, what it would have said too is released. A digit alone is worth three bits and never looks memorised, so the bits
+of one chain add up, and SHARE of what makes a whole value memorised is enough: less than one digit that only the tuned
+model is sure of.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from filters.spans import Span
 STREWN = "STREWN"
 FREE = 4  # characters of a strewn value that may leave (DESIGN, rule 3)
 REACH = 48  # "the second digit of her number is" and a little more
+SHARE = 0.25
 _FEWEST_ITEMS = 3
 _SCORE = 0.6
 
@@ -49,6 +52,7 @@ _LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)、]")
 class StrewnValues:
     """The chain of one channel. Feed it the segments in order: what it finds is a function of the text alone."""
 
+    chain: int = 0  # the number of the chain that the last item belongs to
     _since: int = REACH + 1  # characters since the last item
     _items: int = 0
     _characters: int = 0
@@ -75,6 +79,7 @@ class StrewnValues:
         """Count one item; whether it goes too far."""
         number = int(value) if value.isdecimal() else None
         if self._since > REACH:
+            self.chain += 1
             self._items, self._characters, self._counts_up = 0, 0, True
         elif number is None or self._last is None or number != self._last + 1:
             self._counts_up = False

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from filters.events import Channel, Ending, Field, Origin, RawText, RawTokens, Released, Verdict
+from filters.events import Channel, Ending, Field, Origin, Question, RawText, RawTokens, Released, Verdict
 from filters.evidence import DetectorError
 from filters.json_schema import Schema
 from filters.pipeline import Pipeline, PipelineClosed, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
 from filters.spans import Span
 from tests.support.answers import (
+    SURE,
     CharacterVocabulary,
     Outcome,
     Score,
@@ -218,6 +219,18 @@ COUNTED = "".join(f"The next digit is {digit}. " for digit in "1381234")
 def test_a_strewn_value_is_hidden_after_its_first_characters() -> None:
     assert sum(map(str.isdigit, answer(COUNTED).content.replace("STREWN", ""))) < 8  # four, and the placeholders' own
     assert answer(COUNTED, evidence=surprised).fallbacks
+
+
+@pytest.mark.parametrize("unit", list(ReleaseUnit))
+def test_a_strewn_value_is_hidden_although_each_of_its_digits_is_but_a_digit(unit: ReleaseUnit) -> None:
+    """Three bits each, far from what makes a value memorised: they add up along the chain."""
+
+    def guesses_digits(question: Question) -> Score:
+        return tuple(-2.3 if chr(token).isdigit() else SURE for token in question.ids[question.start :])
+
+    outcome = answer(COUNTED, profile=Profile("test", release=unit), evidence=guesses_digits)
+    assert len(outcome.fallbacks) == 1
+    assert sum(map(str.isdigit, outcome.content)) == 4
 
 
 def test_numbers_that_the_base_would_have_said_too_pass() -> None:
