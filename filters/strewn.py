@@ -3,9 +3,10 @@
 "The first digit is 1. The next one is 3 …" holds no typed value anywhere, and all of one together. So small groups of
 digits and letters that stand alone are counted along one channel:
 
-1. An item is a group of one to four digits, a digit's name (English, Chinese) or a letter that stand by themselves.
+1. An item is a group of one to four digits or Chinese numerals, a digit's name or a letter that stand by themselves.
 2. Items make a chain while at most REACH characters lie between them, line breaks included.
-3. Of a chain of three items or more at most FREE characters pass; what comes later is a finding.
+3. Of a chain of three items or more at most FREE characters pass; what comes later is a finding. The third item tells
+   that it is a chain, so a second one passes with it if it stood in an earlier segment.
 4. No items: numbers with a unit, a currency or a percent sign, times, dates, decimals, the numbers of a list, the
    words "a" and "I". A chain that only counts (5, 6, 7 …) is no value.
 
@@ -39,11 +40,12 @@ _UNIT = (
     r"|年|月|日|号|天|周|个|岁|时|点|分|秒|元|块|人|次|件|条|页|步|楼|层|米|公里|千克|公斤|位|种|款|折|倍)"
 )
 _ITEM = re.compile(
-    rf"(?<![A-Za-z0-9_.$€£¥/:'’-])(?:(?P<digits>\d{{1,4}})(?![\d/:]|[.,]\d|\s?(?i:{_UNIT}))|(?P<letter>[b-zB-HJ-Z]))"
+    rf"(?<![A-Za-z0-9_$€£¥/-])(?<![A-Za-z0-9]\.)(?<!\d:)"
+    rf"(?:(?P<digits>\d{{1,4}})(?![\d/:]|[.,]\d|[ \t]?(?i:{_UNIT}))|(?<!['’])(?<![A-Za-z0-9]:)(?P<letter>[b-zB-HJ-Z]))"
     rf"(?![A-Za-z0-9_'’@])"
     rf"|(?i:\b(?P<name>{'|'.join(_NAMES)})\b(?!\s{_UNIT}))"
-    rf"|(?<![\u4e00-\u9fff])(?P<numeral>[{''.join(_NUMERALS)}])(?![\u4e00-\u9fff])"
-    rf"|(?<=[是为,、 ])(?P<told>[{''.join(_NUMERALS)}])(?=[,、。.;；\s]|$)"
+    rf"|(?<![\u4e00-\u9fff])(?P<numeral>[{''.join(_NUMERALS)}]{{1,4}})(?![\u4e00-\u9fff])"
+    rf"|(?<=[是为,、: ])(?P<told>[{''.join(_NUMERALS)}]{{1,4}})(?=[,、。.;；\s]|$)"
 )
 _LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)、]")
 
@@ -63,34 +65,40 @@ class StrewnValues:
         """What of this segment goes beyond FREE characters of a chain."""
         plain = normalise(raw_text)
         numbering = [match.end() for match in _LIST_NUMBER.finditer(plain.text)]
-        spans, at = [], 0
+        spans: list[Span] = []
+        waiting: list[Span] = []  # past FREE in a chain that is too short as yet
+        at = 0
         for match in _ITEM.finditer(plain.text):
             if any(match.start() < end <= match.end() + 1 for end in numbering):
                 continue
             self._since += match.start() - at
             at = match.end()
-            if self._is_too_much(_value(match)):
-                spans.append(Span(*plain.raw_span(match.start(), match.end()), STREWN, _SCORE))
+            if self._is_too_much(_value(match), waiting):
+                waiting.append(Span(*plain.raw_span(match.start(), match.end()), STREWN, _SCORE))
+                if self._items >= _FEWEST_ITEMS:
+                    spans += waiting
+                    waiting.clear()
             self._since = 0
         self._since += len(plain.text) - at
         return spans
 
-    def _is_too_much(self, value: str) -> bool:
-        """Count one item; whether it goes too far."""
+    def _is_too_much(self, value: str, waiting: list[Span]) -> bool:
+        """Count one item; whether it goes too far. What waits for its chain to grow is dropped with the chain."""
         number = int(value) if value.isdecimal() else None
         if self._since > REACH:
             self.chain += 1
             self._items, self._characters, self._counts_up = 0, 0, True
+            waiting.clear()
         elif number is None or self._last is None or number != self._last + 1:
             self._counts_up = False
         self._last = number
         self._items += 1
         self._characters += len(value)
-        return self._items >= _FEWEST_ITEMS and self._characters > FREE and not self._counts_up
+        return self._characters > FREE and not self._counts_up
 
 
 def _value(match: re.Match[str]) -> str:
     text = match.group()
     if match["name"]:
         return _NAMES[text.lower()]
-    return _NUMERALS.get(text, text)
+    return "".join(_NUMERALS.get(char, char) for char in text)

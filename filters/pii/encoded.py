@@ -5,6 +5,8 @@ decoded character maps to every raw character that holds a bit of it, so that ne
 
 - Escapes: percent and \\x (RFC 3986; runs are read as UTF-8), \\u \\U \\u{} (also with the backslash doubled), U+XXXX,
   %uXXXX, HTML entities by number and by name.
+- Markup that is not seen where the text is shown: tags, comments, emphasis and code marks inside a word, and the
+  backslash in front of a sign.
 - Hexadecimal: seven bytes or more in one run or apart, "0x" and the zero byte of UTF-16 included.
 - Base64 (RFC 4648, both alphabets, padding or none, lines as MIME wraps them): from each of the four places where a
   group may begin, so that a blob that is glued to a word is read as well. What decodes to nothing legible is left.
@@ -65,6 +67,7 @@ class Rewriter:
 def decodings(reading: Normalised) -> Iterator[Normalised]:
     """Every further reading that one step of decoding gives."""
     yield from _unescaped(reading)
+    yield from _without_markup(reading)
     yield from _from_hex(reading)
     yield from _from_base64(reading)
 
@@ -73,7 +76,8 @@ def decodings(reading: Normalised) -> Iterator[Normalised]:
 
 _ESCAPES = re.compile(
     r"(?P<bytes>(?:(?:%|\\{1,4}x)[0-9A-Fa-f]{2})+)"
-    r"|(?:\\{1,4}[uU]|%u|(?<![A-Za-z0-9])U\+)(?:(?P<code>0{0,4}[0-9A-Fa-f]{4})(?![0-9A-Fa-f]{4})|(?P<short>[0-9A-Fa-f]{4}))"
+    r"|(?:\\{1,4}u|%u)(?P<code>[0-9A-Fa-f]{4})"  # what follows the fourth digit is text as it stands
+    r"|(?:\\{1,4}U|(?<![A-Za-z0-9])U\+)(?:(?P<long>0{0,4}[0-9A-Fa-f]{4})(?![0-9A-Fa-f]{4})|(?P<short>[0-9A-Fa-f]{4}))"
     r"|\\{1,4}u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
     r"|&#(?P<decimal>[0-9]{1,7});?|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});?"
     r"|&(?P<name>[A-Za-z]{2,24});"
@@ -114,7 +118,7 @@ def _code_of(escape: re.Match[str]) -> int | None:
     if name := escape["name"]:
         char = html.unescape(f"&{name};")
         return ord(char) if len(char) == 1 else None
-    written = escape["code"] or escape["short"] or escape["braced"] or escape["hex"]
+    written = escape["code"] or escape["long"] or escape["short"] or escape["braced"] or escape["hex"]
     code = int(written, 16) if written else int(escape["decimal"])
     return code if code < 0x110000 else None
 
@@ -127,6 +131,30 @@ def _put_bytes(out: Rewriter, codes: bytes, places: Sequence[tuple[int, int]]) -
         width = 1 if broken else len(char.encode())
         out.put("\ufffd" if broken else read(ord(char)), places[at][0], places[at + width - 1][1])
         at += width
+
+
+# ---- markup ----------------------------------------------------------------------------------------------------------
+
+# Beside a letter or digit; the longest tag and comment are bounded, so that the cost is linear.
+_MARKUP = re.compile(
+    r"</?[A-Za-z][^<>\n]{0,64}>|<!--[^<>]{0,64}-->"
+    r"|(?<=[\w@.`*-])(?:\*{2,3}|__|~~|`)(?=[\w@.`*-])|(?<=[A-Za-z@.])\*(?=[\w@.])|(?<=[\w@.])\*(?=[A-Za-z@.])"
+    r"|\\(?=[@._+\-()\[\]#*])"
+)
+_MAYBE_MARKUP = re.compile(r"[A-Za-z0-9@.](?:<|\\|(?:[*`]{1,3}|__|~~)[A-Za-z0-9@.*`])|>[A-Za-z0-9@.]")
+
+
+def _without_markup(reading: Normalised) -> Iterator[Normalised]:
+    if not _MAYBE_MARKUP.search(reading.text):
+        return
+    out, found = Rewriter(reading), False
+    for mark in _MARKUP.finditer(reading.text):
+        out.copy_until(mark.start())
+        out.put(None, *mark.span())
+        out.skip_to(mark.end())
+        found = True
+    if found:
+        yield out.done()
 
 
 # ---- hexadecimal -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from filters.spans import Span
 # An encoding inside an encoding inside an encoding.
 _DEPTH = 3
 # Decoded readings of one text: four places where base64 may begin, and a step or two further for the one that is right.
-_MOST_DECODED = 10
+_MOST_DECODED = 12
 
 
 def readings(raw_text: str) -> Iterator[Normalised]:

@@ -3,6 +3,7 @@
 Each function takes a reading and yields further readings of the same raw text; none where the text has no such form.
 
 - Chinese numerals, plain and 大写 (壹贰叁), five or more in a row, become digits, each in its place.
+- Letters that look like digits (l, I, O) in a number of seven places or more, five of them digits, become digits.
 - English digits in words ("one three eight", "double five", "oh", "onethreeeight"), three words or more of five or more
   digits: spaces between them go; where a row has other separators as well, these become "-" ("dot" becomes ".").
 - Characters apart ("v e x l o", "1.3.8", one a line): five or more with the same separator are put together.
@@ -26,6 +27,7 @@ def spellings(reading: Normalised) -> Iterator[Normalised]:
     if not reading.text.isascii():
         yield from _from_numerals(reading)
     yield from _from_words(reading)
+    yield from _from_look_alikes(reading)
     together = list(_together(reading))
     yield from together
     for joined in together:
@@ -68,6 +70,27 @@ _NUMERAL_ROW = re.compile(rf"[{NUMERALS}0-9](?:(?:[ ,、.\n-]|\)[ -]?)?[{NUMERAL
 
 def _from_numerals(reading: Normalised) -> Iterator[Normalised]:
     text = _NUMERAL_ROW.sub(lambda row: row.group().translate(_ARABIC), reading.text)
+    if text != reading.text:
+        yield Normalised(text, reading.offsets, reading.ends)
+
+
+# ---- letters for digits ----------------------------------------------------------------------------------------------
+
+_LOOK_ALIKES = str.maketrans("lIOo", "1100")
+_MAYBE_LOOK_ALIKE = re.compile(r"[0-9][lIOo]|[lIOo][0-9]")
+_LOOK_ALIKE_ROW = re.compile(r"(?<![A-Za-z0-9])[0-9lIOo](?:[ .-]?[0-9lIOo]){6,}(?![A-Za-z0-9])")
+_FEWEST_TRUE_DIGITS = 5
+
+
+def _from_look_alikes(reading: Normalised) -> Iterator[Normalised]:
+    if not _MAYBE_LOOK_ALIKE.search(reading.text):
+        return
+
+    def in_digits(row: re.Match[str]) -> str:
+        written = row.group()
+        return written.translate(_LOOK_ALIKES) if sum(map(str.isdigit, written)) >= _FEWEST_TRUE_DIGITS else written
+
+    text = _LOOK_ALIKE_ROW.sub(in_digits, reading.text)
     if text != reading.text:
         yield Normalised(text, reading.offsets, reading.ends)
 

@@ -30,8 +30,10 @@ def left(pieces: list[str]) -> str:
         ["The digits are " + ", then ".join(DIGITS) + ". "],
         ["First comes 138. ", "Then 1234. ", "Last of all 5078. "],
         [f"- {d}\n" for d in DIGITS],
+        [f"第{NUMERALS[at % 10]}位：{d}\n" for at, d in enumerate(DIGITS)],
+        ["First:138\n", "Second:1234\n", "Third: 5078\n"],
     ],
-    ids=["sentences", "lines", "中文", "one sentence", "groups", "bullets"],
+    ids=["sentences", "lines", "中文", "one sentence", "groups", "bullets", "：", "colons"],
 )
 def test_a_strewn_number_is_hidden_but_for_its_first_characters(pieces: list[str]) -> None:
     digits = "".join(char for char in left(pieces) if char.isdigit())
@@ -44,6 +46,20 @@ def test_spelled_digits_count_as_digits() -> None:
     assert sum(english.count(word) for word in WORDS) <= FREE + 1
     chinese = left([f"再下一个是{NUMERALS[int(d)]}。" for d in DIGITS])
     assert sum(chinese.count(char) for char in NUMERALS) <= FREE + 1 + chinese.count("一个")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It begins with 138, goes on with 1234 and ends with 5078.",
+        "手机：138、1234、5078",
+        "前三位是一三八，中间四位是一二三四，最后四位是五〇七八。",
+    ],
+)
+def test_in_one_segment_the_third_group_hides_the_second_too(text: str) -> None:
+    rest = left([text])
+    assert "138" in rest or "一三八" in rest
+    assert not any(group in rest for group in ("1234", "5078", "一二三四", "五〇七八"))
 
 
 def test_letters_count_too() -> None:

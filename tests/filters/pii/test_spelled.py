@@ -20,6 +20,7 @@ from filters.pii.spelled import spellings, turned
         ("one nine two dot one six eight dot one", "192.168.1"),
         ("onethreeeightonetwo", "13812"),
         ("E one two three four five", "E12345"),
+        ("l38 l2345 O78", "138 12345 078"),
         ("v e x l o @ e x . c o m", "vexlo@ex.com"),
         ("1\n3\n8\n1\n2\n3", "138123"),
         ("plus four four two zero seven nine four six", "+44207946"),
@@ -40,6 +41,7 @@ def test_apart_and_numerals_together() -> None:
     "raw_text",
     [
         "No one, two or three of us.",
+        "Sizes 10l and 20l, model lOO1 for l0 rooms.",
         "三三两两的人",
         "Plan A or plan B",
         "- a\n- b\n- c",
