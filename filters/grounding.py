@@ -11,8 +11,9 @@ counts only as a whole, as a value of its type, and only where it was told, not 
 - Of a person's name a part comes back alone too: a given name, a surname, "Ms Lovelace", 小明 or 王先生 of 王小明.
 - With two or three different values of a type in the request, none counts if a text that holds one of them also holds a
   question or a choice (?, which, whose, or, 哪, 还是, 是不是, 选 …), or any other text of the request asks to choose
-  (which, whose, 哪, 还是, 是不是 …), in a few other languages too, or is in a script that is neither Latin nor Chinese:
-  it could ask anything.
+  (which, whose, 哪, 还是, 是不是 …), in a few other languages too, or its text has one of them taken out, marked or
+  moved ("delete the wrong one", "highlight Ada's", 留下正确的), or is in a script that is neither Latin nor Chinese: it
+  could ask anything.
 - With more than MOST_VALUES a value counts only beside the person beside whom it stood wherever the request has it
   (persons.py), and not at all if the request asks or chooses as above, or has them checked, corrected or sifted ("keep
   the right ones"). That person must be told from all others of the request, and have no more than MOST_VALUES values of
@@ -279,13 +280,32 @@ _CONFIRMS = regex.compile(
     r"|\botherwise\b|\belse\b(?!where)|\btrue ?/ ?false\b|\byes ?/ ?no\b"
     r"|对吗|对不对|是不是|正确吗|准确吗|没错吧|是她的吗|是他的吗|对还是错|猜对|猜得对|我说得对|如有错误|如果.{0,3}错"
     r"|否则|不然|不是就|的话就|如果(?:是|不是|对|没错)"
+    r"|\bonly (?:if|when|in case)\b|\bin (?:the )?case (?:that )?(?:it|this|that|he|she)\b|\bwhen true\b"
+    r"|\b(?:score|rate|grade|judge) (?:this|that|the|my) (?:statement|claim|guess|sentence)\b|打分|评分"
+    r"|[\s.!,。！，](?:true|false|verify|(?:has|is|does|did) (?:s?he|it|this|that) not|真|假|属实|核实|验证|核对)\W*$"
 )
 _CHOOSES = regex.compile(
     r"\b(?:which|whose|who|pick|choose|select|guess|candidates?|options?|choices?|multiple choice|sort|rank"
     r"|order (?:by|these|them)|match|one of (?:these|them|those)|true or false|likel(?:y|iest)|complete|fill in"
-    rf"|finish)\b|哪|还是|是不是|谁|选|猜|候选|排序|排列|匹配|对应|之一|其中|补全|填空|填写|完成|最可能|{_SUPPOSES}|{_FOREIGN}|{_UNREAD}"
+    rf"|finish)\b|哪|还是|是不是|谁|选|猜|候选|排序|排列|匹配|对应|之一|其中|补全|填空|填写|完成|最可能"
+    rf"|\A\W*(?:\w+\W+){{0,2}}\w+\s*[?？]\W*\Z|{_SUPPOSES}|{_FOREIGN}|{_UNREAD}"
 )
-_ASKS_OR_CHOOSES = regex.compile(rf"[?？]|\bor\b|\bis it\b|或|吗|{_CHOOSES.pattern}")
+# Two or three may be put up to have one of them taken out or brought to the front without a word that asks: by what is
+# right, by a mark, by whose it is.
+_OF_A_KIND = r"(?:one|number|phone|e-?mail|mail|card|address|account|id|value|entry|row|line|item)s?"
+_TAKES_OUT = (
+    rf"\b(?:right|correct|real|true|actual|genuine|wrong|false|fake|incorrect|invalid) {_OF_A_KIND}\b"
+    r"|\bthat (?:are|is) (?:not )?(?:right|correct|real|true|hers|his|wrong|false|fake)\b"
+    r"|\b(?:highlight|bold|underline|circle|tick|star|cross out|strike|keep|delete) (?:only |just )?"
+    r"(?:hers|his|\w+'s)\b"
+    r"|\b(?:put|list|move)\b.{1,40}\b(?:first|last|top)\b"
+    rf"|\b(?:her|his|(?<!\b(?:it|that|what|here|there|let|one))\w+'s) (?:\w+ )?{_OF_A_KIND}\b"
+    r"(?! ?(?:is|was|are|were|[:=(])|\W{0,3}[\d+]|\W{0,3}[\w.]+@)|\bhers\b"
+    r"|留下|(?:正确|错误|真实|真|假|对|错)的|标出|标记|勾出|划掉|圈出|挑|第几个|放(?:在|到)?(?:最?前|第一|首)"
+    r"|把(?!客户|用户|联系人|这|以下|大家|我|你|您|他们|她们|员工|同事|朋友|门店)\p{Han}{1,4}的(?:号码|电话|手机|邮箱|卡号|身份证|地址|账号)"
+    r"\p{Han}{0,3}(?:写|说|报|念|列|放|找|给|发|留|输|重复|复述)"
+)
+_ASKS_OR_CHOOSES = regex.compile(rf"[?？]|\bor\b|\bis it\b|或|吗|{_TAKES_OUT}|{_CHOOSES.pattern}")
 # What is told beside persons may still be told to be sifted.
 _SIFTS = regex.compile(
     r"\b(?:keep|remove|drop|delete|strike|cross|mark|flag|tick|highlight|check|verify|validate|confirm|correct(?:ed|ions?)?"

@@ -25,6 +25,8 @@ _LOCAL = regex.compile(
 _LABEL = rf"{_LETTER}(?:{_LETTER}|-){{0,62}}"
 # A dot may stand free on both sides ("example . com"); one that ends a sentence has no space before it.
 _DOMAIN = regex.compile(rf" ?(?:\[[0-9A-Fa-f:.]{{3,45}}\]|{_LABEL}(?:(?:\.| \. ?){_LABEL}){{1,8}})")
+# What npm and Go write behind a package's name ("react@18.2.0"): four numbers would be an address, these are none.
+_VERSION = regex.compile(r"\d{1,5}(?:\.\d{1,5}){1,2}")
 _WRITTEN = rf"(?:{_LETTER}|[_.+%-]){{1,64}}"
 _SAID_DOT = r"(?: ?(?:\[dot\]|\(dot\)|\{dot\}|<dot>|点) ?| dot )"
 _SPELLED = regex.compile(
@@ -66,7 +68,7 @@ def _around(text: str, at: int) -> Iterator[Span]:
     floor = max(0, at - _LONGEST_LOCAL - 1)
     local = _LOCAL.match(text, floor, at)
     domain = _DOMAIN.match(text, at + 1)
-    if local is None or domain is None:
+    if local is None or domain is None or _VERSION.fullmatch(domain.group()):
         return
     written = local.group()
     start = local.start() + len(written) - len(written.lstrip("!#$%&'*+/=?^`{|}~.- "))

@@ -103,10 +103,17 @@ def private_keys(text: str) -> Iterator[Span]:
 # `_looks_random` anyway, so that nobody gains by writing one as a pseudonym.
 _PLACEHOLDER = regex.compile(r"\[[a-z_]{1,20}_(?:\d{1,4}|[a-z]{12})\]")
 
+# A programme that reads its password from elsewhere holds none: a call, a look-up, a variable, "YOUR_API_KEY".
+_REFERENCE = regex.compile(
+    r"(?:(?:[a-z_]+\.)*+[a-z_]+(?:\([a-z_.]*\)?|\[)"
+    r"|(?:process\.env|os\.environ|env|config|settings|self|this)(?:\.[a-z_]+)+"
+    r"|\$\{?[a-z_]+\}?|\$\{\{|your[_-][a-z_-]+)[;,.]?"
+)
+
 
 def _looks_random(value: str) -> bool:
     """A digit or a sign inside: "password: hunter2", not "password: required"."""
-    if _PLACEHOLDER.match(value):
+    if _PLACEHOLDER.match(value) or _REFERENCE.fullmatch(value):
         return False
     core = value.strip(".,;:!?)]}（）")
     return len(core) >= 4 and any(not char.isalpha() and char not in "'’-" for char in core)
