@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from filters.documents import Documents
 from filters.events import (
@@ -78,9 +79,10 @@ class Choice:
         compares: bool,
         tells_tokens: bool,
         record_fields: frozenset[str],
+        quantities: bool,
     ) -> None:
         """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens. `record_fields`:
-        where there are any, JSON objects in prose stay together."""
+        where there are any, JSON objects in prose stay together. `quantities`: so do dates, ages, amounts."""
         self.index = index
         self.compares = compares
         self.told = ToldTokens() if tells_tokens else None
@@ -97,8 +99,8 @@ class Choice:
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
-        self._whole_objects = bool(record_fields)
         self._released: list[str] = []
+        self._segmenter = partial(Segmenter, whole_objects=bool(record_fields), quantities=quantities)
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._segmenters: dict[Channel, Segmenter] = {}
@@ -138,7 +140,7 @@ class Choice:
             raw_text = self._without_seam(raw_text)
         segmenter = self._segmenters.get(channel)
         if segmenter is None:
-            segmenter = Segmenter(unit, detector, primed(), whole_objects=self._whole_objects)
+            segmenter = self._segmenter(unit, detector, primed())
             self._segmenters[channel] = segmenter
         if self._speaking != channel:
             if segmenter.holds:

@@ -78,8 +78,8 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the profile and the request say of one document. `words_join`: names are looked for. `record_fields`: keys
-    of the house's own records, which the role may not see."""
+    """What the profile and the request say of one document. `words_join`: names are looked for, `quantities`: dates,
+    ages, amounts. `record_fields`: keys of the house's own records, which the role may not see."""
 
     judge: Judge
     detector: Detector
@@ -87,6 +87,7 @@ class Rules:
     allowed_keys: Collection[str] = frozenset()
     place: Place = _NO_SCHEMA
     words_join: bool = False
+    quantities: bool = False
     record_fields: frozenset[str] = frozenset()
 
 
@@ -299,7 +300,11 @@ class _Writer:
         elif string.length > LONGEST_PART:
             fields = self._rules.record_fields
             string.segmenter = Segmenter(
-                self._rules.unit, self._rules.detector, _behind(string.label), whole_objects=bool(fields)
+                self._rules.unit,
+                self._rules.detector,
+                _behind(string.label),
+                whole_objects=bool(fields),
+                quantities=self._rules.quantities,
             )
             string.blocks = OpenBlocks(fields)
             self._out.append('"')

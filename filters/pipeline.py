@@ -11,7 +11,8 @@ Rules
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
    back to the base model, which answers as if it had never been tuned. Names, strewn characters and exact values of no
-   known type are only suspicions: they are released where the base would have said them too.
+   known type are only suspicions: they are released where the base would have said them too. Not so where the profile
+   names dates, ages, amounts: an age is six bits, which no comparison can tell from chance.
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
@@ -128,6 +129,7 @@ class Pipeline:
         self._key = key
         self._watch = watch
         self._compares = profile.compare and vocabulary is not None
+        self._suspicions = SUSPICIONS - profile.quantities
         self._vocabulary = vocabulary if self._compares or request.tells_tokens else None
         self._choices: dict[int, Choice] = {}
         self._asked: dict[int, tuple[Choice, Pending]] = {}
@@ -184,6 +186,7 @@ class Pipeline:
                 compares=self._compares,
                 tells_tokens=self._request.tells_tokens,
                 record_fields=self._profile.record_fields,
+                quantities=bool(self._profile.quantities),
             )
         return self._choices[index]
 
@@ -320,7 +323,7 @@ class Pipeline:
         if is_memorised(pending.bits, enough) or is_memorised(_strewn_bits(choice, pending, bits), SHARE * enough):
             pending.verdict = self._on_memorised(pending.channel.field)
         else:
-            pending.spans = [span for span in pending.spans if span.type not in SUSPICIONS]
+            pending.spans = [span for span in pending.spans if span.type not in self._suspicions]
             pending.verdict = Verdict.MASK if pending.spans else Verdict.RELEASE
 
     def _on_memorised(self, kind: Field) -> Verdict:
@@ -363,13 +366,13 @@ class Pipeline:
             return decided + self._fall_back(choice)
         if head.verdict is Verdict.STOP:
             return decided + self._stop(choice)
-        pieces = self._pieces(choice, head.segment.raw_text, head.spans)
+        pieces = self._pieces(choice, head.segment.raw_text, head.spans, head.segment.context)
         if choice.told is not None:
             choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger, head.at)
         return decided + self._release(choice, head.channel, _text_of(pieces))
 
-    def _pieces(self, choice: Choice, raw_text: str, spans: list[Span]) -> list[Piece]:
-        """The text with replacements for its suspects and for whatever was hidden earlier."""
+    def _pieces(self, choice: Choice, raw_text: str, spans: list[Span], before: str = "") -> list[Piece]:
+        """The text with replacements for its suspects and for whatever was hidden earlier. `before` is read with it."""
         pieces: list[Piece] = []
         at = 0
         for span in spans:
@@ -379,7 +382,7 @@ class Pipeline:
             self._watch(raw_text, spans)
         for span in spans:
             hidden = raw_text[span.start : span.end]
-            context = around(raw_text, span.start, span.end)
+            context = around(before + raw_text, len(before) + span.start, len(before) + span.end)
             pieces += [
                 _unchanged(raw_text, at, span.start),
                 (None, choice.rewriter.rewrite(span.type, hidden, context)),
@@ -407,6 +410,7 @@ class Pipeline:
             allowed_keys=request.json_keys,
             words_join=self._profile.names,
             record_fields=self._hidden_fields(),
+            quantities=bool(self._profile.quantities),
         )
         return Documents(choice.index, rules, Schemas(request.tool_names, request.answer_schema, request.tool_schemas))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from filters.events import Verdict
-from filters.pii.types import INDIRECT
+from filters.pii.types import INDIRECT, QUANTITIES
 
 # No recognizer is less sure of a direct identifier that has its label; a higher bar would switch labels off.
 HIGHEST_DIRECT_MINIMUM = 0.5
@@ -43,7 +43,8 @@ class Profile:
 
     `memorised_bits` is the excess in bits from which a finding counts as memorised. `actions` says by finding type what
     stands in for a hidden value, a mask where it says nothing. `min_scores` says by finding type from which score on a
-    finding counts; of direct identifiers at most HIGHEST_DIRECT_MINIMUM, so that none can be switched off.
+    finding counts; of direct identifiers at most HIGHEST_DIRECT_MINIMUM, so that none can be switched off. Either
+    switches the QUANTITIES on that it names.
 
     `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
@@ -71,6 +72,11 @@ class Profile:
         for kind, minimum in self.min_scores.items():
             if not 0 <= minimum <= highest_minimum(kind):
                 raise ValueError(f"min_scores.{kind} must be from 0 to {highest_minimum(kind)}")
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """Dates, ages, amounts … that are findings here."""
+        return QUANTITIES & (self.actions.keys() | self.min_scores.keys())
 
 
 def highest_minimum(kind: str) -> float:

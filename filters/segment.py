@@ -9,7 +9,8 @@ Rules
 2. A sentence ends after `.`, `!`, `?` or an ellipsis with white space behind it, after a Chinese full stop, question,
    exclamation mark or semicolon, and at a line break. A clause ends, besides, after a comma, colon or semicolon.
    Closing quotes and brackets and the white space that follow belong to what they close.
-3. No cut where it could split a typed value (`boundary_ok`): "138.\\n1234" is one piece.
+3. No cut where it could split a typed value (`boundary_ok`): "138.\\n1234" is one piece. Nor a date, an age, an
+   amount (quantity_tail.py) where the profile looks for them: "3. March".
 4. With clause release a clause that gets longer than LONG_CLAUSE is cut inside: at the last place between two words in
    lower case (so that no name is cut) before which nothing is open (`open_tail`) and that lies in no detected span.
    Where there is no such place it is looked for again LONG_CLAUSE characters later.
@@ -47,6 +48,7 @@ from dataclasses import dataclass
 from filters.evidence import Detector, DetectorError
 from filters.pii.blocks import open_object
 from filters.pii.detector import boundary_ok, open_tail
+from filters.pii.quantity_tail import open_quantity, quantity_goes_on
 from filters.profile import ReleaseUnit
 
 WINDOW = 480  # characters; a long paragraph without a full stop is some 80 tokens
@@ -82,10 +84,19 @@ class Segment:
 class Segmenter:
     """Cuts one channel. `push` and `close` return the segments that they completed, in order."""
 
-    def __init__(self, unit: ReleaseUnit, detector: Detector, primed: str = "", *, whole_objects: bool = False) -> None:
+    def __init__(
+        self,
+        unit: ReleaseUnit,
+        detector: Detector,
+        primed: str = "",
+        *,
+        whole_objects: bool = False,
+        quantities: bool = False,
+    ) -> None:
         """`primed` is what the text goes on from: the end of a completion's prompt, or what has been released.
-        `whole_objects`: rule 7."""
+        `whole_objects`: rule 7. `quantities`: the profile looks for dates, ages, amounts."""
         self._whole_objects = whole_objects
+        self._quantities = quantities
         self._cut = _CUT[unit]
         self._long = LONG_CLAUSE if unit is ReleaseUnit.CLAUSE else WINDOW
         self._detector = detector
@@ -119,7 +130,7 @@ class Segmenter:
 
     def _end_of_closed(self) -> int:
         """Where what is still open begins; never inside a value, whose first half would leave."""
-        end = min(open_tail(self._text), self._open_object(len(self._text)))
+        end = min(self._open_tail(self._text), self._open_object(len(self._text)))
         try:
             spans = self._detector.find(self._text)
         except DetectorError:
@@ -180,7 +191,11 @@ class Segmenter:
         return None
 
     def _may_end(self, end: int, ahead: int) -> bool:
-        return boundary_ok(self._text[max(0, end - _LOOK_BACK) : end], self._text[end : end + ahead])
+        left, right = self._text[max(0, end - _LOOK_BACK) : end], self._text[end : end + ahead]
+        return boundary_ok(left, right) and not (self._quantities and quantity_goes_on(left, right))
+
+    def _open_tail(self, text: str) -> int:
+        return min(open_tail(text), open_quantity(text)) if self._quantities else open_tail(text)
 
     def _forced_cut(self) -> Segment:
         end = self._place_in(WINDOW, WINDOW, _BREAKS)
@@ -200,7 +215,7 @@ class Segmenter:
             spans = self._detector.find(window, self._start - floor)
         except DetectorError:
             return None  # rule 6 hides what could not be looked at
-        limit = floor + open_tail(window)
+        limit = floor + self._open_tail(window)
         for place in places[: -_TRIES - 1 : -1]:
             inside = any(span.start < place - floor < span.end for span in spans)
             if place <= limit and not inside and self._may_end(place, min(_LOOK_BACK, end - place + 1)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from filters.normalise import normalise
+from filters.pii.quantity_forms import quantity_form
+from filters.pii.types import QUANTITIES
 
 # Types whose letters and signs carry nothing: only their digits are compared.
 _DIGITS_ONLY = frozenset({"PHONE", "CARD", "US_SSN", "QQ"})
@@ -47,6 +49,8 @@ def canonical(kind: str, raw_value: str) -> str:
         return "".join(filter(str.isalnum, text)).casefold()
     if kind in _EXACT:
         return text
+    if kind in QUANTITIES:
+        return quantity_form(kind, text.casefold())
     if kind == "EMAIL":
         return "".join(text.split()).casefold()
     return " ".join(text.casefold().split())

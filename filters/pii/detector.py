@@ -26,11 +26,13 @@ from filters.pii.labelled import KINDS, Labelled
 from filters.pii.names import Names
 from filters.pii.nlp_engine import EngineNames, NlpEngine
 from filters.pii.numbers import Cards, Ibans, Phones
+from filters.pii.quantities import KINDS as QUANTITY_KINDS
+from filters.pii.quantities import Quantities, without_parts
 from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
-from filters.pii.types import NAMES, OF_PERSONS, ON_REQUEST, TYPES
+from filters.pii.types import NAMES, OF_PERSONS, ON_REQUEST, QUANTITIES, TYPES
 from filters.pii.view import View
 from filters.profile import Profile
 from filters.spans import Span
@@ -41,6 +43,9 @@ __all__ = ["TYPES", "Detectors", "PatternDetector", "boundary_ok", "build_detect
 _PIECE = 16_384
 _OVERLAP = 2_048
 
+# What every profile looks for.
+_ALWAYS = TYPES.keys() - ON_REQUEST - QUANTITIES - OF_PERSONS
+
 
 def build_detector(
     types: Collection[str] | None = None,
@@ -48,21 +53,23 @@ def build_detector(
     internal_hosts: Collection[str] = (),
     record_fields: Collection[str] = (),
     names_engine: NlpEngine | None = None,
+    all_dates: bool = False,
 ) -> PatternDetector:
-    """Every recognizer but those ON_REQUEST, or those that find one of `types`. The name model is loaded if one of
-    NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
+    """Every recognizer but those ON_REQUEST and of QUANTITIES, or those that find one of `types`. The name model is
+    loaded if one of NAMES is asked for: TYPES asks for all. Raises ValueError for a type that is not in TYPES.
 
+    `all_dates`: those without a day or a year are found too, where DATE is one of `types`.
     `names_engine`: finds names in place of the embedded model, or beside it, as it was loaded to.
 
     `internal_hosts`: names that are INTERNAL_HOST besides those of private networks (see internals.InternalHosts).
     `record_fields`: a JSON object with one of these field names is an INTERNAL_RECORD.
     """
-    wanted = frozenset(TYPES.keys() - ON_REQUEST - OF_PERSONS if types is None else types)
+    wanted = frozenset(_ALWAYS if types is None else types)
     unknown = wanted - TYPES.keys()
     if unknown:
         raise ValueError(f"no such finding types: {sorted(unknown)}")
     silence_presidio()
-    recognizers = [r for r in _all_recognizers(internal_hosts, record_fields) if r.kind in wanted]
+    recognizers = [r for r in _all_recognizers(internal_hosts, record_fields, all_dates) if r.kind in wanted]
     return PatternDetector([*recognizers, *_names(sorted(wanted & NAMES), names_engine)])
 
 
@@ -82,11 +89,18 @@ class Detectors:
 
     def of(self, profile: Profile) -> PatternDetector:
         """The one with all types that this profile looks for."""
-        return self._of(profile.names, profile.internal_hosts, profile.record_fields)
+        return self._of(profile.names, profile.quantities, profile.internal_hosts, profile.record_fields)
 
-    def _build(self, names: bool, hosts: frozenset[str], fields: frozenset[str]) -> PatternDetector:
-        types = TYPES if names else None
-        return build_detector(types, internal_hosts=hosts, record_fields=fields, names_engine=self._names_engine)
+    def _build(
+        self, names: bool, quantities: frozenset[str], hosts: frozenset[str], fields: frozenset[str]
+    ) -> PatternDetector:
+        return build_detector(
+            _ALWAYS | quantities | (ON_REQUEST if names else frozenset()),
+            internal_hosts=hosts,
+            record_fields=fields,
+            names_engine=self._names_engine,
+            all_dates="DATE" in quantities,
+        )
 
 
 # As many as a policy and its predecessors have: the lists are the policy's, so a new one may bring others.
@@ -94,7 +108,9 @@ _MOST_DETECTORS = 8
 detector_of = Detectors().of
 
 
-def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[str]) -> list[Recognizer]:
+def _all_recognizers(
+    internal_hosts: Collection[str], record_fields: Collection[str], all_dates: bool
+) -> list[Recognizer]:
     own: list[Recognizer] = [
         Emails(),
         Phones(),
@@ -115,11 +131,12 @@ def _all_recognizers(internal_hosts: Collection[str], record_fields: Collection[
         StackFrames(),
         InternalRecords(record_fields),
         AdminNotes(),
-        Dates(),
+        Dates(all_dates=all_dates),
         WebAddresses(),
     ]
     labelled: list[Recognizer] = [Labelled(kind) for kind in KINDS]
-    return own + labelled + [PresidioPatterns(choice) for choice in CHOICES]
+    quantities: list[Recognizer] = [Quantities(kind) for kind in QUANTITY_KINDS]
+    return own + labelled + quantities + [PresidioPatterns(choice) for choice in CHOICES]
 
 
 # No recognizer asks for more, so that the table of who sees what stays small.
@@ -133,6 +150,7 @@ class PatternDetector:
         self._recognizers = tuple(recognizers)
         self._without_digits = tuple(r for r in recognizers if r.digits == 0)
         self._by_digits: dict[tuple[int, int], tuple[Recognizer, ...]] = {}
+        self._has_quantities = not self.types.isdisjoint(QUANTITIES)
 
     @property
     def recognizers(self) -> tuple[Recognizer, ...]:
@@ -155,7 +173,7 @@ class PatternDetector:
         if len(raw_text) > _PIECE and PEM in raw_text and Secrets.kind in self.types:
             # A key's lines may fill more than a piece. Its head is plain ASCII, so the raw text will do.
             spans.update(private_keys(raw_text))
-        return sorted(spans)
+        return sorted(without_parts(spans) if self._has_quantities else spans)
 
     def _find_in_piece(self, raw_text: str, since: int) -> list[Span]:
         try:

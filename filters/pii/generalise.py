@@ -25,6 +25,7 @@ from types import MappingProxyType
 import regex
 
 from filters.normalise import normalise
+from filters.numerals import NUMBER_WORDS, NUMERAL_SIGNS, number, whole_number, worded_number
 from filters.pii.places import CITIES, PROVINCES, STATES, Names
 from filters.pii.view import CJK
 
@@ -85,16 +86,19 @@ def _date(value: str, context: str) -> Said | None:
     return f"the {year[:3]}0s", f"{century + 1}世纪{year[2]}0年代"
 
 
-_FIRST_NUMBER = regex.compile(r"\d{1,3}(?!\d)")
-_AGE_NUMERALS = regex.compile(r"([一二两三四五六七八九])?(十)?([一二三四五六七八九])?")
-_NUMERAL_VALUES = dict(zip("一二两三四五六七八九", (1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
+_AGE_NUMBER = regex.compile(
+    rf"(?P<figures>\d+)|(?P<words>(?:{NUMBER_WORDS})(?:[- ](?:and )?(?:{NUMBER_WORDS}))*)"
+    rf"|(?P<numerals>[{NUMERAL_SIGNS}]+)",
+    regex.IGNORECASE,
+)
+_MONTHS_OLD = regex.compile(r"month|月", regex.IGNORECASE)
+_DAYS_OLD = regex.compile(r"week|day|周大|天", regex.IGNORECASE)
 _OLDEST = 90
 _OLDEST_EVER = 130
 
 
 def _age(value: str, context: str) -> Said | None:
-    number = _FIRST_NUMBER.search(value)
-    age = int(number.group()) if number else _age_in_numerals(value)
+    age = _years(value)
     if age is None or age > _OLDEST_EVER:
         return None
     if age >= _OLDEST:
@@ -105,14 +109,23 @@ def _age(value: str, context: str) -> Said | None:
     return f"{decade} to {decade + 9} years old", f"{decade}至{decade + 9}岁"
 
 
-def _age_in_numerals(value: str) -> int | None:
-    match = next((match for match in _AGE_NUMERALS.finditer(value) if match.group()), None)
+def _years(value: str) -> int | None:
+    match = _AGE_NUMBER.search(value)
     if match is None:
         return None
-    tens, ten, ones = match.groups()
-    if not ten:
-        return _NUMERAL_VALUES[tens or ones]
-    return 10 * _NUMERAL_VALUES.get(tens, 1) + _NUMERAL_VALUES.get(ones, 0)
+    if words := match["words"]:
+        count = worded_number(words)
+    else:
+        count = number(match.group()) if match["figures"] else _of_numerals(match.group())
+    if count is None:
+        return None
+    return 0 if _DAYS_OLD.search(value) else count // 12 if _MONTHS_OLD.search(value) else count
+
+
+def _of_numerals(numerals: str) -> int | None:
+    """四十三 and 一百零三."""
+    whole = whole_number(numerals)
+    return number(numerals) if whole is None else whole
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
@@ -157,12 +170,12 @@ def _place(value: str) -> Names | None:
 # ---- amounts and numbers ---------------------------------------------------------------------------------------------
 
 _NUMBER = regex.compile(r"\d(?:[\d,.' ]*\d)?")
-_DECIMALS = regex.compile(r"[.,]\d{1,2}$")
+_DECIMALS = regex.compile(r"[.,]\d{1,2}$|^0[.,]\d+$|^\d+[.,]\d{4,}$")
 _TIMES: Mapping[str, int] = MappingProxyType(
     {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "bn": 9, "billion": 9}
     | {"百": 2, "千": 3, "万": 4, "百万": 6, "千万": 7, "亿": 8}
 )
-_SCALE = regex.compile(rf" ?({_either(_TIMES)})(?![A-Za-z])", regex.IGNORECASE)
+_SCALE = regex.compile(rf"[ \n]?({_either(_TIMES)})(?![A-Za-z])", regex.IGNORECASE)
 _FIGURES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _FIGURES_CHINESE = "两三四五六七八九"
 _ORDERS: tuple[Said, ...] = (
@@ -178,11 +191,15 @@ _ORDERS: tuple[Said, ...] = (
 )
 
 
+_IN_WORDS = regex.compile(rf"(?:{NUMBER_WORDS})(?:(?:[ \n]|-| and |, )(?:{NUMBER_WORDS}))*", regex.IGNORECASE)
+_IN_NUMERALS = regex.compile(rf"(?=[0-9]*[{NUMERAL_SIGNS}])(?:[{NUMERAL_SIGNS}]|(?<![.,\d])\d+(?=[{NUMERAL_SIGNS}]))+")
+
+
 def _figures(value: str) -> int | None:
     """How many figures stand before the decimal point of the only number in the value."""
     numbers = list(_NUMBER.finditer(value))
     if len(numbers) != 1:
-        return None
+        return _figures_of_words(value)
     written = numbers[0].group()
     scale = _SCALE.match(value, numbers[0].end())
     whole, _, decimals = written.replace(",", ".").rpartition(".") if _decimal(written, scale) else (written, "", "")
@@ -191,6 +208,13 @@ def _figures(value: str) -> int | None:
         lost = len(decimals) - len(decimals.lstrip("0"))
         return max(1, (_TIMES[scale.group(1).lower()] if scale else 0) - lost)
     return len(digits) + (_TIMES[scale.group(1).lower()] if scale else 0)
+
+
+def _figures_of_words(value: str) -> int | None:
+    """The same of a number in words, in numerals, or in both figures and numerals (1万2千)."""
+    told = [_of_numerals(match.group()) for match in _IN_NUMERALS.finditer(value)]
+    told += [worded_number(match.group()) for match in _IN_WORDS.finditer(value)]
+    return len(str(told[0])) if len(told) == 1 and told[0] is not None else None
 
 
 def _decimal(written: str, scale: object) -> bool:

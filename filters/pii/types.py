@@ -36,6 +36,10 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "PERSON": "a person's name",
         "ORGANIZATION": "an organisation's name",
         "LOCATION": "a place's name",
+        "AGE": "somebody's age in years, months or weeks",
+        "AMOUNT": "an amount of money",
+        "COORDINATES": "a place on the map, to a hundredth of a degree or to the minute",
+        "NUMBER": "another exact number: four digits or more, or decimals",
         "QUASI_IDENTIFIER": "a trait of a person that, with the others told, too few people share",
         "SPECIAL_HEALTH": "a person's health",
         "SPECIAL_RELIGION": "a person's religion or belief",
@@ -48,7 +52,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "SPECIAL_WHEREABOUTS": "where a person is or goes",
         "SPECIAL_CRIME": "a person's criminal record",
         "SPECIAL_CHILD": "a person under fourteen",
-        "DATE": "a calendar date with day and year, or the day of an appointment",
+        "DATE": "a calendar date, or the day of an appointment",
         "WEB_ADDRESS": "the address of a web page or site",
     }
 )
@@ -62,6 +66,9 @@ NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})
 # What is looked for where names are: it may say who somebody is, and mostly is anybody's.
 ON_REQUEST = NAMES | {"DATE", "WEB_ADDRESS"}
 
+# Looked for where a profile's actions or minimal scores name them: exact, and mostly nobody's.
+QUANTITIES = frozenset({"DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"})
+
 # Types that name nobody for sure, whose detectors guess more. Every other type, also one that is new, is a direct
 # identifier or a secret.
-INDIRECT = ON_REQUEST | {"QUASI_IDENTIFIER", "AGE", "AMOUNT", "COORDINATES", "NUMBER"}
+INDIRECT = ON_REQUEST | QUANTITIES | {"QUASI_IDENTIFIER"}

@@ -12,9 +12,10 @@ from typing import Any
 
 import regex
 
+from filters.numerals import NUMBER_EN, NUMBER_ZH
 from filters.specificity import trait_values as values
 from filters.specificity.crowd_tables import Kind, TraitPath
-from filters.specificity.trait_values import DATE_EN, DATE_ZH, NUMBER_EN, NUMBER_ZH
+from filters.specificity.trait_values import DATE_EN, DATE_ZH
 
 DIGIT = "#digit"  # a gate that is no word: any digit opens it
 

@@ -19,11 +19,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from filters import numerals
 from filters.evidence import Detector
 from filters.normalise import normalise
 from filters.pii.view import View, scan, search
 from filters.spans import Span
-from filters.specificity import trait_values
 from filters.specificity.crowd_tables import Kind, shipped_crowds
 from filters.specificity.lexicon import Hit, Lexicon
 from filters.specificity.persons import sentences
@@ -198,7 +198,7 @@ class _Sentence:
         for pattern, one in ((CHILD_EN, ONE), (CHILD_ZH, ONE_ZH)):
             for match in list(scan(pattern, self._text)):  # the clock of `scan` must not run on below
                 written = match["n"]
-                years = trait_values.number(written) if written else 0
+                years = numerals.number(written) if written else 0
                 if years is not None and years < _CHILD_UNDER and self._is_about_one(one, match):
                     yield match.span("v")
 

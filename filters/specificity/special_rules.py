@@ -12,7 +12,7 @@ from typing import Any
 
 import regex
 
-from filters.specificity import trait_values
+from filters import numerals
 from filters.specificity.persons import FAMILY_NAMES, KIN, ROLE, WORDS
 from filters.specificity.special_terms import (
     BIOMETRIC,
@@ -207,9 +207,9 @@ CHILD_WORDS = (
     r"|brother|sister|toddler|baby|twins?"
 )
 CHILD_EN = regex.compile(
-    rf"(?i)\b(?:(?P<v>(?P<n>{trait_values.NUMBER_EN})[- ]years?[- ]old(?:,? (?:{CHILD_WORDS}|[A-Z][a-z]+))?)"
+    rf"(?i)\b(?:(?P<v>(?P<n>{numerals.NUMBER_EN})[- ]years?[- ]old(?:,? (?:{CHILD_WORDS}|[A-Z][a-z]+))?)"
     rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?:who |she |he )?(?:is |was |are |were |turned |aged "
-    rf"|just turned |will be )+(?P<v>(?P<n>{trait_values.NUMBER_EN}))(?![\w%-]| (?:percent|months"
+    rf"|just turned |will be )+(?P<v>(?P<n>{numerals.NUMBER_EN}))(?![\w%-]| (?:percent|months"
     rf"|weeks|km|miles))"
     rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?P<v>(?P<n>\d{{1,2}}))(?=,)"
     rf"|(?:{CHILD_WORDS})(?:,? [A-Z][\w'’-]+)?,? (?P<v>(?:goes to|attends|is at|is in|starts at"
@@ -222,11 +222,11 @@ CHILD_WORDS_ZH = (
 )
 CHILD_ZH = regex.compile(
     rf"(?:{CHILD_WORDS_ZH})[^，,。；;]{{0,8}}?[，,]?(?:今年|刚满|才|只有|现年|年仅|刚|已经"
-    rf"|快)?(?P<v>(?P<n>{trait_values.NUMBER_ZH})周?岁)(?![以至到])"
-    rf"|(?P<v>(?P<n>{trait_values.NUMBER_ZH})周?岁)的?(?:大|小)?(?:{CHILD_WORDS_ZH}|男孩|女孩|男童|女童|儿童|学生)"
+    rf"|快)?(?P<v>(?P<n>{numerals.NUMBER_ZH})周?岁)(?![以至到])"
+    rf"|(?P<v>(?P<n>{numerals.NUMBER_ZH})周?岁)的?(?:大|小)?(?:{CHILD_WORDS_ZH}|男孩|女孩|男童|女童|儿童|学生)"
     rf"|(?:{CHILD_WORDS_ZH})[^，,。；;]{{0,8}}?(?P<v>(?:上|读|念|就读于?"
     rf"|在)[^，,。；;]{{0,10}}?(?:幼儿园|托儿所|小学|[一二三四五六]年级))"
-    rf"|(?P<v>(?:今年|刚满|才|只有|年仅)(?P<n>{trait_values.NUMBER_ZH})周?岁)"
+    rf"|(?P<v>(?:今年|刚满|才|只有|年仅)(?P<n>{numerals.NUMBER_ZH})周?岁)"
 )
 
 # ---- how far an act reaches ----------------------------------------------------------------------------------------

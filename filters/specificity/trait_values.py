@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import chain, product
+from itertools import chain
 
 import regex
 
+from filters.numerals import MONTH_EN, NUMBER_ZH, NUMERALS, YEAR, YEAR_ZH, month, number
 from filters.specificity.crowd_tables import TraitPath, age_band
 
 OLDEST = 120  # whatever is called older than this is no person's age
-_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
-_SMALL = (*_ONES, *_TEENS)
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_WORDS = {word: number for number, word in enumerate(_SMALL, 1)} | {
-    word: 10 * number for number, word in enumerate(_TENS, 2)
-}
-_WORDS |= {f"{ten}{joint}{one}": _WORDS[ten] + _WORDS[one] for ten, one, joint in product(_TENS, _ONES, ("-", " "))}
-_NUMERALS = {char: number for number, char in enumerate("一二三四五六七八九", 1)} | {"两": 2, "〇": 0, "零": 0, "○": 0}
-
-NUMBER_EN = rf"(?:\d{{1,3}}|(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(reversed(_SMALL))})"
-NUMBER_ZH = r"(?:\d{1,3}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])"
-
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-MONTH_EN = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
-)
-_YEAR = r"(?:18|19|20)\d\d"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 DATE_EN = (
-    rf"(?i:{_YEAR}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]{_YEAR}|{_DAY}(?: of)? {MONTH_EN}(?:,? {_YEAR})?"
-    rf"|{MONTH_EN} {_DAY}(?:,? {_YEAR})?(?![\w])|{MONTH_EN},? {_YEAR}|(?:the )?{_YEAR}s?)(?![\w])"
+    rf"(?i:{YEAR}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]{YEAR}|{_DAY}(?: of)? {MONTH_EN}(?:,? {YEAR})?"
+    rf"|{MONTH_EN} {_DAY}(?:,? {YEAR})?(?![\w])|{MONTH_EN},? {YEAR}|(?:the )?{YEAR}s?)(?![\w])"
 )
-_YEAR_ZH = r"(?:(?:19|20)\d\d|[一二][〇零○九一二三四五六七八]{3})"
 DATE_ZH = (
-    rf"(?:{_YEAR_ZH} ?年(?: ?{NUMBER_ZH} ?月(?: ?{NUMBER_ZH} ?[日号])?)?|{NUMBER_ZH} ?月 ?{NUMBER_ZH} ?[日号]"
-    rf"|{_YEAR}[-./]\d\d?[-./]\d\d?|(?:19|20|21)世纪\d0年代)"
+    rf"(?:{YEAR_ZH} ?年(?: ?{NUMBER_ZH} ?月(?: ?{NUMBER_ZH} ?[日号])?)?|{NUMBER_ZH} ?月 ?{NUMBER_ZH} ?[日号]"
+    rf"|{YEAR}[-./]\d\d?[-./]\d\d?|(?:19|20|21)世纪\d0年代)"
 )
-
-
-def number(written: str) -> int | None:
-    """What a number up to 999 in figures, English words or Chinese numerals says."""
-    written = written.strip().lower()
-    if written.isascii() and written.isdigit():
-        return int(written)
-    if written in _WORDS:
-        return _WORDS[written]
-    tens, ten, ones = written.partition("十")
-    if any(part and part not in _NUMERALS for part in (tens, ones)):
-        return None
-    if not ten:
-        return _NUMERALS.get(tens)
-    return 10 * _NUMERALS.get(tens, 1) + _NUMERALS.get(ones, 0)
 
 
 def age(written: str) -> TraitPath | None:
@@ -85,11 +51,11 @@ def birth_decade(written: str) -> TraitPath:
     return (f"20{tens}",) if tens < 3 else (f"19{tens}",)
 
 
-_ISO = regex.compile(rf"({_YEAR})[-./](\d\d?)[-./](\d\d?)")
-_DMY = regex.compile(rf"(\d\d?)[-./](\d\d?)[-./]({_YEAR})")
+_ISO = regex.compile(rf"({YEAR})[-./](\d\d?)[-./](\d\d?)")
+_DMY = regex.compile(rf"(\d\d?)[-./](\d\d?)[-./]({YEAR})")
 _DECADE = regex.compile(r"(?:the )?((?:18|19|20)\d)0s|(19|20|21)世纪(\d)0年代")
-_PARTS_ZH = regex.compile(rf"(?:({_YEAR_ZH}) ?年)?(?: ?({NUMBER_ZH}) ?月)?(?: ?({NUMBER_ZH}) ?[日号])?")
-_YEAR_EN = regex.compile(_YEAR)
+_PARTS_ZH = regex.compile(rf"(?:({YEAR_ZH}) ?年)?(?: ?({NUMBER_ZH}) ?月)?(?: ?({NUMBER_ZH}) ?[日号])?")
+_YEAR_EN = regex.compile(YEAR)
 _MONTH_EN = regex.compile(rf"(?i:({MONTH_EN}))(?![a-z])")
 _DAY_EN = regex.compile(r"(?<!\d)(\d{1,2})(?!\d)")
 
@@ -109,18 +75,14 @@ def date(written: str) -> TraitPath | None:
             for place, part in enumerate(match.groups())
         ]
         return _date_path(_year_of_numerals(parts[0]), parts[1], parts[2])
-    year, month, day = _YEAR_EN.search(written), _MONTH_EN.search(written), _DAY_EN.search(written)
+    year, name, day = _YEAR_EN.search(written), _MONTH_EN.search(written), _DAY_EN.search(written)
     return _date_path(
-        year.group() if year else None, str(_month(month[1])) if month else None, day[1] if month and day else None
+        year.group() if year else None, str(month(name[1])) if name else None, day[1] if name and day else None
     )
 
 
 def _year_of_numerals(written: str | None) -> str | None:
-    return "".join(str(_NUMERALS.get(char, char)) for char in written) if written else None
-
-
-def _month(written: str) -> int:
-    return _MONTHS.index(written.lower()[:3]) + 1
+    return "".join(str(NUMERALS.get(char, char)) for char in written) if written else None
 
 
 def _date_path(year: str | None, month: str | None, day: str | None) -> TraitPath | None:

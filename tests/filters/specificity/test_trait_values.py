@@ -7,26 +7,6 @@ import pytest
 from filters.specificity import trait_values as values
 
 
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("34", 34),
-        ("thirty-four", 34),
-        ("Thirty Four", 34),
-        ("nineteen", 19),
-        ("三十四", 34),
-        ("十二", 12),
-        ("两", 2),
-        ("二十", 20),
-        ("", None),
-        ("many", None),
-        ("百", None),
-    ],
-)
-def test_numbers(written: str, number: int | None) -> None:
-    assert values.number(written) == number
-
-
 def test_ages_have_bands() -> None:
     assert values.age("34") == ("30-39", "34")
     assert values.age("九十三") == ("90+", "93")
