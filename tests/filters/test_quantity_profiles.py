@@ -151,10 +151,10 @@ def test_exact_values_of_a_document_are_hidden_and_it_stays_one() -> None:
 
 @st.composite
 def quantities(draw: st.DrawFn) -> tuple[str, str]:
-    """A random value, and the part of it that must be nowhere."""
+    """A random value, and the part of it that must be nowhere. No age at which its band begins or ends."""
     year, month, day = draw(st.integers(1900, 2029)), draw(st.integers(1, 12)), draw(st.integers(13, 28))
     whole = draw(st.integers(10_000, 999_999))
-    age = draw(st.integers(11, 89).filter(lambda years: years % 10))
+    age = draw(st.integers(11, 88).filter(lambda years: years % 10 not in (0, 9)))
     degrees, decimals = draw(st.integers(0, 89)), draw(st.integers(12_345, 99_999))
     return draw(
         st.sampled_from(
