@@ -16,6 +16,8 @@ from filters.pii.detector import TYPES, PatternDetector
 from filters.pii.types import INDIRECT
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Action, Profile
+from tests.support.quantities import VECTORS as QUANTITIES
+from tests.support.quantities import Quantity
 from tests.support.values import VALUES, Value
 
 
@@ -184,3 +186,29 @@ def test_a_document_stays_valid_whatever_stands_in(action: Action, detector: Pat
     assert len(read) == len(document)
     assert not any(part in text for part in ("vexlo", "学院", "1381", "1398"))
     assert action is not Action.GENERALISE or read["address"] == "北京某地址"
+
+
+# ---- quantities ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda one: f"{one.type}-{one.value}")
+@pytest.mark.parametrize("action", Action)
+def test_an_exact_value_is_told_by_no_action(quantity: Quantity, action: Action) -> None:
+    answer = rewriter(action)
+    written = answer.rewrite(quantity.type, quantity.value, quantity.before + quantity.after)
+    if action is Action.GENERALISE and quantity.becomes:
+        assert written == quantity.becomes
+    else:
+        assert not set(written.replace(f"[{quantity.type}_1]", "")) & set("0123456789")
+    assert answer.rewrite(quantity.type, quantity.value, "") == written
+
+
+@given(
+    st.sampled_from(["DATE", "AGE", "AMOUNT", "COORDINATES", "NUMBER"]),
+    st.text(alphabet="0123456789.,-/ $€年月日岁万元°N", max_size=30),
+    st.booleans(),
+)
+def test_no_generalisation_holds_five_figures_of_a_value(kind: str, raw_value: str, chinese: bool) -> None:
+    """A year has four, a degree three, and a band's are its own."""
+    written = rewriter(Action.GENERALISE).rewrite(kind, raw_value, "这是" if chinese else "It is")
+    assert not re.search(r"\d{5}|\d[.,]\d", written)
