@@ -73,7 +73,7 @@ _SCALE_EN = r"(?:[ \n]?(?:k|m|mn|bn|hundred|thousand|million|billion|trillion)(?
 _SCALE_ZH = r"[十百千]?[万亿]|[百千]"
 _FIGURES_ZH = rf"(?:{_FIGURES}(?:{_GAP}(?:{_SCALE_ZH})){{0,2}}){{1,2}}"
 _NUMERALS_ZH = rf"(?:[{NUMERAL_SIGNS}]+(?:点[{NUMERAL_SIGNS}]+)?)"
-_NUMBER_TOLD = rf"(?:a |half a )?(?:{NUMBER_WORDS})(?:(?:[ \n]|-| and |, )(?:{NUMBER_WORDS})){{0,12}}"
+_NUMBER_TOLD = rf"(?:a |half a )?(?:{NUMBER_WORDS})(?:(?:[ \n]|-| and |, )(?:{NUMBER_WORDS})){{0,8}}+"
 MONEY_SIGNS = r"[$€£¥₩₹₽฿₺₴₫₪]"
 _SIGN = rf"(?:(?:US|HK|NT|AU|CA|NZ|MEX|[ACSR])?[$]|R\$|{MONEY_SIGNS})"
 MONEY_CODES = (
@@ -91,18 +91,20 @@ MONEY_NAMES_ZH = (
 _UNIT_ZH = rf"(?:{MONEY_NAMES_ZH}|元(?![素件旦宵首方次]|一次)(?:整|人民币)?|块钱|块(?=[,，。.;；!！?？\s]|$)|圆整?)"
 _BEHIND_SIGN = (
     rf"(?:[ \n]|:[ ]?|-)?-?(?:{_FIGURES_ZH}|{_FIGURES}){_SCALE_EN}"
-    rf"(?:[ ]?(?:{_UNIT_ZH}|(?:{MONEY_CODES}|{MONEY_NAMES_EN}){_ENDS}))?"
+    rf"(?:(?=[ ]?[^\W\d])[ ]?(?:{_UNIT_ZH}|(?:{MONEY_CODES}|{MONEY_NAMES_EN}){_ENDS}))?"
 )
 _AMOUNT_SIGN = regex.compile(rf"{_STARTS}{_SIGN}(?=[ \n:-]{{0,3}}\d){_BEHIND_SIGN}", regex.IGNORECASE)
 _AMOUNT_CODE = regex.compile(rf"{_STARTS}(?:{MONEY_CODES}|rs\.?){_BEHIND_SIGN}", regex.IGNORECASE)
 _AMOUNT_NAME_ZH = regex.compile(
     rf"(?:{MONEY_NAMES_ZH})(?:{_BEHIND_SIGN}|:?{_NUMERALS_ZH}(?:{_UNIT_ZH})?)", regex.IGNORECASE
 )
-_AMOUNT_BEHIND = regex.compile(
-    rf"(?<!\d[.,]?){_STARTS}-?(?:{_FIGURES}{_SCALE_EN}|{_NUMBER_TOLD})[ \n-]{{0,2}}"
-    rf"(?:(?:{MONEY_NAMES_EN}|{MONEY_CODES}){_ENDS}|{_SIGN}(?!\d))",
-    regex.IGNORECASE,
+_MONEY_BEHIND = (
+    rf"[ \n-]{{0,2}}(?:(?=[^\W\d{CJK}])(?:{MONEY_NAMES_EN}|{MONEY_CODES}){_ENDS}|(?=\p{{Sc}}|[A-Z]){_SIGN}(?!\d))"
 )
+_AMOUNT_BEHIND = regex.compile(
+    rf"(?<!\d[.,]?){_STARTS}(?=-?\d)-?{_FIGURES}{_SCALE_EN}{_MONEY_BEHIND}", regex.IGNORECASE
+)
+_AMOUNT_TOLD = regex.compile(rf"{_STARTS}(?=[a-z]){_NUMBER_TOLD}{_MONEY_BEHIND}", regex.IGNORECASE)
 _AMOUNT_ZH = regex.compile(
     rf"(?<![\d{NUMERAL_SIGNS}][.,]?)(?:{_FIGURES_ZH}|{_NUMERALS_ZH}|[半几]){_GAP}(?:{_UNIT_ZH})(?:[\d{NUMERAL_SIGNS}]角)?"
     rf"(?:[\d{NUMERAL_SIGNS}]分)?"
@@ -135,6 +137,7 @@ def _amounts(view: View) -> Iterator[tuple[int, int]]:
         yield from _places(_AMOUNT_CODE, view)
     if signs or codes or view.says(_MONEY_NAMES):
         yield from _places(_AMOUNT_BEHIND, view)
+        yield from _places(_AMOUNT_TOLD, view)
     if view.says(_MONEY_ZH):
         yield from _places(_AMOUNT_NAME_ZH, view)
         yield from _places(_AMOUNT_ZH, view)
