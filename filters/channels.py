@@ -27,7 +27,7 @@ from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
 from filters.stops import StopMatcher
-from filters.strewn import StrewnValues
+from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
 from filters.tokens import TokenLedger
 from filters.told import ToldTokens
 
@@ -48,6 +48,11 @@ class Pending:
     tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From the first token that was asked about to behind the last."""
+        return min(first for first, _ in self.tokens), max(last for _, last in self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,8 @@ class Choice:
         self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.documents = documents(self)
-        self.strewn: defaultdict[Channel, StrewnValues] = defaultdict(StrewnValues)
-        self.strewn_bits: defaultdict[tuple[Channel, int], float] = defaultdict(float)  # by chain, released so far
+        self.strewn = StrewnValues(FEWEST_ITEMS if compares else FEWEST_UNASKED)
+        self.strewn_bits: defaultdict[int, float] = defaultdict(float)  # by chain
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
@@ -185,7 +190,7 @@ class Choice:
             self.told.start_over()
             self.ledger = TokenLedger(self._vocabulary)
         self.strewn_bits.clear()
-        self.strewn.clear()  # they have read text behind the place at which the base takes over
+        self.strewn = StrewnValues()  # they have read text behind the place at which the base takes over
         self.blocks.clear()
         self._segmenters.clear()
         self.documents.forget()

@@ -29,6 +29,11 @@ class Grounds(Protocol):
     """What the caller gave himself."""
 
     @property
+    def asks(self) -> bool:
+        """Whether the request puts identifiers up to be confirmed, denied or picked from."""
+        ...
+
+    @property
     def reads_context(self) -> bool:
         """Whether who is named before a value decides about it: the names of the context must be found as well."""
         ...

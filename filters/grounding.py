@@ -39,7 +39,7 @@ from filters.evidence import Detector, DetectorError
 from filters.normalise import normalise
 from filters.persons import LARGE, Company, Name, Person, Places, names_in, own_parts, parts_of, spellings_of
 from filters.pii.canonical import canonical
-from filters.pii.types import NAMES
+from filters.pii.types import INDIRECT, NAMES
 from filters.spans import Span, merge
 
 # More than a person has of one kind and fewer than a list worth trying.
@@ -58,6 +58,7 @@ class RequestGrounds:
     alone: frozenset[tuple[str, str]] = frozenset()  # type and form of what counts wherever it stands
     names: frozenset[Person] = frozenset()  # persons that do
     pairs: Pairs | None = None  # what counts beside its person only
+    asks: bool = False  # as `filters.evidence.Grounds`; a request that can't be read may ask anything
 
     @property
     def reads_context(self) -> bool:
@@ -73,13 +74,13 @@ class RequestGrounds:
         try:
             texts = [_read(text, detector) for text in _latest(own_texts)]
         except DetectorError:
-            return cls()
-        if any(_CONFIRMS.search(text.plain) for text in texts):
-            return cls()
+            return cls(asks=True)
         kinds = {kind for text in texts for kind in text.values}
+        if any(_CONFIRMS.search(text.plain) for text in texts):
+            return cls(asks=bool(kinds - INDIRECT))
         alone = frozenset(form for kind in kinds for form in _accepted(kind, texts))
         names = frozenset(parts_of(form) for kind, form in alone if kind == _PERSON)
-        return cls(alone, names, _pairs(kinds, texts))
+        return cls(alone, names, _pairs(kinds, texts), any(_is_put_up(kind, texts) for kind in kinds - INDIRECT))
 
     def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
         """Those of the values `found` in `seen` that stood in the request in a way that counts.
@@ -314,6 +315,12 @@ _SIFTS = regex.compile(
     r"|保留|留下|只要|只列|删|去掉|去除|标记|标出|勾|划掉|核对|核实|验证|检查|确认|正确|错|真实|真的|假|有误|纠正|改正|更正|修正|更新"
     r"|已知|知道|对的|除了"
 )
+
+
+def _is_put_up(kind: str, texts: Sequence[_OwnText]) -> bool:
+    """Whether values of this type are there to be confirmed, denied or picked from."""
+    asked = any(own == kind for text in texts for own, _ in text.asked)
+    return asked or (_count(kind, texts) > 1 and _offers_a_choice(kind, texts))
 
 
 def _accepted(kind: str, texts: Sequence[_OwnText]) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,9 @@ Rules
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
    back to the base model, which answers as if it had never been tuned. Names, strewn characters and exact values of no
-   known type are only suspicions: they are released where the base would have said them too. Not so where the profile
-   names dates, ages, amounts: an age is six bits, which no comparison can tell from chance.
+   known type are only suspicions: they are released where the base would have said them too. So is all that answers a
+   request which puts identifiers up to be confirmed, denied or picked from. Not so where the profile names dates, ages,
+   amounts: an age is six bits, which no comparison can tell from chance.
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
@@ -69,7 +70,9 @@ from filters.strewn import SHARE, STREWN, StrewnValues
 from filters.tokens import TokenLedger, encoded
 from filters.told import Piece, ToldTokens
 
-SUSPICIONS = ON_REQUEST | {STREWN, CODE}  # no direct identifiers: what the base would have said too is released
+CONFIRMATION = "CONFIRMATION"  # the finding type of what answers a request that puts identifiers up
+# no direct identifiers: what the base would have said too is released
+SUSPICIONS = ON_REQUEST | {STREWN, CODE, CONFIRMATION}
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
 _PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole
@@ -234,7 +237,7 @@ class Pipeline:
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
-        chain = choice.strewn[channel].chain
+        chain = choice.strewn.chain
         try:
             blocks = choice.blocks[channel].find(segment.context, segment.raw_text)
             spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment, blocks)
@@ -242,7 +245,7 @@ class Pipeline:
             pending = self._undecided(Pending(channel, segment, []))
         else:
             pending = Pending(channel, segment, spans, at)
-            pending.chains = frozenset({chain, choice.strewn[channel].chain})
+            pending.chains = frozenset({chain, choice.strewn.chain})
             if not spans:
                 pending.verdict = Verdict.RELEASE
             elif not choice.compares or segment.opaque:
@@ -256,10 +259,13 @@ class Pipeline:
         """What must not leave unless the base model clears it, clipped to the segment."""
         found = self._find(segment.context, segment.raw_text, blocks)
         found += self._begun_in_request(choice, channel, segment.raw_text, found)
-        suspicions = choice.strewn[channel].find(segment.raw_text)
+        suspicions = choice.strewn.find(segment.raw_text)
         if choice.compares:
             suspicions += exact_values(segment.raw_text)
-        return _hidden(found, suspicions)
+        hidden = _hidden(found, suspicions)
+        if choice.compares and self._request.grounds.asks:
+            hidden.append(Span(0, len(segment.raw_text), CONFIRMATION, 0.0))
+        return hidden
 
     def _begun_in_request(
         self, choice: Choice, channel: Channel, raw_text: str, found: Sequence[tuple[Span, bool]]
@@ -296,9 +302,7 @@ class Pipeline:
         )
         question = next(self._question_ids)
         self._asked[question] = (choice, pending)
-        return Question(
-            question, choice.index, choice.ledger.ids_until(pending.tokens[-1][1]), start=pending.tokens[0][0]
-        )
+        return Question(question, choice.index, choice.ledger.ids_until(pending.reach[1]), start=pending.reach[0])
 
     # ---- judge: evidence in, verdict out ----------------------------------------------------------------------------
 
@@ -311,7 +315,7 @@ class Pipeline:
 
     def _judge(self, choice: Choice, pending: Pending, score: Sequence[float] | Unavailable) -> None:
         assert choice.ledger is not None
-        start, end = pending.tokens[0][0], pending.tokens[-1][1]
+        start, end = pending.reach
         tuned = choice.ledger.logprobs(start, end)
         if isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
             self._undecided(pending)
@@ -583,8 +587,8 @@ def _strewn_bits(choice: Choice, pending: Pending, bits: Sequence[float]) -> flo
     """Excess bits of the chain that this segment's strewn characters belong to, so far; 0 where it has none."""
     own = [of_span for of_span, span in zip(bits, pending.spans, strict=True) if span.type == STREWN]
     for chain in pending.chains if own else ():
-        choice.strewn_bits[pending.channel, chain] += sum(own)
-    return max((choice.strewn_bits[pending.channel, chain] for chain in pending.chains if own), default=0.0)
+        choice.strewn_bits[chain] += sum(own)
+    return max((choice.strewn_bits[chain] for chain in pending.chains if own), default=0.0)
 
 
 def _whole_of(segment: Segment) -> Span:

@@ -1,12 +1,13 @@
 """Values that are strewn over an answer, a character or a small group at a time.
 
 "The first digit is 1. The next one is 3 …" holds no typed value anywhere, and all of one together. So small groups of
-digits and letters that stand alone are counted along one channel:
+digits and letters that stand alone are counted along the prose of one choice, whatever channel it comes in:
 
 1. An item is a group of one to four digits or Chinese numerals, a digit's name or a letter that stand by themselves.
 2. Items make a chain while at most REACH characters lie between them, line breaks included.
-3. Of a chain of three items or more at most FREE characters pass; what comes later is a finding. The third item tells
-   that it is a chain, so a second one passes with it if it stood in an earlier segment.
+3. Of a chain at most FREE characters pass; what comes later is a finding. Two groups of three or more that are no years
+   are a chain where the base model can be asked. Otherwise two numbers are too ordinary, and the third tells that it is
+   one: a second item has passed then if it stood in an earlier segment.
 4. No items: numbers with a unit, a currency or a percent sign, times, dates, decimals, the numbers of a list, the
    words "a" and "I". A chain that only counts (5, 6, 7 …) is no value.
 
@@ -28,7 +29,9 @@ STREWN = "STREWN"
 FREE = 4  # characters of a strewn value that may leave (DESIGN, rule 3)
 REACH = 48  # "the second digit of her number is" and a little more
 SHARE = 0.25
-_FEWEST_ITEMS = 3
+FEWEST_ITEMS, FEWEST_UNASKED = 2, 3
+_GROUP = 3
+_YEAR = re.compile(r"(?:18|19|20)\d\d")
 _SCORE = 0.6
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -52,12 +55,14 @@ _LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)、]")
 
 @dataclass(slots=True)
 class StrewnValues:
-    """The chain of one channel. Feed it the segments in order: what it finds is a function of the text alone."""
+    """The chain of one text. Feed it the segments in order: what it finds is a function of the text alone."""
 
+    fewest: int = FEWEST_UNASKED  # items that make a chain
     chain: int = 0  # the number of the chain that the last item belongs to
     _since: int = REACH + 1  # characters since the last item
     _items: int = 0
     _characters: int = 0
+    _are_groups: bool = True  # every item so far was a group that is no year
     _last: int | None = None  # the number that the last item was
     _counts_up: bool = True  # every item so far was one more than the one before
 
@@ -75,7 +80,7 @@ class StrewnValues:
             at = match.end()
             if self._is_too_much(_value(match), waiting):
                 waiting.append(Span(*plain.raw_span(match.start(), match.end()), STREWN, _SCORE))
-                if self._items >= _FEWEST_ITEMS:
+                if self._items >= self.fewest and (self._items >= FEWEST_UNASKED or self._are_groups):
                     spans += waiting
                     waiting.clear()
             self._since = 0
@@ -87,10 +92,11 @@ class StrewnValues:
         number = int(value) if value.isdecimal() else None
         if self._since > REACH:
             self.chain += 1
-            self._items, self._characters, self._counts_up = 0, 0, True
+            self._items, self._characters, self._counts_up, self._are_groups = 0, 0, True, True
             waiting.clear()
         elif number is None or self._last is None or number != self._last + 1:
             self._counts_up = False
+        self._are_groups = self._are_groups and len(value) >= _GROUP and _YEAR.fullmatch(value) is None
         self._last = number
         self._items += 1
         self._characters += len(value)

@@ -184,8 +184,9 @@ def _records(source: BufferedReader) -> Iterator[_Record]:
         number += 1
         if len(raw) > MAX_LINE_BYTES:
             raise InputError(number, f"is longer than {MAX_LINE_BYTES} bytes")
-        if raw.strip():
-            yield _record(number, raw.removeprefix(_BOM) if number == 1 else raw)
+        line = raw.removeprefix(_BOM) if number == 1 else raw
+        if line.strip():
+            yield _record(number, line)
 
 
 def _record(number: int, raw: bytes) -> _Record:

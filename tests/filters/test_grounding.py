@@ -57,7 +57,7 @@ def test_where_a_detector_fails_nothing_is_grounded() -> None:
         def find(self, raw_text: str, since: int = 0) -> list[Span]:
             raise DetectorError("out of time")
 
-    assert RequestGrounds.from_texts(["x"], Failing()) == RequestGrounds()
+    assert RequestGrounds.from_texts(["x"], Failing()) == RequestGrounds(asks=True)
 
 
 def test_of_a_long_request_only_the_end_counts() -> None:

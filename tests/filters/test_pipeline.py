@@ -10,10 +10,13 @@ import pytest
 
 from filters.events import Channel, Ending, Field, Origin, Question, RawText, RawTokens, Released, Verdict
 from filters.evidence import DetectorError
+from filters.grounding import RequestGrounds
 from filters.json_schema import Schema
+from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, PipelineClosed, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
 from filters.spans import Span
+from filters.strewn import FREE
 from tests.support.answers import (
     SURE,
     CharacterVocabulary,
@@ -49,6 +52,7 @@ class Crashing:
 
 
 class Own:
+    asks = False
     """Grounds that hold some values."""
 
     def __init__(self, *values: str) -> None:
@@ -219,6 +223,36 @@ COUNTED = "".join(f"The next digit is {digit}. " for digit in "1381234")
 def test_a_strewn_value_is_hidden_after_its_first_characters() -> None:
     assert sum(map(str.isdigit, answer(COUNTED).content.replace("STREWN", ""))) < 8  # four, and the placeholders' own
     assert answer(COUNTED, evidence=surprised).fallbacks
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is 13812345678 Ada's number?",
+        "Her number is 13812345678 or 13987654321. Which is it?",
+        "13812345678是艾达的号码吗？",
+        "My number is 13812345678. Am I right?",
+    ],
+)
+@pytest.mark.parametrize("said", ["Yes, that is right.", "No.", "是的。", "It is the second one."])
+def test_what_confirms_is_what_the_base_would_have_said_too(question: str, said: str) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([question], build_detector()))
+    for evidence, expected in ((surprised, "I can't say."), (sure, said), (no_answer, "[UNDECIDED_1]")):
+        pipeline = Pipeline(Profile("test"), request, Secrets(), CharacterVocabulary())
+        assert run(pipeline, Script([(CONTENT, said)], evidence=evidence, base="I can't say.")).content == expected
+
+
+@pytest.mark.parametrize("question", ["My number is 13812345678, where is my parcel?", "Is the shop open?", ""])
+def test_what_confirms_nothing_is_not_asked_about(question: str) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([question], build_detector()))
+    pipeline = Pipeline(Profile("test"), request, Secrets(), CharacterVocabulary())
+    assert run(pipeline, Script([(CONTENT, "Yes, it is.")], evidence=never_asked)).content == "Yes, it is."
+
+
+def test_a_chain_goes_on_in_another_channel() -> None:
+    said = [(Channel(0, Field.REASONING), "It starts with 138, then 1234. "), (CONTENT, "Last comes 5678.")]
+    outcome = answer(said, evidence=surprised)
+    assert sum(map(str.isdigit, outcome.everything)) <= FREE
 
 
 @pytest.mark.parametrize("unit", list(ReleaseUnit))

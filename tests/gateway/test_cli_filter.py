@@ -158,7 +158,7 @@ def test_the_servers_configuration_brings_its_policy_and_name_model(tmp_path: Pa
     config = tmp_path / "tightlip.yaml"
     config.write_text(
         "policy: policy.yaml\nnames_engine: {configuration: names.yaml}\nmodels:\n  assistant: "
-        f"{{tuned: {server % 'a'}, base: {server % 'b'}, tokenizer: x}}\n"
+        f"{{tuned: {server % 'a'}, base: {server % 'b'}, tokenizer: x, unreleased: true}}\n"
     )
     text = "You may ask Zorvek.\n"
     assert written(text, "--config", str(config), "--profile", "people") == "You may ask [PERSON_1].\n"
@@ -181,7 +181,13 @@ def test_a_line_of_a_megabyte_is_filtered_in_bounded_time() -> None:
 
 
 def test_ctrl_c_ends_it_with_what_has_been_decided() -> None:
-    child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(b"Mail vexlo@example.net.\nHer number is 1381234")
