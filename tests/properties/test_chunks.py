@@ -190,6 +190,11 @@ def _with_noise(text: str, at: int, noise: str) -> str:
     return text[:at] + noise + text[at:]
 
 
+def _is_whole(canary: str, text: str) -> bool:
+    """Whether every value that has this part is one: noise may have made an address into two words."""
+    return not any(canary in value and value not in text for value in VALUES)
+
+
 @pytest.mark.parametrize("kind", [Field.CONTENT, Field.TEXT, Field.TOOL_ARGUMENTS])
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
@@ -217,6 +222,6 @@ def test_every_way_of_cutting_json_gives_the_same(
     assert same(whole, run(pipeline(profile, kind, **request), script, seed))
     assert same(whole, run(pipeline(profile, kind, **request), script, seed + 1))
     told = whole.texts.get(Channel(0, kind), "")
-    assert not any(canary in told for canary in CANARIES)
+    assert not any(canary in told for canary in CANARIES if _is_whole(canary, text))
     if whole.endings[0] in (Ending.STOP, Ending.TOOL_CALLS) and (told or not whole.fallbacks):
         json.loads(told)
