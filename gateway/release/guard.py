@@ -89,7 +89,7 @@ class Guard:
         return not faults
 
     async def watch(self) -> None:
-        """Check for ever."""
+        """Check for ever, first when the last check is old enough."""
         while True:
-            good = await self.look()
-            await asyncio.sleep(self._clock.every if good else self._clock.again)
+            await asyncio.sleep(self._clock.again if self._told else self._clock.every)
+            await self.look()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from gateway.errors import UpstreamUnavailable
 from gateway.release.check import Fault
 from gateway.release.guard import Clock, Guard
@@ -65,3 +67,12 @@ async def test_silence_does_not_open_what_a_fault_had_closed() -> None:
     for _ in range(3):
         await guard.look()
     assert not guard.open
+
+
+async def test_it_watches_for_ever() -> None:
+    servers = Servers([[], [], [Fault.SWAPPED], None, []])
+    guard = Guard(servers, lambda faults: servers.told.append(tuple(faults)), Clock(every=0.002, again=0.001))
+    await guard.look()
+    with pytest.raises(IndexError):  # nothing is left to find
+        await guard.watch()
+    assert servers.told == [(), (Fault.SWAPPED,), (Fault.NO_ANSWER,), ()]
