@@ -191,8 +191,10 @@ def _with_noise(text: str, at: int, noise: str) -> str:
 
 
 def _is_whole(canary: str, text: str) -> bool:
-    """Whether every value that has this part is one: noise may have made an address into two words."""
-    return not any(canary in value and value not in text for value in VALUES)
+    """Whether this part stands in whole values only: noise may have made an address into two words."""
+    for value in VALUES:
+        text = text.replace(value, "")
+    return canary not in text
 
 
 @pytest.mark.parametrize("kind", [Field.CONTENT, Field.TEXT, Field.TOOL_ARGUMENTS])
