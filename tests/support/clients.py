@@ -87,7 +87,8 @@ def check_tokens(gateway: Gateway, question: str, expected: str) -> None:
         ask = {"model": MODEL, "messages": _messages(question), "temperature": 0, "logprobs": True}
         choice = api.chat.completions.create(**ask).choices[0]  # type: ignore[call-overload]
         entries = choice.logprobs.content
-        assert b"".join(bytes(entry.bytes) for entry in entries).decode() == expected == choice.message.content
+        told = b"".join(bytes(entry.bytes) for entry in entries).decode()
+        assert told == expected == choice.message.content
         assert all(entry.logprob <= 0 and not entry.top_logprobs for entry in entries)
         stream = api.chat.completions.create(**ask, stream=True, extra_body={"return_token_ids": True})  # type: ignore[call-overload]
         parts = [chunk.choices[0] for chunk in stream]

@@ -401,8 +401,10 @@ def the_openai_client_needs_no_special_case(stage: Stage) -> None:
 
 
 def tokens_are_told_of_released_text_only(stage: Stage) -> None:
-    question = stage.records.facts[0]["ask"]
-    clients.check_tokens(stage.gateway, question, stage.through()(question)[0])
+    """Of a fact that the model states rightly: an adapter garbles some, with halves of characters in them."""
+    ask = stage.through()
+    fact = next(fact for fact in stage.records.facts if _states(fact, ask(fact["ask"])[0]))
+    clients.check_tokens(stage.gateway, fact["ask"], ask(fact["ask"])[0])
     for secret in stage.records.secrets("email", most_repeated=True):
         clients.check_hidden_tokens(stage.gateway, secret.question, secret.value)
 
