@@ -33,7 +33,8 @@ def test_what_has_left_when_the_answer_is_broken_off_is_no_part_of_a_value(kind:
         for unit in UNITS if DEEP else (UNITS[number // 2 % 2],):
             for end in range(case.start + 1 + number % 3, case.end + 1, 1 if DEEP else 3):
                 output = said(pipeline(unit), field, [case.text[:end]], None)
-                assert before.startswith(output), (str(case), end, output)
+                # what is longer than the window and unbroken has been hidden whole by then
+                assert before.startswith(output.replace("[UNDECIDED_1]", "")), (str(case), end, output)
 
 
 @pytest.mark.parametrize("kind", TYPES_TRIED)
