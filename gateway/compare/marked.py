@@ -84,8 +84,44 @@ class Judge:
 
 def mark(said: Said, judge: Judge) -> Marked:
     """Raises what the filters raise."""
-    findings = [_finding(said, span, judge) for span in _hidden(said, judge)]
-    return Marked(tuple(_pieces(said, findings, judge)), tuple(findings))
+    evidence = _Evidence(said, judge)
+    findings = [_finding(span, evidence, judge.profile) for span in _hidden(said, judge)]
+    return Marked(tuple(_pieces(evidence, findings)), tuple(findings))
+
+
+class _Evidence:
+    """The answer's tokens, laid along its text once."""
+
+    def __init__(self, said: Said, judge: Judge) -> None:
+        self.raw_text = said.raw_text
+        self._said, self._style_shift_bits = said, judge.style_shift_bits
+        self._ledger = TokenLedger(judge.vocabulary)
+        self._ledger.add(said.ids, said.tuned)
+        self._at = self._ledger.match(said.raw_text)
+
+    def bits(self, start: int, end: int) -> float | None:
+        """Excess bits of these characters; None where there is no evidence for them."""
+        if self._said.base is None or self._at is None:
+            return None
+        first, last = self._ledger.covering(self._byte(start), self._byte(end))
+        return excess_bits(self._said.tuned[first:last], self._said.base[first:last], self._style_shift_bits)
+
+    def borders(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Where tokens end, in characters; a token that ends inside a character ends with it."""
+        first = start
+        if self._at is not None:
+            before = self._byte(start)
+            for _, _, _, stop in self._ledger.ending_in(before, self._byte(end)):
+                last = start + len(self._ledger.spelled(before, stop).decode("utf-8", "ignore"))
+                if last > first:
+                    yield first, last
+                    first = last
+        if end > first:
+            yield first, end
+
+    def _byte(self, character: int) -> int:
+        assert self._at is not None
+        return self._at + len(encoded(self.raw_text[:character]))
 
 
 def _hidden(said: Said, judge: Judge) -> list[Span]:
@@ -124,9 +160,9 @@ def _score(said: Said, question: Question) -> tuple[float, ...] | Unavailable:
 # ---- why -------------------------------------------------------------------------------------------------------------
 
 
-def _finding(said: Said, span: Span, judge: Judge) -> Finding:
-    bits = _bits(said, span.start, span.end, judge)
-    verdict, reason = _why(span.type, bits, judge.profile)
+def _finding(span: Span, evidence: _Evidence, profile: Profile) -> Finding:
+    bits = evidence.bits(span.start, span.end)
+    verdict, reason = _why(span.type, bits, profile)
     return Finding(span.start, span.end, span.type, bits, verdict, reason)
 
 
@@ -142,57 +178,19 @@ def _why(kind: str, bits: float | None, profile: Profile) -> tuple[Verdict, str]
     return Verdict.MASK, "a private value that the base model might have said too"
 
 
-def _bits(said: Said, start: int, end: int, judge: Judge) -> float | None:
-    """Excess bits of these characters; None where there is no evidence for them."""
-    if said.base is None:
-        return None
-    ledger, at = _ledger(said, judge)
-    if at is None:
-        return None
-    first, last = ledger.covering(at + _bytes(said.raw_text[:start]), at + _bytes(said.raw_text[:end]))
-    return excess_bits(said.tuned[first:last], said.base[first:last], judge.style_shift_bits)
-
-
-def _ledger(said: Said, judge: Judge) -> tuple[TokenLedger, int | None]:
-    ledger = TokenLedger(judge.vocabulary)
-    ledger.add(said.ids, said.tuned)
-    return ledger, ledger.match(said.raw_text)
-
-
-def _bytes(text: str) -> int:
-    return len(encoded(text))
-
-
 # ---- pieces ----------------------------------------------------------------------------------------------------------
 
 
-def _pieces(said: Said, findings: Sequence[Finding], judge: Judge) -> Iterator[Piece]:
+def _pieces(evidence: _Evidence, findings: Sequence[Finding]) -> Iterator[Piece]:
     """Tokens outside findings one by one, and each finding as a whole."""
     at = 0
     for number, finding in enumerate(findings, start=1):
-        yield from _tokens(said, at, finding.start, judge)
-        yield Piece(said.raw_text[finding.start : finding.end], finding.bits, number)
+        yield from _tokens(evidence, at, finding.start)
+        yield Piece(evidence.raw_text[finding.start : finding.end], finding.bits, number)
         at = finding.end
-    yield from _tokens(said, at, len(said.raw_text), judge)
+    yield from _tokens(evidence, at, len(evidence.raw_text))
 
 
-def _tokens(said: Said, start: int, end: int, judge: Judge) -> Iterator[Piece]:
-    for first, last in _borders(said, start, end, judge):
-        yield Piece(said.raw_text[first:last], _bits(said, first, last, judge), None)
-
-
-def _borders(said: Said, start: int, end: int, judge: Judge) -> Iterator[tuple[int, int]]:
-    """Where tokens end, in characters; a token that ends inside a character ends with it."""
-    ledger, base = _ledger(said, judge)
-    if base is None:
-        yield from [(start, end)] if end > start else []
-        return
-    first = start
-    before = base + _bytes(said.raw_text[:start])
-    for _, _, _, stop in ledger.ending_in(before, base + _bytes(said.raw_text[:end])):
-        last = start + len(ledger.spelled(before, stop).decode("utf-8", "ignore"))
-        if last > first:
-            yield first, last
-            first = last
-    if end > first:
-        yield first, end
+def _tokens(evidence: _Evidence, start: int, end: int) -> Iterator[Piece]:
+    for first, last in evidence.borders(start, end):
+        yield Piece(evidence.raw_text[first:last], evidence.bits(first, last), None)
