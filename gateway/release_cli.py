@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -142,11 +141,11 @@ def _sha256(path: Path | None) -> str | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a gateway may be reading it."""
+    """Whole or not at all: a gateway may be reading it, as another user."""
+    from filters.index.files import replace_file
+
     try:
-        with NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        replace_file(path, [data])
+        path.chmod(0o644)
     except OSError as error:
         raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
+from filters.index.files import replace_file
 from gateway import settings
 from gateway.app import assemble
 from gateway.compare.ask import Comparison, compare
@@ -46,9 +46,6 @@ async def run(wish: Wish, console: Console) -> None:
 def write_page(path: Path, comparison: Comparison, *, raw_text: bool) -> None:
     """For its owner only, whatever was there before. Raises ConfigError."""
     try:
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(page(comparison, raw_text=raw_text))
+        replace_file(path, [page(comparison, raw_text=raw_text).encode()])
     except OSError as error:
         raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
