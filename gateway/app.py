@@ -49,6 +49,7 @@ from gateway.settings import LogSettings, ModelSettings, Settings, read_secret
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.places import Places, Shares
 from gateway.upstream.scoring import Bounds, Scorer
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
@@ -98,7 +99,11 @@ async def assemble(
         warn(f"model {model}: {fault.value}")
 
     try:
-        pairs = {name: _pair(name, model, client, metrics, refused) for name, model in settings.models.items()}
+        places = _places(settings.models.values())
+        pairs = {
+            name: _pair(name, model, client, places[model.base.url], metrics, refused)
+            for name, model in settings.models.items()
+        }
         relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys)
         lifecycle = Lifecycle()
         yield Gateway(
@@ -167,15 +172,32 @@ def own_version() -> str:
         return "unknown"
 
 
+def _places(models: Iterable[ModelSettings]) -> dict[str, Places]:
+    """One set of places for each base server, whoever's base it is; where models differ, the smallest bounds hold."""
+    shares: dict[str, Shares] = {}
+    for model in models:
+        ours = model.question_shares
+        other = shares.get(model.base.url, ours)
+        shares[model.base.url] = Shares(
+            min(ours.server, other.server), min(ours.tenant, other.tenant), min(ours.answer, other.answer)
+        )
+    return {url: Places(share) for url, share in shares.items()}
+
+
 def _pair(
-    name: str, model: ModelSettings, client: UpstreamClient, metrics: Metrics, tell: Callable[[str, Fault], None]
+    name: str,
+    model: ModelSettings,
+    client: UpstreamClient,
+    places: Places,
+    metrics: Metrics,
+    tell: Callable[[str, Fault], None],
 ) -> Pair:
     base, vocabulary = served.server(model.base), served.vocabulary(model.tokenizer)
     check = served.pair_check(model, client, vocabulary)
     bounds = Bounds(
         context_tokens=model.context_tokens_per_question,
         deadline=model.question_deadline_seconds,
-        in_flight=model.questions_in_flight,
+        priority=model.question_priority,
     )
 
     def hear(faults: Sequence[Fault]) -> None:
@@ -188,7 +210,7 @@ def _pair(
         tuned=served.server(model.tuned),
         base=base,
         vocabulary=vocabulary,
-        scorer=Scorer(client, base, bounds, metrics, name, vocabulary.specials),
+        scorer=Scorer(client, base, bounds, places, metrics, name, vocabulary.specials),
         style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
         guard=Guard(check, hear) if check else None,
     )

@@ -36,9 +36,10 @@ from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.release.guard import Guard
 from gateway.tenant_keys import TenantKeys
-from gateway.types import Endpoint, Plan
+from gateway.types import Endpoint, Plan, Principal
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
+from gateway.upstream.places import Questioner
 from gateway.upstream.scoring import Scorer
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
@@ -159,6 +160,7 @@ class _Answer:
         self._client, self._pair, self._plan, self._record = client, pair, plan, record
         self._sink, self._pipeline, self._metrics = sink, pipeline, metrics
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
+        self._questioner = questioner(plan.grant.principal, record)
         self._sending = asyncio.Lock()
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
         self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
@@ -196,9 +198,7 @@ class _Answer:
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
-        score = await self._pair.scorer.score(
-            self._frames.prompt, question.ids, question.start, self._record.request_id
-        )
+        score = await self._pair.scorer.score(self._frames.prompt, question.ids, question.start, self._questioner)
         await self._emit(_filtered(self._pipeline.answer, question.id, score))
 
     async def _fall_back(self, fallback: FallBack) -> None:
@@ -219,6 +219,8 @@ class _Answer:
             await self._follow(self._pair.base, CHAT, body, take)
         except CallerError:
             raise UpstreamError("refused") from None  # the request was good enough for the tuned model
+        if frames.usage is not None:
+            self._metrics.prefilled(self._pair.name, "fallback", frames.usage.prompt_tokens)
         if fallback.choice in self._open:
             raise UpstreamBroken("cut")
 
@@ -335,6 +337,11 @@ class _Answer:
             return Counts(usage.prompt_tokens, usage.completion_tokens)
         prompt = len(self._frames.prompt) or (usage.prompt_tokens if usage else 0)
         return Counts(prompt, self._count_released())
+
+
+def questioner(principal: Principal, record: RequestRecord) -> Questioner:
+    """For whom the base is asked."""
+    return Questioner((principal.issuer, principal.tenant), record.request_id)
 
 
 def _first(raised: BaseException) -> BaseException:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
+from gateway.upstream.places import Shares
 
 PREFIX: Final = "TIGHTLIP_"
 NESTED: Final = "__"
@@ -75,6 +76,18 @@ class ModelSettings(_Strict):
     context_tokens_per_question: int = Field(default=2048, ge=16, le=65536)
     question_deadline_seconds: Seconds = 5.0
     questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
+    questions_in_flight_per_tenant: int | None = Field(default=None, ge=1, le=1024)  # None: three quarters of them
+    questions_in_flight_per_answer: int = Field(default=4, ge=1, le=1024)
+    # vLLM's: higher is later, requests have 0. It takes one only under --scheduling-policy priority.
+    question_priority: int | None = Field(default=None, ge=1, le=1000)
+
+    @property
+    def question_shares(self) -> Shares:
+        """How many questions of all, of a tenant and of an answer may be in flight at the base server."""
+        most = self.questions_in_flight
+        return Shares(
+            most, self.questions_in_flight_per_tenant or max(1, most * 3 // 4), self.questions_in_flight_per_answer
+        )
 
     @model_validator(mode="after")
     def _two_models(self) -> Self:

@@ -15,7 +15,9 @@ NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
 
 UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "refused", "error", "cut"})
+# "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
+PREFILL_PURPOSES: Final = frozenset({"question", "fallback"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -85,6 +87,10 @@ class Metrics:
         name = _closed(model, self._models)
         self._questions.labels(name, _closed(outcome, QUESTION_OUTCOMES)).inc()
         self._question_seconds.labels(name).observe(seconds)
+
+    def prefilled(self, model: str, purpose: str, tokens: int) -> None:
+        """Tokens that a base server was given to read; `purpose` is of PREFILL_PURPOSES."""
+        self._prefilled.labels(_closed(model, self._models), _closed(purpose, PREFILL_PURPOSES)).inc(tokens)
 
     def fallback(self, model: str) -> None:
         self._fallbacks.labels(_closed(model, self._models)).inc()
@@ -166,6 +172,12 @@ class Metrics:
             "How long the base model took to answer a question.",
             ("model",),
             buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._prefilled = Counter(
+            "tightlip_base_prefilled_tokens",
+            "Tokens that the base model was given to read.",
+            ("model", "purpose"),
             registry=registry,
         )
         self._fallbacks = Counter(

@@ -14,6 +14,7 @@ from filters.events import UNAVAILABLE, Unavailable
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from gateway.observe.metrics import Metrics
 from gateway.upstream.client import COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.places import Places, Questioner
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -37,7 +38,7 @@ class Bounds:
 
     context_tokens: int = 2048
     deadline: float = 5.0  # seconds, waiting for a place included
-    in_flight: int = 8  # per base server
+    priority: int | None = None  # vLLM's: higher is later, requests have 0; it refuses one unless it was started to
 
 
 class Scorer:
@@ -48,29 +49,32 @@ class Scorer:
         client: UpstreamClient,
         base: Server,
         bounds: Bounds,
+        places: Places,
         metrics: Metrics,
         model: str,
         specials: Collection[int],
     ) -> None:
-        """`specials` are the ids of special tokens: messages begin with one, so a long context is cut there."""
-        self._client, self._base, self._bounds = client, base, bounds
+        """`places` are the base server's, for all models that it is the base of. `specials` are the ids of special
+        tokens: messages begin with one, so a long context is cut there."""
+        self._client, self._base, self._bounds, self._places = client, base, bounds, places
         self._metrics, self._model, self._specials = metrics, model, frozenset(specials)
-        self._places = asyncio.Semaphore(bounds.in_flight)
 
     async def score(
-        self, prompt: Sequence[int], answer: Sequence[int], start: int, request_id: str
+        self, prompt: Sequence[int], answer: Sequence[int], start: int, who: Questioner
     ) -> tuple[float, ...] | Unavailable:
         """Natural log-probabilities of `answer[start:]` after `prompt` and `answer[:start]`."""
         asked = time.monotonic()
+        score: tuple[float, ...] | Unavailable = UNAVAILABLE
+        outcome = "over_limit"
         try:
-            async with asyncio.timeout(self._bounds.deadline):
-                async with self._places:
-                    score = await self._ask([*prompt, *answer], len(answer) - start, request_id)
+            async with asyncio.timeout(self._bounds.deadline), self._places.place(who):
+                outcome = "late"
+                score = await self._ask([*prompt, *answer], len(answer) - start, who.request_id)
             outcome = "answered"
         except (TimeoutError, UpstreamTimeout):
-            score, outcome = UNAVAILABLE, "late"
+            score = UNAVAILABLE
         except GatewayError:
-            score, outcome = UNAVAILABLE, "failed"
+            outcome = "failed"
         self._metrics.question(self._model, outcome, time.monotonic() - asked)
         return score
 
@@ -79,6 +83,9 @@ class Scorer:
         if wanted >= len(ids):  # the first token of a text has no probability
             return UNAVAILABLE
         body = score_body(self._base, ids)
+        if self._bounds.priority is not None:
+            body["priority"] = self._bounds.priority
+        self._metrics.prefilled(self._model, "question", len(ids))
         answer = await self._client.post(self._base, COMPLETIONS, body, request_id, self._bounds.deadline)
         return scores(answer, ids, wanted)
 

@@ -62,6 +62,7 @@ class Engine:
     tuned: Sequence[Step] = ("Good day.",)
     base: Sequence[Step] = ("I can't help with that.",)
     score: float | Step = SURE
+    score_after: float = 0.0  # seconds that a question takes
     finish: str = "stop"
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Engine:
     def reset(self) -> None:
         """Back to harmless answers; what was asked is forgotten."""
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
+        self.score_after = 0.0
         self.requests.clear()
         self.headers.clear()
         self.aborted = 0
@@ -183,6 +185,7 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
 
 
 async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(state.score_after)
     if isinstance(state.score, Error):
         await _status(writer, state.score)
     elif isinstance(state.score, Pause):

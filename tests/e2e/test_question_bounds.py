@@ -1,0 +1,106 @@
+"""A base model that is slow, down or saturated lets nothing private through, and one tenant does not starve another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from gateway.auth.development import Claims, read_key, sign
+from tests.e2e.conftest import canary_free
+from tests.support import gateways, scripted
+from tests.support.gateways import MODEL, Gateway, gateway, server, settings
+from tests.support.processes import HOST, free_port
+from tests.support.scripted import SURPRISED, Engine
+
+SECRET = "vexlo.trund47@kipmora.example"
+SAID = f"I looked that up. The e-mail on file is {SECRET}. Goodbye."
+HIDDEN = "I looked that up. [UNDECIDED_1] Goodbye."
+FROM_BASE = "I looked that up. I can't help with that."
+PIECES = [SECRET[at : at + 5] for at in range(len(SECRET) - 12)]
+DOWN = "acme-down"
+DEADLINE = 1.5
+
+TENANTS = {"tenant": {"claim": "tenant", "allowed": ["north", "south"]}}
+POLICY = gateways.POLICY | {
+    "issuers": [gateways.POLICY["issuers"][0] | TENANTS],
+    "roles": gateways.POLICY["roles"] | {"customer": {"models": [MODEL, DOWN], "endpoints": ["chat"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def narrow(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Two places at the base, one of a tenant; a second model whose base is not there."""
+    folder = tmp_path_factory.mktemp("narrow")
+    bounds = {"questions_in_flight": 2, "questions_in_flight_per_tenant": 1, "question_deadline_seconds": DEADLINE}
+    configuration = settings(
+        server(_engine.url, "tuned"),
+        server(_engine.url, "base"),
+        scripted.tokenizer(folder),
+        model=bounds | {"question_priority": 7},
+    )
+    down = configuration["models"][MODEL] | {"base": server(f"http://{HOST}:{free_port()}", "base")}
+    configuration["models"] = configuration["models"] | {DOWN: down}
+    with gateway(folder, configuration, POLICY) as front:
+        yield front
+
+
+def answered(front: Gateway, tenant: str, subject: str = "s-1", model: str = MODEL) -> str:
+    claims = Claims("tightlip-dev", "tightlip", subject, "customer", tenant, 600)
+    headers = {"Authorization": f"Bearer {sign(read_key(front.folder / 'key.pem'), claims)}"}
+    body = {"model": model, "messages": [{"role": "user", "content": "What is on file?"}]}
+    response = httpx.post(
+        front.public + "/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False
+    )
+    text: str = response.json()["choices"][0]["message"]["content"]
+    return text
+
+
+def metrics(front: Gateway) -> str:
+    return httpx.get(front.management + "/metrics", trust_env=False).text
+
+
+def test_a_base_that_is_slow_or_down_clears_nothing(narrow: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.score, engine.score_after = (SAID,), 0.0, 2 * DEADLINE
+    assert answered(narrow, "north") == HIDDEN
+    assert 'tightlip_base_questions_total{model="acme-assistant",outcome="late"} 1.0' in metrics(narrow)
+    assert answered(narrow, "north", model=DOWN) == HIDDEN
+    assert 'tightlip_base_questions_total{model="acme-down",outcome="failed"} 1.0' in metrics(narrow)
+    assert canary_free(narrow, *PIECES)
+
+
+def test_a_tenant_that_saturates_the_base_starves_no_other_and_gets_nothing_out(
+    narrow: Gateway, engine: Engine
+) -> None:
+    engine.tuned, engine.score, engine.score_after = (SAID,), SURPRISED, 0.6
+    with ThreadPoolExecutor(12) as pool:
+        crowd = [pool.submit(answered, narrow, "north", f"s-{at}") for at in range(10)]
+        time.sleep(0.4)
+        began = time.monotonic()
+        other = pool.submit(answered, narrow, "south").result()
+        took = time.monotonic() - began
+        texts = [one.result() for one in crowd]
+    assert other == FROM_BASE
+    assert took < DEADLINE
+    assert set(texts) == {FROM_BASE, HIDDEN}
+    assert texts.count(FROM_BASE) <= 3, "one place, 0.6 seconds each"
+    assert 'outcome="over_limit"' in metrics(narrow)
+    assert canary_free(narrow, *PIECES)
+
+
+def test_questions_carry_their_priority_and_what_they_make_the_base_read_is_counted(
+    narrow: Gateway, engine: Engine
+) -> None:
+    def prefilled() -> float:
+        name = 'tightlip_base_prefilled_tokens_total{model="acme-assistant",purpose="question"}'
+        return sum(float(line.split()[-1]) for line in metrics(narrow).splitlines() if line.startswith(name))
+
+    engine.tuned, before = (SAID,), prefilled()
+    answered(narrow, "south")
+    (question,) = engine.questions()
+    assert question["priority"] == 7
+    assert all("priority" not in request for request in engine.asked("tuned") + engine.asked("base"))
+    assert prefilled() - before == len(question["prompt"])
