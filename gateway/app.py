@@ -211,6 +211,7 @@ def _pair(
         base=base,
         vocabulary=vocabulary,
         scorer=Scorer(client, base, bounds, places, metrics, name, vocabulary.specials),
+        substitute=served.substitute(model, vocabulary),
         style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
         guard=Guard(check, hear) if check else None,
     )

@@ -17,8 +17,10 @@ from typing import Any, ParamSpec, Protocol
 from filters.events import (
     Channel,
     Decided,
+    Ending,
     Event,
     FallBack,
+    Field,
     Finished,
     Origin,
     Question,
@@ -32,6 +34,7 @@ from filters.json_schema import Schema
 from filters.pipeline import PassThrough, Pipeline, RequestEvidence
 from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.release.guard import Guard
@@ -57,6 +60,7 @@ class Pair:
     base: Server
     vocabulary: TokenizerVocabulary
     scorer: Scorer
+    substitute: Speaker | Texts  # who answers where a choice falls back
     style_shift_bits: float = 0.0
     guard: Guard | None = None  # None: served without a release
 
@@ -204,25 +208,37 @@ class _Answer:
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
         self._metrics.fallback(self._pair.name)
-        body = _fallback_body(self._body, fallback, self._tokens_left(fallback.choice))
-        body |= {"model": self._pair.base.model, **_STREAMED}
-        if self._plan.tells.anything:
-            body |= self._evidence()
+        substitute, left = self._pair.substitute, self._tokens_left(fallback.choice)
+        if left == 0:
+            await self._say(fallback.choice, "", Ending.LENGTH)
+        elif isinstance(substitute, Texts):
+            await self._say(fallback.choice, substitute.speech(self._plan.body, fallback), Ending.STOP)
+        else:
+            await self._let_speak(substitute, fallback, left)
+        if fallback.choice in self._open:
+            raise UpstreamBroken("cut")
 
-        frames = FrameReader(evidence=self._plan.tells.anything, only=fallback.choice)
+    async def _say(self, choice: int, text: str, ending: Ending) -> None:
+        said = [RawText(Channel(choice, Field.CONTENT), text)] if text else []
+        await self._feed([*said, Ended(choice, ending)], Origin.BASE)
+
+    async def _let_speak(self, speaker: Speaker, fallback: FallBack, tokens_left: int | None) -> None:
+        body = speaker.body(self._plan.body, fallback, tokens_left) | {**_STREAMED}
+        tells = self._plan.tells.anything and speaker.is_base
+        if tells:
+            body |= self._evidence()
+        frames = FrameReader(evidence=tells, only=fallback.choice)
 
         async def take(events: list[bytes]) -> bool:
             await self._feed(frames.read(events), Origin.BASE)
             return True
 
         try:
-            await self._follow(self._pair.base, CHAT, body, take)
+            await self._follow(speaker.server, CHAT, body, take)
         except CallerError:
             raise UpstreamError("refused") from None  # the request was good enough for the tuned model
-        if frames.usage is not None:
+        if speaker.is_base and frames.usage is not None:
             self._metrics.prefilled(self._pair.name, "fallback", frames.usage.prompt_tokens)
-        if fallback.choice in self._open:
-            raise UpstreamBroken("cut")
 
     async def _follow(
         self, server: Server, path: str, body: Mapping[str, Any], take: Callable[[list[bytes]], Awaitable[bool]]
@@ -316,7 +332,7 @@ class _Answer:
     def _tokens_left(self, choice: int) -> int | None:
         if self._plan.max_tokens is None:
             return None
-        return max(1, self._plan.max_tokens - self._count_released(choice))
+        return max(0, self._plan.max_tokens - self._count_released(choice))
 
     def _count_released(self, choice: int | None = None) -> int:
         texts: defaultdict[Channel, list[str]] = defaultdict(list)
@@ -360,31 +376,6 @@ def _filtered(work: Callable[P, list[Event]], *args: P.args, **kwargs: P.kwargs)
 
 
 _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-_NOT_FOR_FALLBACK = frozenset({"tools", "tool_choice", "parallel_tool_calls", "n"})
-
-
-def _fallback_body(body: Mapping[str, Any], fallback: FallBack, tokens_left: int | None) -> dict[str, Any]:
-    """The same request for one choice, the released text as the beginning of its answer."""
-    request = {key: value for key, value in body.items() if key not in _NOT_FOR_FALLBACK}
-    if tokens_left is not None:
-        for key in ("max_tokens", "max_completion_tokens"):
-            if key in request:
-                request[key] = tokens_left
-    if fallback.released_text:
-        request |= {
-            "messages": _continued(request, fallback.released_text),
-            "continue_final_message": True,
-            "add_generation_prompt": False,
-        }
-    return request
-
-
-def _continued(request: Mapping[str, Any], released_text: str) -> list[Any]:
-    """The messages with what has been said; a message that the caller had continued goes on."""
-    *before, last = request["messages"]
-    if request.get("continue_final_message"):
-        return [*before, last | {"content": last["content"] + released_text}]
-    return [*before, last, {"role": "assistant", "content": released_text}]
 
 
 def _kind(error: UpstreamError) -> str:

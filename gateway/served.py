@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config_file import ConfigError, Problem
+from gateway.fallback import Speaker, Texts
 from gateway.release import manifest as manifests
 from gateway.release.guard import PairCheck
 from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings, read_secret
@@ -33,6 +34,16 @@ def vocabulary(given: Path) -> TokenizerVocabulary:
         raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
     except ValueError:
         raise ConfigError(Problem(str(path), None, "", "is not a tokenizer.json")) from None
+
+
+def substitute(model: ModelSettings, tokens: TokenizerVocabulary) -> Speaker | Texts:
+    """Who answers where a choice falls back; `tokens` are the pair's. Raises ConfigError."""
+    given = model.fallback
+    if given.text is not None:
+        return Texts(given.text.en, given.text.zh)
+    if given.model is not None and given.tokenizer is not None:
+        return Speaker(server(given.model), vocabulary(given.tokenizer), is_base=False)
+    return Speaker(server(model.base), tokens, is_base=True)
 
 
 def pair_check(model: ModelSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary) -> PairCheck | None:

@@ -27,6 +27,7 @@ NESTED: Final = "__"
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, and `serve` prints what it chose
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
 
 class _Strict(BaseModel):
@@ -64,6 +65,30 @@ class ServerSettings(_Strict):
         return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 
+class FallbackTexts(_Strict):
+    """What is said instead, by the language of the user's last message."""
+
+    en: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    zh: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+
+
+class FallbackSettings(_Strict):
+    """Who answers where an answer falls back; a base model without instruction tuning can't."""
+
+    by: Literal["base", "text", "model"] = "base"
+    text: FallbackTexts | None = None
+    model: ServerSettings | None = None
+    tokenizer: Path | None = None  # of that model: tokenizer.json, or the folder that holds it
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.text is not None) != (self.by == "text"):
+            raise ValueError("'text' goes with 'by: text'")
+        if len({self.model is not None, self.tokenizer is not None, self.by == "model"}) != 1:
+            raise ValueError("'model' and its 'tokenizer' go with 'by: model'")
+        return self
+
+
 class ModelSettings(_Strict):
     """A served model: the tuned one, the base it was tuned from, and the tokenizer that both use."""
 
@@ -80,6 +105,7 @@ class ModelSettings(_Strict):
     questions_in_flight_per_answer: int = Field(default=4, ge=1, le=1024)
     # vLLM's: higher is later, requests have 0. It takes one only under --scheduling-policy priority.
     question_priority: int | None = Field(default=None, ge=1, le=1000)
+    fallback: FallbackSettings = FallbackSettings()
 
     @property
     def question_shares(self) -> Shares:
@@ -93,6 +119,9 @@ class ModelSettings(_Strict):
     def _two_models(self) -> Self:
         if (self.tuned.url, self.tuned.model) == (self.base.url, self.base.model):
             raise ValueError("'tuned' and 'base' are the same model: nothing could ever be found more specific")
+        third = self.fallback.model
+        if third and (self.tuned.url, self.tuned.model) == (third.url, third.model):
+            raise ValueError("'fallback' is the tuned model: it would say what is to be hidden")
         return self
 
     @model_validator(mode="after")
@@ -172,7 +201,8 @@ class Settings(BaseSettings):
 
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():
-            if model.tuned.plaintext or model.base.plaintext:
+            servers = (model.tuned, model.base, model.fallback.model)
+            if any(server.plaintext for server in servers if server):
                 yield name
 
     @classmethod
@@ -252,6 +282,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     def server(given: ServerSettings) -> ServerSettings:
         return given.model_copy(update={"api_key_file": _from(root, given.api_key_file)})
 
+    def fallback(given: FallbackSettings) -> FallbackSettings:
+        third = server(given.model) if given.model else None
+        return given.model_copy(update={"model": third, "tokenizer": _from(root, given.tokenizer)})
+
     models = {
         name: model.model_copy(
             update={
@@ -260,6 +294,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 "tokenizer": root / model.tokenizer,
                 "release": _from(root, model.release),
                 "release_key": _from(root, model.release_key),
+                "fallback": fallback(model.fallback),
             }
         )
         for name, model in settings.models.items()

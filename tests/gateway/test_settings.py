@@ -48,6 +48,41 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
     assert (settings.log.subject, settings.log.address, settings.log.destination) == ("hashed", "truncated", "stdout")
 
 
+def test_who_answers_where_an_answer_falls_back(tmp_path: Path) -> None:
+    assert load(written(tmp_path)).models["assistant"].fallback.by == "base"
+    third = '{by: model, model: {url: "http://127.0.0.1:8002", model: third}, tokenizer: third}'
+    fallback = load(with_fallback(tmp_path, third)).models["assistant"].fallback
+    assert (fallback.model is not None and fallback.model.model, fallback.tokenizer) == ("third", tmp_path / "third")
+    texts = (
+        load(with_fallback(tmp_path, "{by: text, text: {en: Sorry., zh: 抱歉。}}")).models["assistant"].fallback.text
+    )
+    assert texts is not None
+    assert (texts.en, texts.zh) == ("Sorry.", "抱歉。")
+
+
+@pytest.mark.parametrize(
+    ("fallback", "words"),
+    [
+        ("{by: text}", "'text' goes with 'by: text'"),
+        ("{by: text, text: {en: Sorry.}}", "zh"),
+        ("{text: {en: Sorry., zh: 抱歉。}}", "'text' goes with 'by: text'"),
+        ("{by: model, tokenizer: third}", "'model' and its 'tokenizer'"),
+        ('{by: model, model: {url: "http://127.0.0.1:8002", model: third}}', "'model' and its 'tokenizer'"),
+        ('{by: model, model: {url: "http://127.0.0.1:8001", model: tuned}, tokenizer: third}', "is the tuned model"),
+        ('{by: model, model: {url: "http://models.test", model: third}, tokenizer: third}', "plain http"),
+        ("{by: nobody}", "by"),
+    ],
+)
+def test_a_fallback_that_contradicts_itself_stops_the_start(tmp_path: Path, fallback: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(with_fallback(tmp_path, fallback))
+    assert words in str(refused.value)
+
+
+def with_fallback(folder: Path, fallback: str) -> Path:
+    return written(folder, GOOD.replace("    unreleased:", f"    fallback: {fallback}\n    unreleased:"))
+
+
 def test_a_model_is_served_under_a_release_or_said_to_have_none(tmp_path: Path) -> None:
     released = GOOD.replace("unreleased: true", "release: release.json\n    release_key: release.pub.pem")
     model = load(written(tmp_path, released)).models["assistant"]

@@ -63,6 +63,8 @@ class Engine:
     base: Sequence[Step] = ("I can't help with that.",)
     score: float | Step = SURE
     score_after: float = 0.0  # seconds that a question takes
+    tuned_score: float | Step = SURE  # of the tuned model, where it is asked as the base is
+    tells: bool = True  # whether log-probabilities and token ids come with the text
     finish: str = "stop"
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
@@ -73,16 +75,17 @@ class Engine:
         """Back to harmless answers; what was asked is forgotten."""
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
         self.score_after = 0.0
+        self.tuned_score, self.tells = SURE, True
         self.requests.clear()
         self.headers.clear()
         self.aborted = 0
 
     def asked(self, model: str) -> list[dict[str, Any]]:
         """The requests for one model that were not questions."""
-        return [r for r in self.requests if r.get("model") == model and "prompt_logprobs" not in r]
+        return [r for r in self.requests if r.get("model") == model and "stream" in r]
 
-    def questions(self) -> list[dict[str, Any]]:
-        return [r for r in self.requests if "prompt_logprobs" in r]
+    def questions(self, model: str = "base") -> list[dict[str, Any]]:
+        return [r for r in self.requests if "prompt_logprobs" in r and r.get("model") == model]
 
 
 def tokenizer(folder: Path) -> Path:
@@ -170,15 +173,19 @@ async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    if path == "/tokenize":
+        await _json(writer, b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3], "token_strs": null}')
+        return
     if "prompt_logprobs" in body:
         await _score(state, body, writer)
         return
-    steps = state.base if body.get("model") == "base" else state.tuned
+    steps = state.tuned if body.get("model") == "tuned" else state.base
     if isinstance(steps[0], Error):
         await _status(writer, steps[0])
         return
     try:
-        await _stream(steps, state.finish, body, chat=path.endswith("chat/completions"), writer=writer)
+        told = body if state.tells else {**body, "logprobs": None, "return_token_ids": False}
+        await _stream(steps, state.finish, told, chat=path.endswith("chat/completions"), writer=writer)
     except ConnectionError:
         state.aborted += 1
         raise
@@ -186,18 +193,19 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
 
 async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(state.score_after)
-    if isinstance(state.score, Error):
-        await _status(writer, state.score)
-    elif isinstance(state.score, Pause):
-        await asyncio.sleep(state.score.seconds)
-    elif isinstance(state.score, Raw):
-        await _json(writer, state.score.data)
-    elif isinstance(state.score, Reset):
+    score = state.tuned_score if body.get("model") == "tuned" else state.score
+    if isinstance(score, Error):
+        await _status(writer, score)
+    elif isinstance(score, Pause):
+        await asyncio.sleep(score.seconds)
+    elif isinstance(score, Raw):
+        await _json(writer, score.data)
+    elif isinstance(score, Reset):
         _cut(writer)
     else:
         rows = [
             None,
-            *({str(token): {"logprob": state.score, "rank": 1, "decoded_token": ""}} for token in body["prompt"][1:]),
+            *({str(token): {"logprob": score, "rank": 1, "decoded_token": ""}} for token in body["prompt"][1:]),
         ]
         await _json(writer, json.dumps({"choices": [{"index": 0, "text": "a", "prompt_logprobs": rows}]}).encode())
 
