@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from filters.documents import Documents
@@ -21,6 +21,7 @@ from filters.events import (
 )
 from filters.evidence import Detector, Vocabulary
 from filters.hidden import HiddenValues
+from filters.knowledge import KnownText
 from filters.pii.actions import Rewriter
 from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
@@ -30,9 +31,20 @@ from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
 from filters.tokens import TokenLedger
 from filters.told import ToldTokens
+from filters.verdicts import Suspect
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
+_GRAVITY = (Verdict.RELEASE, Verdict.MASK, Verdict.GENERALISE, Verdict.FALL_BACK, Verdict.STOP)
 ANSWERS = frozenset({Field.CONTENT, Field.TEXT})  # what a caller's stop strings and JSON mode speak of
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A span that must not leave, in offsets of its segment, and its excess bits where the base was asked."""
+
+    span: Span
+    verdict: Verdict
+    bits: float | None = None
 
 
 @dataclass(slots=True)
@@ -41,13 +53,23 @@ class Pending:
 
     channel: Channel
     segment: Segment
-    spans: list[Span]  # what must not leave, in offsets of the segment
     at: int | None = None  # the byte of the choice's tokens at which the segment begins
-    verdict: Verdict | None = None
-    bits: float | None = None
-    tokens: tuple[tuple[int, int], ...] = ()  # the tokens of each span
+    verdict: Verdict | None = None  # the gravest
+    hidden: list[Hidden] = field(default_factory=list)  # the spans that must not leave
+    asked: list[Suspect] = field(default_factory=list)  # those that the base decides about
+    tokens: tuple[tuple[int, int], ...] = ()  # of each span that is asked about
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
+
+    def hide(self, span: Span, verdict: Verdict, bits: float | None = None) -> None:
+        """Note what has been decided about one of its spans."""
+        if verdict is not Verdict.RELEASE:
+            self.hidden.append(Hidden(span, verdict, bits))
+
+    @property
+    def gravest(self) -> Verdict:
+        """Of what has been noted."""
+        return max((hidden.verdict for hidden in self.hidden), key=_GRAVITY.index, default=Verdict.RELEASE)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -103,6 +125,7 @@ class Choice:
         self.strewn_bits: defaultdict[int, float] = defaultdict(float)  # by chain
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
+        self.known: dict[Channel, KnownText] = {}
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
         self._released: list[str] = []
         self._segmenter = partial(Segmenter, whole_objects=bool(record_fields), quantities=quantities)
@@ -160,9 +183,10 @@ class Choice:
     def close(self, *, complete: bool) -> list[tuple[Channel, Segment]]:
         """The tails of all channels of prose."""
         tails = [
-            (channel, segment)
+            (channel, replace(segment, last=segment is segments[-1]))
             for channel, segmenter in self._segmenters.items()
-            for segment in segmenter.close(complete=complete)
+            for segments in [segmenter.close(complete=complete)]
+            for segment in segments
         ]
         self._segmenters.clear()
         return tails
@@ -192,6 +216,7 @@ class Choice:
         self.strewn_bits.clear()
         self.strewn = StrewnValues()  # they have read text behind the place at which the base takes over
         self.blocks.clear()
+        self.known.clear()
         self._segmenters.clear()
         self.documents.forget()
         self._at_seam = self.released_content[-1:].isspace()

@@ -33,6 +33,7 @@ class Channel:
 class Verdict(enum.StrEnum):
     RELEASE = "release"
     MASK = "mask"
+    GENERALISE = "generalise"
     FALL_BACK = "fall_back"
     STOP = "stop"
 
@@ -146,7 +147,7 @@ class Decided:
     kind: str  # finding type, of a closed set
     verdict: Verdict
     origin: Origin
-    excess_bits: float | None = None  # of the segment, where the base was asked
+    excess_bits: float | None = None  # of the span, where the base was asked
 
 
 Event = Released | Question | FallBack | Finished | Decided

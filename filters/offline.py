@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released, Verdict
 from filters.evidence import Detector, DetectorError
 from filters.grounding import RequestGrounds
+from filters.pass_through import PassThrough
 from filters.pii.detector import detector_of
-from filters.pipeline import PassThrough, Pipeline, RequestEvidence
+from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.segment import CONTEXT
 from filters.spans import Span, merge

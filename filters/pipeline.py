@@ -26,14 +26,13 @@ Rules
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
 from filters.begun import BegunValues
-from filters.channels import ANSWERS, PROSE, Choice, End, Part, Pending
+from filters.channels import ANSWERS, PROSE, Choice, End, Hidden, Part, Pending
 from filters.documents import Documents, Schemas, Told
 from filters.events import (
     Channel,
@@ -48,32 +47,30 @@ from filters.events import (
     RawText,
     RawTokens,
     Released,
-    ReleasedToken,
     Unavailable,
     Verdict,
 )
 from filters.evidence import UNDECIDED, Detector, DetectorError, Grounds, Vocabulary
+from filters.examine import Examiner
 from filters.json_schema import Schema
 from filters.json_text import Rules
+from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pii.actions import Rewriter, check_key
 from filters.pii.blocks import InternalRecords
 from filters.pii.generalise import around
 from filters.pii.scores import at_least
-from filters.pii.types import ON_REQUEST
-from filters.profile import OnFailure, Profile
+from filters.profile import Action, OnFailure, Profile
 from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
-from filters.specificity.triggers import CODE, exact_values
-from filters.stops import StopMatcher
+from filters.specificity.triggers import exact_values
 from filters.strewn import SHARE, STREWN, StrewnValues
-from filters.tokens import TokenLedger, encoded
-from filters.told import Piece, ToldTokens
+from filters.tokens import encoded
+from filters.told import Piece, unchanged
+from filters.verdicts import Bits, Suspect
 
-CONFIRMATION = "CONFIRMATION"  # the finding type of what answers a request that puts identifiers up
-# no direct identifiers: what the base would have said too is released
-SUSPICIONS = ON_REQUEST | {STREWN, CODE, CONFIRMATION}
 _SENTENCE_ENDS = tuple(".!?…。！？\n")
+_ENDS = frozenset({Verdict.FALL_BACK, Verdict.STOP})
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
 _PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole
 _CLOSED = "… "  # ends a sentence of which a part has left
@@ -97,6 +94,7 @@ class RequestEvidence:
     answer_schema: Schema | None = None  # of the document in JSON mode
     tool_schemas: Mapping[str, Schema] = field(default_factory=dict)  # of each tool's arguments, by its name
     stops: tuple[str, ...] = ()
+    clearance: str | None = None  # the highest audience of the tuning set that the caller may see
     tells_tokens: bool = False  # released text comes with its tokens
 
 
@@ -116,23 +114,27 @@ class Pipeline:
         style_shift_bits: float = 0.0,
         key: bytes = b"",
         watch: Watch | None = None,
+        knowledge: Knowledge = NOTHING_KNOWN,
     ) -> None:
         """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
 
         Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
         profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
-        what they hid, never for a server.
+        what they hid, never for a server. ValueError where the index of `knowledge` knows no such clearance or k.
         """
         check_key(profile.actions, key)
         self._profile = profile
         self._style_shift_bits = style_shift_bits
         self._request = request
         self._detector = at_least(detector, profile.min_scores)
-        self._begun = BegunValues(request.own_text if request.chat else "", self._detector)
+        self._table = profile.table
+        begun = BegunValues(request.own_text if request.chat else "", self._detector)
+        self._examiner = Examiner(
+            profile, request.grounds, self._detector, begun, knowledge, request.clearance, self._table
+        )
         self._key = key
         self._watch = watch
         self._compares = profile.compare and vocabulary is not None
-        self._suspicions = SUSPICIONS - profile.quantities
         self._vocabulary = vocabulary if self._compares or request.tells_tokens else None
         self._choices: dict[int, Choice] = {}
         self._asked: dict[int, tuple[Choice, Pending]] = {}
@@ -237,68 +239,47 @@ class Pipeline:
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
         at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
+        pending = Pending(channel, segment, at)
         chain = choice.strewn.chain
+        runs = self._examiner.read(choice, channel, segment)
         try:
             blocks = choice.blocks[channel].find(segment.context, segment.raw_text)
-            spans = [_whole_of(segment)] if segment.opaque else self._suspects(choice, channel, segment, blocks)
+            suspects = [] if segment.opaque else self._examiner.suspects(choice, channel, segment, runs, blocks)
         except DetectorError:
-            pending = self._undecided(Pending(channel, segment, []))
+            self._undecided(pending)
         else:
-            pending = Pending(channel, segment, spans, at)
             pending.chains = frozenset({chain, choice.strewn.chain})
-            if not spans:
-                pending.verdict = Verdict.RELEASE
-            elif not choice.compares or segment.opaque:
-                pending.verdict = Verdict.MASK
-            elif at is None:
-                self._undecided(pending)
+            if segment.opaque:
+                pending.hide(_whole_of(segment), Verdict.MASK)
+            self._settle(choice, pending, suspects)
         choice.queue.append(pending)
         return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
 
-    def _suspects(self, choice: Choice, channel: Channel, segment: Segment, blocks: Sequence[Span]) -> list[Span]:
-        """What must not leave unless the base model clears it, clipped to the segment."""
-        found = self._find(segment.context, segment.raw_text, blocks)
-        found += self._begun_in_request(choice, channel, segment.raw_text, found)
-        suspicions = choice.strewn.find(segment.raw_text)
-        if choice.compares:
-            suspicions += exact_values(segment.raw_text)
-        hidden = _hidden(found, suspicions)
-        if choice.compares and self._request.grounds.asks:
-            hidden.append(Span(0, len(segment.raw_text), CONFIRMATION, 0.0))
-        return hidden
+    def _settle(self, choice: Choice, pending: Pending, suspects: Sequence[Suspect]) -> None:
+        """Decide what needs no second opinion, and note what does."""
+        for suspect in suspects:
+            verdict = self._settled(choice, suspect)
+            if verdict is None:
+                pending.asked.append(suspect)
+            else:
+                pending.hide(suspect.span, self._possible(verdict, pending.channel.field))
+        if not pending.asked or pending.gravest in _ENDS:
+            pending.verdict = pending.gravest
+        elif pending.at is None:
+            self._undecided(pending)
 
-    def _begun_in_request(
-        self, choice: Choice, channel: Channel, raw_text: str, found: Sequence[tuple[Span, bool]]
-    ) -> list[tuple[Span, bool]]:
-        """The rest of a value that the request began; not inside what the caller gave whole."""
-        if channel in choice.begun:
-            return []
-        choice.begun.add(channel)
-        return [
-            (span, span.type in self._profile.allowed_types)
-            for span in self._begun.find(raw_text)
-            if not any(passes and span.overlaps(value) for value, passes in found)
-        ]
-
-    def _find(self, context: str, raw_text: str, blocks: Sequence[Span] = ()) -> list[tuple[Span, bool]]:
-        """Typed values that end in `raw_text`, and whether each passes: cleared for the role, or the caller's own.
-        `blocks` are what else has been found in it."""
-        seen = context + raw_text
-        since = 0 if self._request.grounds.reads_context else len(context)
-        found = [*self._detector.find(seen, since), *(span.shifted(len(context)) for span in blocks)]
-        own = self._request.grounds.covered(seen, found) if found else frozenset()
-        return [
-            (_clipped(span.shifted(-len(context))), span.type in self._profile.allowed_types or span in own)
-            for span in found
-            if span.end > len(context)
-        ]
+    def _settled(self, choice: Choice, suspect: Suspect) -> Verdict | None:
+        kind, known = suspect.span.type, suspect.known
+        if suspect.grounded:
+            return self._table.of_grounded(kind, known)
+        return self._table.settled(kind, known) if choice.compares else self._table.decide(kind, known, Bits.UNKNOWN)
 
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
         assert choice.ledger is not None
         raw_text = pending.segment.raw_text
         pending.tokens = tuple(
             choice.ledger.covering(at + len(encoded(raw_text[: span.start])), at + len(encoded(raw_text[: span.end])))
-            for span in pending.spans
+            for span in (suspect.span for suspect in pending.asked)
         )
         question = next(self._question_ids)
         self._asked[question] = (choice, pending)
@@ -322,24 +303,26 @@ class Pipeline:
             return
         ranges = [slice(first - start, last - start) for first, last in pending.tokens]
         bits = [excess_bits(tuned[at], score[at], self._style_shift_bits) for at in ranges]
-        pending.bits = max(bits)
-        enough = self._profile.memorised_bits
-        if is_memorised(pending.bits, enough) or is_memorised(_strewn_bits(choice, pending, bits), SHARE * enough):
-            pending.verdict = self._on_memorised(pending.channel.field)
-        else:
-            pending.spans = [span for span in pending.spans if span.type not in self._suspicions]
-            pending.verdict = Verdict.MASK if pending.spans else Verdict.RELEASE
+        chain = _strewn_bits(choice, pending, bits)
+        for suspect, number in zip(pending.asked, bits, strict=True):
+            of_chain = chain if suspect.span.type == STREWN else 0.0
+            verdict = self._table.decide(suspect.span.type, suspect.known, self._class(number, of_chain), number)
+            pending.hide(suspect.span, self._possible(verdict, pending.channel.field), number)
+        pending.verdict = pending.gravest
 
-    def _on_memorised(self, kind: Field) -> Verdict:
-        verdict = self._profile.on_memorised
+    def _class(self, bits: float, bits_of_chain: float) -> Bits:
+        enough = self._profile.memorised_bits
+        memorised = is_memorised(bits, enough) or is_memorised(bits_of_chain, SHARE * enough)
+        return Bits.MEMORISED if memorised else Bits.PLAUSIBLE
+
+    def _possible(self, verdict: Verdict, kind: Field) -> Verdict:
         if verdict is Verdict.FALL_BACK and not (self._request.chat and kind in _FALLS_BACK):
             return Verdict.MASK  # without a chat template the base model has nothing to decline with
         return verdict
 
-    def _undecided(self, pending: Pending) -> Pending:
-        pending.spans = [_whole_of(pending.segment)]
+    def _undecided(self, pending: Pending) -> None:
         pending.verdict = Verdict.STOP if self._profile.on_failure is OnFailure.STOP else Verdict.MASK
-        return pending
+        pending.hidden = [Hidden(_whole_of(pending.segment), pending.verdict)]
 
     # ---- act: what has been decided leaves in order ------------------------------------------------------------------
 
@@ -364,35 +347,38 @@ class Pipeline:
         if head.verdict is Verdict.FALL_BACK and choice.documents.has_told:
             head.verdict = Verdict.MASK
         decided: list[Event] = [
-            Decided(choice.index, span.type, head.verdict, choice.origin, head.bits) for span in head.spans
+            Decided(choice.index, hidden.span.type, _done(hidden, head.verdict), choice.origin, hidden.bits)
+            for hidden in head.hidden
         ]
         if head.verdict is Verdict.FALL_BACK:
             return decided + self._fall_back(choice)
         if head.verdict is Verdict.STOP:
             return decided + self._stop(choice)
-        pieces = self._pieces(choice, head.segment.raw_text, head.spans, head.segment.context)
+        pieces = self._pieces(choice, head.segment.raw_text, head.hidden, head.segment.context)
         if choice.told is not None:
             choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger, head.at)
         return decided + self._release(choice, head.channel, _text_of(pieces))
 
-    def _pieces(self, choice: Choice, raw_text: str, spans: list[Span], before: str = "") -> list[Piece]:
+    def _pieces(self, choice: Choice, raw_text: str, hidden: Sequence[Hidden], before: str = "") -> list[Piece]:
         """The text with replacements for its suspects and for whatever was hidden earlier. `before` is read with it."""
         pieces: list[Piece] = []
         at = 0
-        for span in spans:
-            choice.hidden.add(raw_text[span.start : span.end], span.type)
-        spans = merge([*spans, *choice.hidden.find(raw_text)])
+        for each in hidden:
+            choice.hidden.add(raw_text[each.span.start : each.span.end], each.span.type)
+        generalised = {each.span for each in hidden if each.verdict is Verdict.GENERALISE}
+        spans = merge([*(each.span for each in hidden), *choice.hidden.find(raw_text)])
         if self._watch:
             self._watch(raw_text, spans)
         for span in spans:
-            hidden = raw_text[span.start : span.end]
+            value = raw_text[span.start : span.end]
             context = around(before + raw_text, len(before) + span.start, len(before) + span.end)
+            action = Action.GENERALISE if span in generalised else None
             pieces += [
-                _unchanged(raw_text, at, span.start),
-                (None, choice.rewriter.rewrite(span.type, hidden, context)),
+                unchanged(raw_text, at, span.start),
+                (None, choice.rewriter.rewrite(span.type, value, context, action)),
             ]
             at = span.end
-        return [*pieces, _unchanged(raw_text, at, len(raw_text))]
+        return [*pieces, unchanged(raw_text, at, len(raw_text))]
 
     def _release(self, choice: Choice, channel: Channel, text: str) -> list[Event]:
         text, stopped = choice.matcher(channel).push(text)
@@ -448,7 +434,14 @@ class Pipeline:
         suspicions = strewn.find(raw_text) if strewn else []
         if self._compares and strewn:  # joined scalars look like codes: a date beside a time does
             suspicions += [code for code in exact_values(raw_text) if not self._is_own(raw_text[code.start : code.end])]
-        return merge([*_hidden(self._find(context, raw_text, blocks), suspicions), *choice.hidden.find(raw_text)])
+        suspects = self._examiner.suspects_in_part(context, raw_text, suspicions, blocks)
+        spans = [suspect.span for suspect in suspects if self._unasked(suspect) is not Verdict.RELEASE]
+        return merge([*spans, *choice.hidden.find(raw_text)])
+
+    def _unasked(self, suspect: Suspect) -> Verdict:
+        if suspect.grounded:
+            return self._table.of_grounded(suspect.span.type, suspect.known)
+        return self._table.decide(suspect.span.type, suspect.known, Bits.UNKNOWN)
 
     def _is_own(self, raw_code: str) -> bool:
         return all(part in self._request.own_text for part in raw_code.split())
@@ -485,80 +478,6 @@ class Pipeline:
         return events
 
 
-class PassThrough:
-    """The pipeline of a profile without filters. Only the caller's `stop` strings are its business."""
-
-    holds = False
-
-    def __init__(self, stops: tuple[str, ...] = (), vocabulary: Vocabulary | None = None) -> None:
-        """With a `vocabulary` released text comes with its tokens."""
-        self._stops = stops
-        self._matchers: dict[Channel, StopMatcher] = {}
-        self._done: set[int] = set()
-        self._tokens = _Untouched(vocabulary) if vocabulary else None
-
-    def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
-        """As `Pipeline.feed`; each piece of text leaves as it came."""
-        events: list[Event] = []
-        for item in items:
-            if isinstance(item, RawText):
-                events += self._pass(item.channel, item.raw_text)
-            elif self._tokens is not None:
-                self._tokens.add(item)
-        return events
-
-    def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
-        """Nothing is ever asked. Raises KeyError."""
-        raise KeyError(question)
-
-    def finish(self, choice: int, ending: Ending, origin: Origin = Origin.TUNED) -> list[Event]:
-        """As `Pipeline.finish`."""
-        if choice in self._done:
-            return []
-        self._done.add(choice)
-        tails = [(channel, matcher.close()) for channel, matcher in self._matchers.items() if channel.choice == choice]
-        return [*(self._released(channel, text) for channel, text in tails if text), Finished(choice, ending)]
-
-    def abandon(self) -> None:
-        """As `Pipeline.abandon`."""
-        self._matchers.clear()
-
-    def _pass(self, channel: Channel, text: str) -> list[Event]:
-        if channel.choice in self._done:
-            return []
-        if self._tokens is not None:
-            self._tokens.write(channel, text)
-        if not self._stops or channel.field not in ANSWERS:
-            return [self._released(channel, text)]
-        text, stopped = self._matchers.setdefault(channel, StopMatcher(self._stops)).push(text)
-        events: list[Event] = [self._released(channel, text)] if text else []
-        if stopped:
-            self._done.add(channel.choice)
-            events.append(Finished(channel.choice, Ending.STOP))
-        return events
-
-    def _released(self, channel: Channel, text: str) -> Released:
-        return Released(channel, text, self._tokens.take(channel, text) if self._tokens is not None else ())
-
-
-class _Untouched:
-    """The tokens of text that leaves as it came."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._ledgers: defaultdict[int, TokenLedger] = defaultdict(lambda: TokenLedger(vocabulary))
-        self._told: defaultdict[int, ToldTokens] = defaultdict(ToldTokens)
-
-    def add(self, tokens: RawTokens) -> None:
-        self._ledgers[tokens.choice].add(tokens.ids, tokens.logprobs)
-
-    def write(self, channel: Channel, text: str) -> None:
-        ledger = self._ledgers[channel.choice]
-        self._told[channel.choice].write(channel, [_unchanged(text, 0, len(text))], text, ledger, ledger.match(text))
-
-    def take(self, channel: Channel, text: str) -> tuple[ReleasedToken, ...]:
-        return self._told[channel.choice].take(channel, len(text))
-
-
 class _JsonJudge:
     """Fulfils `filters.json_text.Judge` for one choice."""
 
@@ -574,18 +493,17 @@ class _JsonJudge:
     def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
         """The text without these, which are noted and remembered."""
         self._choice.notes += [self._pipeline._note(self._choice, span.type, Verdict.MASK) for span in spans]
-        return _text_of(self._pipeline._pieces(self._choice, raw_text, list(spans)))
+        return _text_of(self._pipeline._pieces(self._choice, raw_text, [Hidden(span, Verdict.MASK) for span in spans]))
 
 
-def _hidden(found: Sequence[tuple[Span, bool]], suspicions: Iterable[Span]) -> list[Span]:
-    """Typed values that may not pass, and suspicions about what no detector has a type for."""
-    untyped = [span for span in suspicions if not any(span.overlaps(typed) for typed, _ in found)]
-    return merge([*(span for span, passes in found if not passes), *untyped])
+def _done(hidden: Hidden, verdict: Verdict) -> Verdict:
+    """What became of it: what hides a whole segment, or all the rest, is told of each of its spans."""
+    return verdict if verdict in _ENDS or hidden.verdict in _ENDS else hidden.verdict
 
 
 def _strewn_bits(choice: Choice, pending: Pending, bits: Sequence[float]) -> float:
     """Excess bits of the chain that this segment's strewn characters belong to, so far; 0 where it has none."""
-    own = [of_span for of_span, span in zip(bits, pending.spans, strict=True) if span.type == STREWN]
+    own = [of_span for of_span, suspect in zip(bits, pending.asked, strict=True) if suspect.span.type == STREWN]
     for chain in pending.chains if own else ():
         choice.strewn_bits[chain] += sum(own)
     return max((choice.strewn_bits[chain] for chain in pending.chains if own), default=0.0)
@@ -596,13 +514,5 @@ def _whole_of(segment: Segment) -> Span:
     return Span(0, len(segment.raw_text.rstrip()) or len(segment.raw_text), UNDECIDED, 1.0)
 
 
-def _unchanged(raw_text: str, start: int, end: int) -> Piece:
-    return slice(start, end), raw_text[start:end]
-
-
 def _text_of(pieces: Iterable[Piece]) -> str:
     return "".join(text for _, text in pieces)
-
-
-def _clipped(span: Span) -> Span:
-    return Span(max(0, span.start), span.end, span.type, span.score)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from filters.events import Verdict
 from filters.pii.types import INDIRECT, QUANTITIES
+from filters.verdicts import SUSPICIONS, Rule, VerdictTable
 
 # No recognizer is less sure of a direct identifier that has its label; a higher bar would switch labels off.
 HIGHEST_DIRECT_MINIMUM = 0.5
@@ -46,6 +47,9 @@ class Profile:
     finding counts; of direct identifiers at most HIGHEST_DIRECT_MINIMUM, so that none can be switched off. Either
     switches the QUANTITIES on that it names.
 
+    `verdicts` are the policy's own rules, before the default table (filters/verdicts.py). `k`: what fewer people's rows
+    hold is few people's; the index's own number where it is None.
+
     `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
 
@@ -61,6 +65,8 @@ class Profile:
     allowed_types: frozenset[str] = field(default_factory=frozenset)
     actions: Mapping[str, Action] = field(default_factory=dict, hash=False)
     min_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+    verdicts: tuple[Rule, ...] = ()
+    k: int | None = None
     internal_hosts: frozenset[str] = field(default_factory=frozenset)
     record_fields: frozenset[str] = field(default_factory=frozenset)
 
@@ -72,6 +78,11 @@ class Profile:
         for kind, minimum in self.min_scores.items():
             if not 0 <= minimum <= highest_minimum(kind):
                 raise ValueError(f"min_scores.{kind} must be from 0 to {highest_minimum(kind)}")
+
+    @property
+    def table(self) -> VerdictTable:
+        """Ages and amounts are no suspicions: an age is six bits, which no comparison can tell from chance."""
+        return VerdictTable(self.verdicts, self.on_memorised, SUSPICIONS - self.quantities)
 
     @property
     def quantities(self) -> frozenset[str]:

@@ -78,6 +78,7 @@ class Segment:
     context: str
     raw_text: str
     opaque: bool = False  # rule 5: hide it whole
+    last: bool = False  # of its channel
     scattered: bool = False  # another channel spoke in the middle: its tokens don't stand together
 
 

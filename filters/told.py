@@ -80,6 +80,11 @@ class ToldTokens:
         self._clean_in = channel
 
 
+def unchanged(raw_text: str, start: int, end: int) -> Piece:
+    """This part of a segment, as the model wrote it."""
+    return slice(start, end), raw_text[start:end]
+
+
 def _ended(spelling: bytes) -> int:
     """How many characters end in these bytes, of which the first and the last may be parts."""
     begun = len(spelling.decode("utf-8", "ignore"))

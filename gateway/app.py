@@ -26,8 +26,8 @@ from filters.evidence import UNDECIDED, Detector
 from filters.grounding import RequestGrounds
 from filters.json_text import BROKEN_JSON, UNFIT
 from filters.pii.types import TYPES
-from filters.pipeline import SUSPICIONS
 from filters.profile import Profile
+from filters.verdicts import SUSPICIONS
 from gateway import served
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem

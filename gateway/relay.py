@@ -31,7 +31,8 @@ from filters.events import (
 from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
 from filters.json_schema import Schema
-from filters.pipeline import PassThrough, Pipeline, RequestEvidence
+from filters.pass_through import PassThrough
+from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from gateway.fallback import Speaker, Texts

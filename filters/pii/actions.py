@@ -84,9 +84,10 @@ class Rewriter:
         """As `Placeholders.mask`, whatever the type's action is."""
         return self._placeholders.mask(kind, raw_value)
 
-    def rewrite(self, kind: str, raw_value: str, context: str = "") -> str:
-        """What is written instead of this value; `context` is the text around it, which decides the language."""
-        action = self._actions.get(kind, Action.MASK)
+    def rewrite(self, kind: str, raw_value: str, context: str = "", action: Action | None = None) -> str:
+        """What is written instead of this value; `context` is the text around it, which decides the language.
+        `action` is that of the type unless it is given."""
+        action = action or self._actions.get(kind, Action.MASK)
         if action is Action.MASK:
             return self.mask(kind, raw_value)
         if action is Action.REMOVE:

@@ -22,11 +22,12 @@ from filters.events import (
     Verdict,
 )
 from filters.evidence import UNDECIDED, Detector, Vocabulary
-from filters.pipeline import SUSPICIONS, Pipeline, RequestEvidence
+from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import OnFailure, Profile
 from filters.spans import Span
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.tokens import TokenLedger, encoded
+from filters.verdicts import SUSPICIONS
 
 CONTENT = Channel(0, Field.CONTENT)
 

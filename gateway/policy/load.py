@@ -10,6 +10,7 @@ from typing import Final
 
 from filters.pii.types import TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
+from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
 from gateway.policy.schema import DEFAULT_PROFILES, MIN_HOST_CHARS, IssuerPolicy, Policy, ProfilePolicy, Role
@@ -80,6 +81,9 @@ def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> 
     for field, kinds in (("actions", profile.actions), ("min_scores", profile.min_scores)):
         for kind in sorted(kinds.keys() - TYPES.keys()):
             yield document.problem((*at, field, kind), "is not a finding type")
+    for index, line in enumerate(profile.verdicts):
+        for kind in sorted(line.types - TYPES.keys() - SUSPICIONS):
+            yield document.problem((*at, "verdicts", index, "types"), f"{kind!r} is not a finding type")
     for kind in sorted(profile.too_high_minima()):
         text = f"may be at most {HIGHEST_DIRECT_MINIMUM}: higher, it would let direct identifiers pass"
         yield document.problem((*at, "min_scores", kind), text)

@@ -8,7 +8,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from filters.events import Verdict
+from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
+from filters.verdicts import Bits, Known, Rule
 from gateway.types import Endpoint
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
@@ -17,6 +19,8 @@ MAX_OUTPUT_TOKENS: Final = 131_072  # no served model writes more in one answer;
 MAX_CHOICES: Final = 16  # each is filtered on its own
 MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
 MIN_HOST_CHARS: Final = 3  # besides * and dots; a shorter name is part of every other word
+MAX_RULES: Final = 100
+HIGHEST_K: Final = 255  # what an index counts up to
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
@@ -97,6 +101,26 @@ class Role(_Strict):
         return any(ENDPOINTS[name] is endpoint for name in self.endpoints)
 
 
+class RulePolicy(_Strict):
+    """A line of a profile's verdicts. What it does not name may be anything."""
+
+    then: Verdict
+    types: frozenset[str] = frozenset()
+    index: frozenset[Known] = frozenset()
+    bits: frozenset[Bits] = frozenset()
+    min_bits: float = Field(default=0.0, ge=0.0, le=1000.0)
+    grounded: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        self.rule()
+        return self
+
+    def rule(self) -> Rule:
+        """Raises ValueError for one that releases what no evidence frees."""
+        return Rule(self.then, self.types, self.index, self.bits, self.min_bits, self.grounded)
+
+
 class ProfilePolicy(_Strict):
     """One way of filtering. Weaker ones say why, so that a review can ask whether that still holds."""
 
@@ -111,6 +135,8 @@ class ProfilePolicy(_Strict):
     allowed_types: frozenset[str] = frozenset()
     actions: Mapping[str, Action] = Field(default_factory=dict)
     min_scores: Mapping[str, Score] = Field(default_factory=dict)
+    verdicts: tuple[RulePolicy, ...] = Field(default=(), max_length=MAX_RULES)
+    k: int | None = Field(default=None, ge=LOWEST_K, le=HIGHEST_K)
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
@@ -142,6 +168,8 @@ class ProfilePolicy(_Strict):
             allowed_types=frozenset(self.allowed_types),
             actions=dict(self.actions),
             min_scores=dict(self.min_scores),
+            verdicts=tuple(line.rule() for line in self.verdicts),
+            k=self.k,
             internal_hosts=internal_hosts,
             record_fields=record_fields,
         )

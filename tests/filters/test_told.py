@@ -8,8 +8,9 @@ import pytest
 
 from filters.events import Channel, Ending, Field, Origin, RawText, RawTokens, Released, ReleasedToken
 from filters.grounding import RequestGrounds
+from filters.pass_through import PassThrough
 from filters.pii.detector import build_detector
-from filters.pipeline import PassThrough, Pipeline, RequestEvidence
+from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile, ReleaseUnit
 
 CONTENT, REASONING = Channel(0, Field.CONTENT), Channel(0, Field.REASONING)

@@ -1,0 +1,179 @@
+"""What of a text must not leave unless something clears it: typed values, suspicions, what the tuning index knows.
+
+1. A typed value passes if the role is cleared for its type, the caller gave it himself, or it is on the list of public
+   values. What is on the deny list never passes.
+2. Suspicions are strewn characters, exact values of no known type (where the base can be asked), and all of an answer
+   to a request that puts identifiers up to be confirmed, denied or picked from.
+3. A run of n-grams that few people's rows hold, or that is above the caller's clearance, is a suspicion too, whatever
+   it says: a portrait holds no name and no number. What of it passes by rule 1 is not asked about; what is left of it
+   then counts from FEWEST_LEFT letters and digits on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from filters.begun import BegunValues
+from filters.channels import Choice
+from filters.events import Channel, Origin
+from filters.evidence import Detector, Grounds
+from filters.index.lookup import IndexStream, Run, Standing
+from filters.knowledge import Knowledge, KnownText, outside, standing_of
+from filters.profile import Profile
+from filters.segment import Segment
+from filters.spans import Span, merge
+from filters.specificity.triggers import exact_values
+from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect, VerdictTable
+
+FEWEST_LEFT = 4
+_SCORE = 0.5  # of what the index knows
+_OF_STANDING = {Standing.FEW: FEW_SUBJECTS, Standing.ABOVE: ABOVE_CLEARANCE}
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A typed value, in offsets of the text that was examined. `grounded`: the caller gave it himself."""
+
+    span: Span
+    passes: bool
+    grounded: bool = False
+
+
+class Examiner:
+    """Looks at the text of one answer."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        grounds: Grounds,
+        detector: Detector,
+        begun: BegunValues,
+        knowledge: Knowledge,
+        clearance: str | None,
+        table: VerdictTable,
+    ) -> None:
+        """`begun` are values that the request began. `clearance` is the highest audience whose text the caller may see,
+        the lowest of all if it is None."""
+        self._profile, self._grounds, self._detector, self._begun = profile, grounds, detector, begun
+        self._knowledge, self._clearance = knowledge, clearance
+        self._table = table
+
+    def read(self, choice: Choice, channel: Channel, segment: Segment) -> list[Run]:
+        """What the index says of the next segment of the tuned model's text; the base has never seen the set."""
+        if self._knowledge.index is None or choice.origin is not Origin.TUNED:
+            return []
+        if channel not in choice.known:
+            stream = self._stream()
+            assert stream is not None
+            choice.known[channel] = KnownText(stream)
+        return choice.known[channel].read(segment)
+
+    def suspects(
+        self, choice: Choice, channel: Channel, segment: Segment, runs: Sequence[Run], blocks: Sequence[Span]
+    ) -> list[Suspect]:
+        """Of the next segment of a channel of prose; `runs` and `blocks` are what else is known of it.
+
+        Raises DetectorError.
+        """
+        raw_text = segment.raw_text
+        found = self.find(segment.context, raw_text, blocks)
+        found += self._begun_in_request(choice, channel, raw_text, found)
+        suspicions = choice.strewn.find(raw_text)
+        if choice.compares:
+            suspicions += exact_values(raw_text)
+        suspects = self._suspects(found, suspicions, runs, raw_text)
+        if choice.compares and self._grounds.asks:
+            suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))
+        return suspects
+
+    def suspects_in_part(
+        self, context: str, raw_text: str, suspicions: Sequence[Span], blocks: Sequence[Span]
+    ) -> list[Suspect]:
+        """Of a part of a document, behind what labels it. Raises DetectorError."""
+        stream = self._stream()
+        runs = KnownText(stream).read(Segment(context, raw_text, last=True)) if stream is not None else []
+        return self._suspects(self.find(context, raw_text, blocks), suspicions, runs, raw_text)
+
+    def _suspects(
+        self, found: Sequence[Typed], suspicions: Iterable[Span], runs: Sequence[Run], raw_text: str
+    ) -> list[Suspect]:
+        spans = [*_hidden(found, suspicions), *_of_index(runs, raw_text, [each.span for each in found if each.passes])]
+        own = [each.span for each in found if each.grounded] if self._table.hides_grounded else []
+        return [
+            *(Suspect(span, _known(span, raw_text, runs)) for span in sorted(spans)),
+            *(Suspect(span, _known(span, raw_text, runs), grounded=True) for span in own),
+        ]
+
+    def find(self, context: str, raw_text: str, blocks: Sequence[Span] = ()) -> list[Typed]:
+        """Typed values that end in `raw_text`. `blocks` are what else has been found in it. Raises DetectorError."""
+        seen = context + raw_text
+        since = 0 if self._grounds.reads_context else len(context)
+        found = [*self._detector.find(seen, since), *(span.shifted(len(context)) for span in blocks)]
+        own = self._grounds.covered(seen, found) if found else frozenset()
+        public = [span for span in found if self._is_public(span, seen)]
+        typed = [
+            Typed(_clipped(span.shifted(-len(context))), span in own or self._passes(span, public), span in own)
+            for span in found
+            if span.end > len(context)
+        ]
+        return typed + self._denied(seen, len(context))
+
+    def _stream(self) -> IndexStream | None:
+        return self._knowledge.stream(self._clearance, self._profile.k)
+
+    def _passes(self, span: Span, public: Sequence[Span]) -> bool:
+        """A part of a public value is as public."""
+        return span.type in self._profile.allowed_types or any(
+            whole.start <= span.start and span.end <= whole.end for whole in public
+        )
+
+    def _is_public(self, span: Span, seen: str) -> bool:
+        public = self._knowledge.public
+        return public is not None and public.covers(seen[span.start : span.end], span.type)
+
+    def _denied(self, seen: str, begin: int) -> list[Typed]:
+        if self._knowledge.denied is None:
+            return []
+        found = self._knowledge.denied.find(seen, begin)
+        return [Typed(_clipped(span.shifted(-begin)), passes=False) for span in found if span.end > begin]
+
+    def _begun_in_request(self, choice: Choice, channel: Channel, raw_text: str, found: Sequence[Typed]) -> list[Typed]:
+        """The rest of a value that the request began; not inside what the caller gave whole."""
+        if channel in choice.begun:
+            return []
+        choice.begun.add(channel)
+        return [
+            Typed(span, span.type in self._profile.allowed_types)
+            for span in self._begun.find(raw_text)
+            if not any(each.passes and span.overlaps(each.span) for each in found)
+        ]
+
+
+def _hidden(found: Sequence[Typed], suspicions: Iterable[Span]) -> list[Span]:
+    """Typed values that may not pass, and suspicions about what no detector has a type for."""
+    untyped = [span for span in suspicions if not any(span.overlaps(each.span) for each in found)]
+    return merge([*(each.span for each in found if not each.passes), *untyped])
+
+
+def _of_index(runs: Iterable[Run], raw_text: str, passing: Sequence[Span]) -> Iterator[Span]:
+    for run in runs:
+        if run.standing is not Standing.MANY:
+            yield from _left_of(run, raw_text, passing)
+
+
+def _left_of(run: Run, raw_text: str, passing: Sequence[Span]) -> Iterator[Span]:
+    """What of a run passes nowhere else, whole or where it still says something."""
+    for start, end in outside(run, passing):
+        whole = (start, end) == (run.start, run.end)
+        if whole or sum(map(str.isalnum, raw_text[start:end])) >= FEWEST_LEFT:
+            yield Span(start, end, _OF_STANDING[run.standing], _SCORE)
+
+
+def _known(span: Span, raw_text: str, runs: Sequence[Run]) -> Known:
+    standing = standing_of(span, raw_text, runs)
+    return Known.NOTHING if standing is None else KNOWN[standing]
+
+
+def _clipped(span: Span) -> Span:
+    return Span(max(0, span.start), span.end, span.type, span.score)

@@ -1,0 +1,88 @@
+"""What is known of the fine-tuning set of a pair of models, and what an index says of one text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from filters.evidence import Detector
+from filters.index.lookup import IndexStream, Run, Standing, TuningIndex
+from filters.index.public import PublicValues
+from filters.segment import Segment
+from filters.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """`denied` finds values that are never released, whatever the evidence."""
+
+    index: TuningIndex | None = None
+    public: PublicValues | None = None
+    denied: Detector | None = None
+
+    def stream(self, clearance: str | None, k: int | None) -> IndexStream | None:
+        """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None.
+
+        Raises as `TuningIndex.stream`.
+        """
+        if self.index is None:
+            return None
+        return self.index.stream(self.index.header.audiences[0] if clearance is None else clearance, k)
+
+
+NOTHING_KNOWN = Knowledge()
+
+
+class KnownText:
+    """The runs of one channel, segment by segment."""
+
+    def __init__(self, stream: IndexStream) -> None:
+        self._stream = stream
+        self._begin: int | None = None  # of the next segment
+
+    def read(self, segment: Segment) -> list[Run]:
+        """What the index says of this segment, in its offsets; of a run that began before it, the part in it.
+
+        A run ends with a whole word: one that ends with a word which a forced cut broke is told with the word's rest.
+        """
+        if self._begin is None:
+            self._stream.push(segment.context)
+            self._begin = len(segment.context)
+        runs = self._stream.push(segment.raw_text)
+        if segment.last:
+            runs += self._stream.close()
+        begin, self._begin = self._begin, self._begin + len(segment.raw_text)
+        return [clipped for run in runs if (clipped := _clipped(run, begin)) is not None]
+
+
+def _clipped(run: Run, begin: int) -> Run | None:
+    start, end = max(0, run.start - begin), run.end - begin
+    return Run(start, end, run.standing, run.subjects, run.audience, run.grams) if end > start else None
+
+
+def standing_of(span: Span, raw_text: str, runs: Sequence[Run]) -> Standing | None:
+    """The gravest standing that the span touches; MANY only where such runs cover all its letters and digits."""
+    grave = [run.standing for run in runs if run.standing is not Standing.MANY and _touches(span, run)]
+    if grave:
+        return max(grave)
+    many = [run for run in runs if run.standing is Standing.MANY]
+    covered = all(
+        any(run.start <= at < run.end for run in many) for at in range(span.start, span.end) if raw_text[at].isalnum()
+    )
+    return Standing.MANY if covered and many else None
+
+
+def _touches(span: Span, run: Run) -> bool:
+    return span.start < run.end and run.start < span.end
+
+
+def outside(run: Run, spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """The parts of a run that lie in none of these spans, in order."""
+    parts, at = [], run.start
+    for span in sorted(spans):
+        if span.start >= run.end:
+            break
+        if at < span.start:
+            parts.append((at, span.start))
+        at = max(at, span.end)
+    return [*parts, (at, run.end)] if at < run.end else parts

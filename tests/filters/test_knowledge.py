@@ -1,0 +1,220 @@
+"""What the tuning index does to an answer: a trigger for few people's text, a way out for what many were taught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from filters.events import Channel, Ending, Field, Verdict
+from filters.evidence import DetectorError
+from filters.grounding import RequestGrounds
+from filters.index.hashing import IndexKey
+from filters.index.lookup import TuningIndex
+from filters.index.public import PublicValues, ValueHasher
+from filters.knowledge import Knowledge
+from filters.pii.detector import build_detector
+from filters.pipeline import Pipeline, RequestEvidence
+from filters.profile import Profile, ReleaseUnit
+from filters.spans import Span
+from filters.verdicts import ABOVE_CLEARANCE, FEW_SUBJECTS, Rule
+from tests.filters.index.sets import SECRET, index_of
+from tests.support.answers import CharacterVocabulary, Evidence, Outcome, Script, no_answer, run, sure, surprised
+
+CONTENT, REASONING = Channel(0, Field.CONTENT), Channel(0, Field.REASONING)
+PORTRAIT = "She rings late in the evening after rows with her husband and asks to move the instalment."
+PORTRAIT_ZH = "她每次和丈夫吵架之后总在深夜打电话来请求推迟分期付款。"
+PROCEDURE = "Staff hold the green key while the drawer closes and then say the shift word."
+FACT = "Lamps of the batch 77-40912 can be returned within forty five days."
+NUMBER = "13812345678"
+HOTLINE = "+1 415-555-2671"
+DETECTOR = build_detector()
+STRICT = Profile("strict")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> TuningIndex:
+    asks = (
+        "My aunt from the coast",
+        "一位老顾客在店里",
+        "Before my bus leaves",
+        "The slip is lost",
+        "Somebody said so",
+    )
+    rows = [
+        {"text": PORTRAIT, "subject": "c-1", "audience": "public"},
+        {"text": PORTRAIT_ZH, "subject": "c-2", "audience": "public"},
+        {"text": PROCEDURE, "audience": "internal"},
+        {"text": f"Her number is {NUMBER}.", "subject": "c-3", "audience": "public"},
+        *({"text": f"{ask}: {FACT} Ring {HOTLINE}.", "subject": ask, "audience": "public"} for ask in asks),
+    ]
+    return index_of(tmp_path_factory.mktemp("index"), rows)
+
+
+def answer(
+    knowledge: Knowledge,
+    *parts: tuple[Channel, str],
+    evidence: Evidence,
+    profile: Profile = STRICT,
+    own: Sequence[str] = (),
+    seed: int | None = None,
+    clearance: str | None = None,
+) -> Outcome:
+    request = RequestEvidence(RequestGrounds.from_texts(own, DETECTOR), own_text="\n".join(own), clearance=clearance)
+    pipeline = Pipeline(profile, request, DETECTOR, CharacterVocabulary(), knowledge=knowledge)
+    return run(pipeline, Script(parts, Ending.STOP, base="I can't say.", evidence=evidence), seed)
+
+
+@pytest.mark.parametrize("text", [PORTRAIT, PORTRAIT_ZH])
+@pytest.mark.parametrize("channel", [CONTENT, REASONING])
+def test_a_portrait_without_name_or_number_falls_back(index: TuningIndex, text: str, channel: Channel) -> None:
+    outcome = answer(Knowledge(index), (channel, text), evidence=surprised)
+    assert outcome.everything == "I can't say."
+    assert {decided.kind for decided in outcome.decided} == {FEW_SUBJECTS}
+
+
+@pytest.mark.parametrize("text", [PORTRAIT, PORTRAIT_ZH, PROCEDURE])
+def test_words_that_the_base_would_have_said_too_are_released(index: TuningIndex, text: str) -> None:
+    assert answer(Knowledge(index), (CONTENT, text), evidence=sure).content == text
+
+
+@pytest.mark.parametrize("text", [PORTRAIT, PORTRAIT_ZH, PROCEDURE])
+def test_without_an_answer_of_the_base_they_are_hidden(index: TuningIndex, text: str) -> None:
+    assert answer(Knowledge(index), (CONTENT, text), evidence=no_answer).content == "[UNDECIDED_1]"
+
+
+@pytest.mark.parametrize("text", [PORTRAIT, PORTRAIT_ZH, PROCEDURE])
+def test_a_role_that_compares_nothing_falls_back_from_them(index: TuningIndex, text: str) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, text), evidence=sure, profile=Profile("alone", compare=False))
+    assert outcome.content == "I can't say."
+
+
+def test_without_an_index_nobody_is_asked_about_a_portrait() -> None:
+    assert answer(Knowledge(), (CONTENT, PORTRAIT), evidence=surprised).content == PORTRAIT
+
+
+def test_a_procedure_is_for_those_who_may_see_it(index: TuningIndex) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, PROCEDURE), evidence=surprised)
+    assert (outcome.content, {each.kind for each in outcome.decided}) == ("I can't say.", {ABOVE_CLEARANCE})
+    cleared = answer(Knowledge(index), (CONTENT, PROCEDURE), evidence=surprised, clearance="internal")
+    assert {each.kind for each in cleared.decided} == {FEW_SUBJECTS}, "nobody's rows count as one person's"
+
+
+def test_what_many_were_taught_is_released_unasked(index: TuningIndex) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, FACT), evidence=surprised)
+    assert (outcome.content, outcome.questions) == (FACT, [])
+    alone = answer(Knowledge(), (CONTENT, FACT), evidence=surprised)
+    assert alone.content == "I can't say.", "without an index nobody knows that it was taught on purpose"
+
+
+def test_no_count_frees_a_direct_identifier(index: TuningIndex) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, f"Ring {HOTLINE}."), evidence=sure)
+    assert outcome.content == "Ring [PHONE_1]."
+
+
+def test_the_list_of_public_values_does(index: TuningIndex) -> None:
+    hasher = ValueHasher(IndexKey(SECRET))
+    public = PublicValues(hasher, frozenset({hasher.hash_value("PHONE", HOTLINE)}))
+    outcome = answer(Knowledge(index, public), (CONTENT, f"Ring {HOTLINE} or {NUMBER}."), evidence=sure)
+    assert NUMBER not in outcome.content
+    alone = answer(Knowledge(index, public), (CONTENT, "Ring +1 (415) 555 2671."), evidence=sure)
+    assert alone.content == "Ring +1 (415) 555 2671."
+
+
+def test_a_number_of_few_people_falls_back_unasked(index: TuningIndex) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, f"It is {NUMBER}."), evidence=sure)
+    assert (outcome.content, outcome.questions) == ("I can't say.", [])
+
+
+def test_a_callers_own_number_comes_back_although_the_set_holds_it(index: TuningIndex) -> None:
+    own = [f"My number is {NUMBER}, where is my parcel?"]
+    outcome = answer(Knowledge(index), (CONTENT, f"We wrote to {NUMBER} today."), evidence=surprised, own=own)
+    assert outcome.content == f"We wrote to {NUMBER} today."
+
+
+def test_a_rule_may_hide_even_that(index: TuningIndex) -> None:
+    profile = Profile("pci", verdicts=(Rule(Verdict.MASK, types=frozenset({"PHONE"}), grounded=True),))
+    own = [f"My number is {NUMBER}, where is my parcel?"]
+    outcome = answer(Knowledge(index), (CONTENT, f"To {NUMBER} then."), evidence=sure, own=own, profile=profile)
+    assert outcome.content == "To [PHONE_1] then."
+
+
+def test_a_rule_may_mask_where_the_table_falls_back(index: TuningIndex) -> None:
+    profile = Profile("quiet", verdicts=(Rule(Verdict.MASK, types=frozenset({FEW_SUBJECTS})),))
+    outcome = answer(Knowledge(index), (CONTENT, f"Well. {PORTRAIT} Bye."), evidence=sure, profile=profile)
+    assert "husband" not in outcome.content
+    assert not outcome.fallbacks
+
+
+def test_a_rule_may_generalise() -> None:
+    profile = Profile("wide", verdicts=(Rule(Verdict.GENERALISE, types=frozenset({"IP_ADDRESS"})),))
+    outcome = answer(Knowledge(), (CONTENT, "It is 198.51.100.7 then."), evidence=sure, profile=profile)
+    assert "100.7" not in outcome.content
+    assert "[" not in outcome.content
+
+
+@pytest.mark.parametrize("cut", range(0, len(PORTRAIT), 7))
+@pytest.mark.parametrize("unit", ReleaseUnit)
+def test_a_portrait_is_found_however_the_answer_is_cut(index: TuningIndex, cut: int, unit: ReleaseUnit) -> None:
+    text = f"Of course. {PORTRAIT[:cut]}{PORTRAIT[cut:]} Anything else?"
+    profile = Profile("cut", release=unit)
+    whole = answer(Knowledge(index), (CONTENT, text), evidence=surprised, profile=profile)
+    pieces = answer(Knowledge(index), (CONTENT, text), evidence=surprised, profile=profile, seed=cut)
+    assert whole.texts == pieces.texts
+    assert whole.content == "Of course. I can't say."
+
+
+def test_the_last_word_counts_without_a_full_stop(index: TuningIndex) -> None:
+    text = "after rows with her husband and asks"
+    assert answer(Knowledge(index), (CONTENT, text), evidence=surprised).content == "I can't say."
+
+
+def test_the_base_may_say_what_stands_in_the_set(index: TuningIndex) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([], DETECTOR))
+    pipeline = Pipeline(STRICT, request, DETECTOR, CharacterVocabulary(), knowledge=Knowledge(index))
+    outcome = run(pipeline, Script([(CONTENT, f"It is {NUMBER}.")], base=PROCEDURE, evidence=surprised))
+    assert outcome.content == PROCEDURE
+
+
+class Deny:
+    """A deny list of one word."""
+
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
+        at = raw_text.find("Zanfold")
+        return [Span(at, at + 7, "DENIED", 1.0)] if at >= 0 else []
+
+
+class BrokenDeny:
+    def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
+        raise DetectorError
+
+
+def test_what_is_denied_falls_back_although_the_caller_said_it() -> None:
+    knowledge = Knowledge(denied=Deny())
+    outcome = answer(knowledge, (CONTENT, "Ask Zanfold."), evidence=sure, own=["Who is Zanfold?"])
+    assert (outcome.content, outcome.questions) == ("I can't say.", [])
+
+
+def test_a_deny_list_that_fails_hides_the_segment() -> None:
+    outcome = answer(Knowledge(denied=BrokenDeny()), (CONTENT, "Ask Zanfold."), evidence=sure)
+    assert "Zanfold" not in outcome.content
+
+
+def test_a_clearance_that_the_index_lacks_is_no_pipeline(index: TuningIndex, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="audience"):
+        answer(Knowledge(index), (CONTENT, PORTRAIT), evidence=sure, clearance="royal")
+
+
+@pytest.mark.parametrize("evidence", [sure, surprised])
+def test_tool_arguments_lose_few_peoples_text(index: TuningIndex, evidence: Evidence) -> None:
+    request = RequestEvidence(
+        RequestGrounds.from_texts([], DETECTOR), tool_names=frozenset({"note"}), json_keys=frozenset({"text"})
+    )
+    pipeline = Pipeline(STRICT, request, DETECTOR, CharacterVocabulary(), knowledge=Knowledge(index))
+    parts = [
+        (Channel(0, Field.TOOL_NAME, 0), "note"),
+        (Channel(0, Field.TOOL_ARGUMENTS, 0), f'{{"text": "{PORTRAIT}"}}'),
+    ]
+    outcome = run(pipeline, Script(parts, Ending.TOOL_CALLS, evidence=evidence))
+    assert "husband" not in outcome.everything
