@@ -365,14 +365,14 @@ class Pipeline:
         at = 0
         for each in hidden:
             choice.hidden.add(raw_text[each.span.start : each.span.end], each.span.type)
-        generalised = {each.span for each in hidden if each.verdict is Verdict.GENERALISE}
+        generalised = {(each.span.start, each.span.end) for each in hidden if each.verdict is Verdict.GENERALISE}
         spans = merge([*(each.span for each in hidden), *choice.hidden.find(raw_text)])
         if self._watch:
             self._watch(raw_text, spans)
         for span in spans:
             value = raw_text[span.start : span.end]
             context = around(before + raw_text, len(before) + span.start, len(before) + span.end)
-            action = Action.GENERALISE if span in generalised else None
+            action = Action.GENERALISE if (span.start, span.end) in generalised else None
             pieces += [
                 unchanged(raw_text, at, span.start),
                 (None, choice.rewriter.rewrite(span.type, value, context, action)),
