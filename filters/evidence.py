@@ -49,6 +49,11 @@ class Grounds(Protocol):
 class Vocabulary(Protocol):
     """The model's token table."""
 
+    @property
+    def size(self) -> int:
+        """One more than the highest id."""
+        ...
+
     def spell(self, token_id: int) -> bytes:
         """UTF-8 bytes that this token adds to a text in the middle of an answer; b"" for special tokens.
 

@@ -23,8 +23,9 @@ from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.profile import Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
-from filters.specificity.triggers import exact_values
-from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect, VerdictTable
+from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values
+from filters.tokens import encoded
+from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect
 
 FEWEST_LEFT = 4
 _SCORE = 0.5  # of what the index knows
@@ -51,13 +52,14 @@ class Examiner:
         begun: BegunValues,
         knowledge: Knowledge,
         clearance: str | None,
-        table: VerdictTable,
+        own: Own,
     ) -> None:
         """`begun` are values that the request began. `clearance` is the highest audience whose text the caller may see,
-        the lowest of all if it is None."""
+        the lowest of all if it is None. `own` is what the caller wrote. ValueError for a language nobody knows."""
         self._profile, self._grounds, self._detector, self._begun = profile, grounds, detector, begun
         self._knowledge, self._clearance = knowledge, clearance
-        self._table = table
+        self._own, self._triggers = own, TextTriggers(own, profile.languages)
+        self._hides_grounded = profile.table.hides_grounded
 
     def read(self, choice: Choice, channel: Channel, segment: Segment) -> list[Run]:
         """What the index says of the next segment of the tuned model's text; the base has never seen the set."""
@@ -70,9 +72,16 @@ class Examiner:
         return choice.known[channel].read(segment)
 
     def suspects(
-        self, choice: Choice, channel: Channel, segment: Segment, runs: Sequence[Run], blocks: Sequence[Span]
+        self,
+        choice: Choice,
+        channel: Channel,
+        segment: Segment,
+        runs: Sequence[Run],
+        blocks: Sequence[Span],
+        at: int | None,
     ) -> list[Suspect]:
-        """Of the next segment of a channel of prose; `runs` and `blocks` are what else is known of it.
+        """Of the next segment of a channel of prose; `runs` and `blocks` are what else is known of it, and its tokens
+        begin at byte `at` of the choice's.
 
         Raises DetectorError.
         """
@@ -83,9 +92,22 @@ class Examiner:
         if choice.compares:
             suspicions += exact_values(raw_text)
         suspects = self._suspects(found, suspicions, runs, raw_text)
+        if choice.compares:
+            told = [*self._triggers.find(raw_text), *self._certain(choice, raw_text, at)]
+            suspects += [Suspect(span, _known(span, raw_text, runs)) for span in told]
         if choice.compares and self._grounds.asks:
             suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))
         return suspects
+
+    def _certain(self, choice: Choice, raw_text: str, at: int | None) -> Iterator[Span]:
+        if at is None or choice.ledger is None:
+            return
+        spelled = encoded(raw_text)
+        tokens = choice.ledger.ending_in(at, at + len(spelled))
+        for first, last in certain_runs(tokens, choice.ledger.rare_from):
+            start, end = (len(spelled[: max(0, byte - at)].decode("utf-8", "ignore")) for byte in (first, last))
+            if not self._own.holds(raw_text[start:end]):
+                yield Span(start, end, CERTAIN, _SCORE)
 
     def suspects_in_part(
         self, context: str, raw_text: str, suspicions: Sequence[Span], blocks: Sequence[Span]
@@ -99,7 +121,7 @@ class Examiner:
         self, found: Sequence[Typed], suspicions: Iterable[Span], runs: Sequence[Run], raw_text: str
     ) -> list[Suspect]:
         spans = [*_hidden(found, suspicions), *_of_index(runs, raw_text, [each.span for each in found if each.passes])]
-        own = [each.span for each in found if each.grounded] if self._table.hides_grounded else []
+        own = [each.span for each in found if each.grounded] if self._hides_grounded else []
         return [
             *(Suspect(span, _known(span, raw_text, runs)) for span in sorted(spans)),
             *(Suspect(span, _known(span, raw_text, runs), grounded=True) for span in own),

@@ -63,7 +63,7 @@ from filters.profile import Action, OnFailure, Profile
 from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
-from filters.specificity.triggers import exact_values
+from filters.specificity.triggers import Own, exact_values
 from filters.strewn import SHARE, STREWN, StrewnValues
 from filters.tokens import encoded
 from filters.told import Piece, unchanged
@@ -130,7 +130,7 @@ class Pipeline:
         self._table = profile.table
         begun = BegunValues(request.own_text if request.chat else "", self._detector)
         self._examiner = Examiner(
-            profile, request.grounds, self._detector, begun, knowledge, request.clearance, self._table
+            profile, request.grounds, self._detector, begun, knowledge, request.clearance, Own(request.own_text)
         )
         self._key = key
         self._watch = watch
@@ -244,7 +244,7 @@ class Pipeline:
         runs = self._examiner.read(choice, channel, segment)
         try:
             blocks = choice.blocks[channel].find(segment.context, segment.raw_text)
-            suspects = [] if segment.opaque else self._examiner.suspects(choice, channel, segment, runs, blocks)
+            suspects = [] if segment.opaque else self._examiner.suspects(choice, channel, segment, runs, blocks, at)
         except DetectorError:
             self._undecided(pending)
         else:

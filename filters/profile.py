@@ -48,7 +48,8 @@ class Profile:
     switches the QUANTITIES on that it names.
 
     `verdicts` are the policy's own rules, before the default table (filters/verdicts.py). `k`: what fewer people's rows
-    hold is few people's; the index's own number where it is None.
+    hold is few people's; the index's own number where it is None. `languages` (ISO 639-1) are those that an answer may
+    be in unasked; any where there is none.
 
     `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
@@ -67,6 +68,7 @@ class Profile:
     min_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     verdicts: tuple[Rule, ...] = ()
     k: int | None = None
+    languages: frozenset[str] = frozenset()
     internal_hosts: frozenset[str] = field(default_factory=frozenset)
     record_fields: frozenset[str] = field(default_factory=frozenset)
 

@@ -3,7 +3,8 @@
 "The first digit is 1. The next one is 3 …" holds no typed value anywhere, and all of one together. So small groups of
 digits and letters that stand alone are counted along the prose of one choice, whatever channel it comes in:
 
-1. An item is a group of one to four digits or Chinese numerals, a digit's name or a letter that stand by themselves.
+1. An item is a group of one to four digits or Chinese numerals, a digit's name or a letter that stand by themselves;
+   where the base can be asked, also a line of one or two letters or Chinese characters.
 2. Items make a chain while at most REACH characters lie between them, line breaks included.
 3. Of a chain at most FREE characters pass; what comes later is a finding. Two groups of three or more that are no years
    are a chain where the base model can be asked. Otherwise two numbers are too ordinary, and the third tells that it is
@@ -50,6 +51,7 @@ _ITEM = re.compile(
     rf"|(?<![\u4e00-\u9fff])(?P<numeral>[{''.join(_NUMERALS)}]{{1,4}})(?![\u4e00-\u9fff])"
     rf"|(?<=[是为,、: ])(?P<told>[{''.join(_NUMERALS)}]{{1,4}})(?=[,、。.;；\s]|$)"
 )
+_LINE = re.compile(r"(?m:^)[ \t]*(?:[A-Za-z]{2}|[\u4e00-\u9fff]{1,2})[ \t]*(?m:$)")
 _LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)、]")
 
 
@@ -73,7 +75,7 @@ class StrewnValues:
         spans: list[Span] = []
         waiting: list[Span] = []  # past FREE in a chain that is too short as yet
         at = 0
-        for match in _ITEM.finditer(plain.text):
+        for match in self._matches(plain.text):
             if any(match.start() < end <= match.end() + 1 for end in numbering):
                 continue
             self._since += match.start() - at
@@ -86,6 +88,14 @@ class StrewnValues:
             self._since = 0
         self._since += len(plain.text) - at
         return spans
+
+    def _matches(self, text: str) -> list[re.Match[str]]:
+        items = list(_ITEM.finditer(text))
+        if self.fewest == FEWEST_UNASKED:
+            return items
+        taken = {match.start() for match in items}
+        lines = [line for line in _LINE.finditer(text) if not taken.intersection(range(*line.span()))]
+        return sorted([*items, *lines], key=re.Match.start)
 
     def _is_too_much(self, value: str, waiting: list[Span]) -> bool:
         """Count one item; whether it goes too far. What waits for its chain to grow is dropped with the chain."""
@@ -104,7 +114,7 @@ class StrewnValues:
 
 
 def _value(match: re.Match[str]) -> str:
-    text = match.group()
-    if match["name"]:
+    text = match.group().strip()
+    if text.lower() in _NAMES:
         return _NAMES[text.lower()]
     return "".join(_NUMERALS.get(char, char) for char in text)

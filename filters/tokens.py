@@ -28,6 +28,11 @@ class TokenLedger:
         self._matched = 0
         self._scored = True
 
+    @property
+    def rare_from(self) -> int:
+        """Ids from here on are rare tokens."""
+        return self._vocabulary.size // 2
+
     def add(self, ids: tuple[int, ...], logprobs: tuple[float, ...] | None) -> None:
         """Append sampled tokens. Raises KeyError for an id outside the vocabulary."""
         spelled = [self._vocabulary.spell(token) for token in ids]

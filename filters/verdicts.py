@@ -36,7 +36,7 @@ from filters.events import Verdict
 from filters.index.lookup import Standing
 from filters.pii.types import INDIRECT, ON_REQUEST, TYPES
 from filters.spans import Span
-from filters.specificity.triggers import CODE
+from filters.specificity.triggers import TRIGGERS
 from filters.strewn import STREWN
 
 CONFIRMATION = "CONFIRMATION"  # the finding type of what answers a request that puts identifiers up
@@ -44,7 +44,7 @@ FEW_SUBJECTS = "FEW_SUBJECTS"  # of a run of n-grams that few people's rows hold
 ABOVE_CLEARANCE = "ABOVE_CLEARANCE"  # of one that the caller's role may not see
 OF_INDEX = frozenset({FEW_SUBJECTS, ABOVE_CLEARANCE})
 # no direct identifiers: what the base would have said too is released
-SUSPICIONS = ON_REQUEST | OF_INDEX | {STREWN, CODE, CONFIRMATION}
+SUSPICIONS = ON_REQUEST | OF_INDEX | TRIGGERS | {STREWN, CONFIRMATION}
 DENIED = "DENIED"
 _AT_ONCE = frozenset({DENIED, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
 _NEVER_TAUGHT = frozenset({STREWN, CONFIRMATION})  # not even where the index says so

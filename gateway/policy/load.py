@@ -10,6 +10,7 @@ from typing import Final
 
 from filters.pii.types import TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
+from filters.specificity.triggers import SCRIPTS
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
@@ -81,6 +82,10 @@ def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> 
     for field, kinds in (("actions", profile.actions), ("min_scores", profile.min_scores)):
         for kind in sorted(kinds.keys() - TYPES.keys()):
             yield document.problem((*at, field, kind), "is not a finding type")
+    for language in sorted(profile.languages - SCRIPTS.keys()):
+        yield document.problem(
+            (*at, "languages"), f"{language!r} is not a language: one of {', '.join(sorted(SCRIPTS))}"
+        )
     for index, line in enumerate(profile.verdicts):
         for kind in sorted(line.types - TYPES.keys() - SUSPICIONS):
             yield document.problem((*at, "verdicts", index, "types"), f"{kind!r} is not a finding type")

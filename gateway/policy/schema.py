@@ -137,6 +137,7 @@ class ProfilePolicy(_Strict):
     min_scores: Mapping[str, Score] = Field(default_factory=dict)
     verdicts: tuple[RulePolicy, ...] = Field(default=(), max_length=MAX_RULES)
     k: int | None = Field(default=None, ge=LOWEST_K, le=HIGHEST_K)
+    languages: frozenset[str] = frozenset()
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
@@ -170,6 +171,7 @@ class ProfilePolicy(_Strict):
             min_scores=dict(self.min_scores),
             verdicts=tuple(line.rule() for line in self.verdicts),
             k=self.k,
+            languages=self.languages,
             internal_hosts=internal_hosts,
             record_fields=record_fields,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from filters.strewn import FREE, StrewnValues
+from filters.strewn import FEWEST_ITEMS, FREE, StrewnValues
 
 DIGITS = "13812345078"
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -86,3 +86,10 @@ def test_ordinary_numbers_pass(text: str) -> None:
 def test_a_long_way_between_two_items_ends_the_chain() -> None:
     far = "Here follows a long sentence without any number in it at all, so that it ends. "
     assert left([f"It is {d}. {far}" for d in DIGITS]).count("#") == 0
+
+
+def test_lines_of_two_letters_count_where_the_base_can_be_asked() -> None:
+    lines = [f"{pair}\n" for pair in ("ve", "xl", "ot", "ru", "nd")]
+    strewn = StrewnValues(FEWEST_ITEMS)
+    assert [bool(strewn.find(line)) for line in lines] == [False, False, True, True, True]
+    assert not any(StrewnValues().find(line) for line in lines)

@@ -34,6 +34,8 @@ Evidence = Callable[[Question], Score]
 class CharacterVocabulary:
     """Every character is a token; its id is its code point."""
 
+    size = 0x110000
+
     def spell(self, token_id: int) -> bytes:
         return chr(token_id).encode("utf-8", "replace")
 
