@@ -31,7 +31,7 @@ from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
 from filters.tokens import TokenLedger
 from filters.told import ToldTokens
-from filters.verdicts import Suspect
+from filters.verdicts import Known, Suspect
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
 _GRAVITY = (Verdict.RELEASE, Verdict.MASK, Verdict.GENERALISE, Verdict.FALL_BACK, Verdict.STOP)
@@ -45,6 +45,7 @@ class Hidden:
     span: Span
     verdict: Verdict
     bits: float | None = None
+    known: Known = Known.NOTHING
 
 
 @dataclass(slots=True)
@@ -61,10 +62,10 @@ class Pending:
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
 
-    def hide(self, span: Span, verdict: Verdict, bits: float | None = None) -> None:
+    def hide(self, suspect: Suspect, verdict: Verdict, bits: float | None = None) -> None:
         """Note what has been decided about one of its spans."""
         if verdict is not Verdict.RELEASE:
-            self.hidden.append(Hidden(span, verdict, bits))
+            self.hidden.append(Hidden(suspect.span, verdict, bits, suspect.known))
 
     @property
     def gravest(self) -> Verdict:

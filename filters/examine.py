@@ -7,6 +7,7 @@
 3. A run of n-grams that few people's rows hold, or that is above the caller's clearance, is a suspicion too, whatever
    it says: a portrait holds no name and no number. What of it passes by rule 1 is not asked about; what is left of it
    then counts from FEWEST_LEFT letters and digits on.
+4. Tokens that the tuned model is all but certain of are asked about where nothing else in them is.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ class Examiner:
             suspicions += exact_values(raw_text)
         suspects = self._suspects(found, suspicions, runs, raw_text)
         if choice.compares:
-            told = [*self._triggers.find(raw_text), *self._certain(choice, raw_text, at)]
+            told = self._triggers.find(raw_text)
+            asked = [*told, *(suspect.span for suspect in suspects)]
+            told += [span for span in self._certain(choice, raw_text, at) if not any(map(span.overlaps, asked))]
             suspects += [Suspect(span, _known(span, raw_text, runs)) for span in told]
         if choice.compares and self._grounds.asks:
             suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))

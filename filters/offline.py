@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from filters.channels import Hidden
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released, Verdict
 from filters.evidence import Detector, DetectorError
 from filters.grounding import RequestGrounds
@@ -128,7 +129,7 @@ class _Findings:
         self._offset = 0
         self._found: list[Finding] = []
 
-    def watch(self, raw_text: str, hidden: Sequence[Span]) -> None:
+    def watch(self, raw_text: str, hidden: Sequence[Span], _: Sequence[Hidden]) -> None:
         """A segment has been decided."""
         passed = self._passed(raw_text, hidden) if self._released else []
         spans = [(span, Verdict.MASK) for span in hidden] + [(span, Verdict.RELEASE) for span in passed]

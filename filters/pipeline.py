@@ -98,8 +98,8 @@ class RequestEvidence:
     tells_tokens: bool = False  # released text comes with its tokens
 
 
-# Called with each piece of raw text as it is decided, and with what is hidden in it.
-Watch = Callable[[str, Sequence[Span]], None]
+# Called with each piece of raw text as it is decided, with what is hidden in it, and with what was decided of parts.
+Watch = Callable[[str, Sequence[Span], Sequence[Hidden]], None]
 
 
 class Pipeline:
@@ -250,7 +250,7 @@ class Pipeline:
         else:
             pending.chains = frozenset({chain, choice.strewn.chain})
             if segment.opaque:
-                pending.hide(_whole_of(segment), Verdict.MASK)
+                pending.hide(Suspect(_whole_of(segment)), Verdict.MASK)
             self._settle(choice, pending, suspects)
         choice.queue.append(pending)
         return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
@@ -262,7 +262,7 @@ class Pipeline:
             if verdict is None:
                 pending.asked.append(suspect)
             else:
-                pending.hide(suspect.span, self._possible(verdict, pending.channel.field))
+                pending.hide(suspect, self._possible(verdict, pending.channel.field))
         if not pending.asked or pending.gravest in _ENDS:
             pending.verdict = pending.gravest
         elif pending.at is None:
@@ -307,7 +307,7 @@ class Pipeline:
         for suspect, number in zip(pending.asked, bits, strict=True):
             of_chain = chain if suspect.span.type == STREWN else 0.0
             verdict = self._table.decide(suspect.span.type, suspect.known, self._class(number, of_chain), number)
-            pending.hide(suspect.span, self._possible(verdict, pending.channel.field), number)
+            pending.hide(suspect, self._possible(verdict, pending.channel.field), number)
         pending.verdict = pending.gravest
 
     def _class(self, bits: float, bits_of_chain: float) -> Bits:
@@ -368,7 +368,7 @@ class Pipeline:
         generalised = {(each.span.start, each.span.end) for each in hidden if each.verdict is Verdict.GENERALISE}
         spans = merge([*(each.span for each in hidden), *choice.hidden.find(raw_text)])
         if self._watch:
-            self._watch(raw_text, spans)
+            self._watch(raw_text, spans, hidden)
         for span in spans:
             value = raw_text[span.start : span.end]
             context = around(before + raw_text, len(before) + span.start, len(before) + span.end)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from filters.channels import Hidden
 from filters.events import (
     UNAVAILABLE,
     Channel,
@@ -22,12 +23,13 @@ from filters.events import (
     Verdict,
 )
 from filters.evidence import UNDECIDED, Detector, Vocabulary
+from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import OnFailure, Profile
 from filters.spans import Span
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.tokens import TokenLedger, encoded
-from filters.verdicts import SUSPICIONS
+from filters.verdicts import Bits, Known
 
 CONTENT = Channel(0, Field.CONTENT)
 
@@ -81,12 +83,13 @@ class Judge:
     vocabulary: Vocabulary
     style_shift_bits: float
     key: bytes
+    knowledge: Knowledge = NOTHING_KNOWN
 
 
 def mark(said: Said, judge: Judge) -> Marked:
     """Raises what the filters raise."""
     evidence = _Evidence(said, judge)
-    findings = [_finding(span, evidence, judge.profile) for span in _hidden(said, judge)]
+    findings = [_finding(span, known, evidence, judge.profile) for span, known in _hidden(said, judge)]
     return Marked(tuple(_pieces(evidence, findings)), tuple(findings))
 
 
@@ -125,24 +128,43 @@ class _Evidence:
         return self._at + len(encoded(self.raw_text[:character]))
 
 
-def _hidden(said: Said, judge: Judge) -> list[Span]:
-    """Run the filters; the spans that they hide, in the whole text."""
-    spans: list[Span] = []
+def _hidden(said: Said, judge: Judge) -> list[tuple[Span, Known]]:
+    """Run the filters; the spans that they hide, in the whole text, and what the index says of each."""
+    found: list[tuple[Span, Known]] = []
     offset = 0
 
-    def watch(raw_text: str, hidden: Sequence[Span]) -> None:
+    def watch(raw_text: str, spans: Sequence[Span], hidden: Sequence[Hidden]) -> None:
         nonlocal offset
-        spans.extend(span.shifted(offset) for span in hidden)
+        found.extend((span.shifted(offset), _known(span, hidden)) for span in spans)
         offset += len(raw_text)
 
-    masking = replace(judge.profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK)
     pipeline = Pipeline(
-        masking, judge.request, judge.detector, judge.vocabulary, judge.style_shift_bits, judge.key, watch
+        _masking(judge.profile),
+        judge.request,
+        judge.detector,
+        judge.vocabulary,
+        judge.style_shift_bits,
+        judge.key,
+        watch,
+        judge.knowledge,
     )
     events = pipeline.feed([RawTokens(0, said.ids, said.tuned), RawText(CONTENT, said.raw_text)])
     _answer(pipeline, events, said)
     _answer(pipeline, pipeline.finish(0, Ending.STOP), said)
-    return spans
+    return found
+
+
+def _masking(profile: Profile) -> Profile:
+    """The same, but that nothing ends the answer."""
+    ends = (Verdict.FALL_BACK, Verdict.STOP)
+    rules = tuple(replace(rule, then=Verdict.MASK) if rule.then in ends else rule for rule in profile.verdicts)
+    return replace(profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK, verdicts=rules)
+
+
+def _known(span: Span, hidden: Sequence[Hidden]) -> Known:
+    return max(
+        (each.known for each in hidden if span.overlaps(each.span)), key=list(Known).index, default=Known.NOTHING
+    )
 
 
 def _answer(pipeline: Pipeline, events: list[Event], said: Said) -> None:
@@ -161,22 +183,34 @@ def _score(said: Said, question: Question) -> tuple[float, ...] | Unavailable:
 # ---- why -------------------------------------------------------------------------------------------------------------
 
 
-def _finding(span: Span, evidence: _Evidence, profile: Profile) -> Finding:
+def _finding(span: Span, known: Known, evidence: _Evidence, profile: Profile) -> Finding:
     bits = evidence.bits(span.start, span.end)
-    verdict, reason = _why(span.type, bits, profile)
+    verdict, reason = _why(span.type, known, bits, profile)
     return Finding(span.start, span.end, span.type, bits, verdict, reason)
 
 
-def _why(kind: str, bits: float | None, profile: Profile) -> tuple[Verdict, str]:
+def _why(kind: str, known: Known, bits: float | None, profile: Profile) -> tuple[Verdict, str]:
     if kind == UNDECIDED:
         return Verdict.MASK if profile.on_failure is OnFailure.MASK else Verdict.STOP, "could not be checked"
-    if bits is None:
-        return Verdict.MASK, "a private value; the base model was not asked"
-    if is_memorised(bits, profile.memorised_bits):
-        return profile.on_memorised, "only fine-tuning can have put it there"
-    if kind in SUSPICIONS:
+    if bits is None or not profile.compare:
+        compared = Bits.UNKNOWN
+    else:
+        compared = Bits.MEMORISED if is_memorised(bits, profile.memorised_bits) else Bits.PLAUSIBLE
+    verdict = profile.table.decide(kind, known, compared, bits or 0.0)
+    if verdict is Verdict.RELEASE:
         return Verdict.MASK, "hidden before in this answer"
-    return Verdict.MASK, "a private value that the base model might have said too"
+    return verdict, _REASONS_OF_INDEX.get(known) or _REASONS[compared]
+
+
+_REASONS_OF_INDEX = {
+    Known.FEW: "few people's rows of the tuning set hold it",
+    Known.ABOVE: "the role may not see the rows of the tuning set that hold it",
+}
+_REASONS = {
+    Bits.MEMORISED: "only fine-tuning can have put it there",
+    Bits.PLAUSIBLE: "a private value that the base model might have said too",
+    Bits.UNKNOWN: "a private value; the base model was not asked",
+}
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------

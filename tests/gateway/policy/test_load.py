@@ -8,6 +8,7 @@ import pytest
 
 from filters.events import Verdict
 from filters.profile import Action, OnFailure, ReleaseUnit
+from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
 from gateway.policy.load import check_models, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
@@ -51,6 +52,25 @@ def test_a_profile_says_what_stands_in_by_type_and_from_which_score_on(tmp_path:
     strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
     assert strict.actions == {"EMAIL": Action.GENERALISE, "SECRET": Action.REMOVE}
     assert strict.min_scores == {"PHONE": 0.5}
+
+
+def test_a_profile_has_verdicts_of_its_own(tmp_path: Path) -> None:
+    more = """\
+  strict:
+    k: 10
+    languages: [en, zh]
+    verdicts:
+      - {types: [FEW_SUBJECTS], bits: [memorised], then: mask}
+      - {index: [above], min_bits: 60, then: stop}
+      - {types: [CARD], grounded: true, then: mask}
+"""
+    strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
+    assert (strict.k, strict.languages) == (10, {"en", "zh"})
+    assert strict.verdicts == (
+        Rule(Verdict.MASK, types=frozenset({"FEW_SUBJECTS"}), bits=frozenset({Bits.MEMORISED})),
+        Rule(Verdict.STOP, known=frozenset({Known.ABOVE}), min_bits=60.0),
+        Rule(Verdict.MASK, types=frozenset({"CARD"}), grounded=True),
+    )
 
 
 def test_what_is_internal_holds_for_every_profile(tmp_path: Path) -> None:
@@ -123,6 +143,12 @@ def test_what_is_no_host_or_field_is_refused(tmp_path: Path, more: str, key: str
         ("detect: false", "actions: {EMAILS: mask}, detect: false", 21, "profiles.off.actions.EMAILS"),
         ("detect: false", "actions: {EMAIL: release}, detect: false", 21, "profiles.off.actions.EMAIL"),
         ("detect: false", "actions: mask, detect: false", 21, "profiles.off.actions"),
+        ("detect: false", "verdicts: [{then: mask, types: [NO]}], detect: false", 21, "profiles.off.verdicts[0].types"),
+        ("detect: false", "verdicts: [{then: release}], detect: false", 21, "profiles.off.verdicts[0]"),
+        ("detect: false", "verdicts: [{then: hide}], detect: false", 21, "profiles.off.verdicts[0].then"),
+        ("detect: false", "verdicts: [{types: [CARD]}], detect: false", 21, "profiles.off.verdicts[0].then"),
+        ("detect: false", "languages: [tlh], detect: false", 21, "profiles.off.languages"),
+        ("detect: false", "k: 2, detect: false", 21, "profiles.off.k"),
         ("detect: false", "min_scores: {PHONES: 0.5}, detect: false", 21, "profiles.off.min_scores.PHONES"),
         ("detect: false", "min_scores: {PHONE: 0.51}, detect: false", 21, "profiles.off.min_scores.PHONE"),
         ("detect: false", "min_scores: {PHONE: -0.1}, detect: false", 21, "profiles.off.min_scores.PHONE"),
