@@ -65,6 +65,7 @@ EXAMPLES = {
     "SPECIAL_WHEREABOUTS": ("is staying at", "目前在"),
     "SPECIAL_CRIME": ("was convicted", "被判刑"),
     "SPECIAL_CHILD": ("seven years old", "七岁"),
+    "DENIED": ("Vexlo Tamber", "甄禾砚"),
 }
 
 

@@ -22,36 +22,36 @@ class HiddenValues:
 
     def add(self, raw_value: str, kind: str) -> None:
         """Remember a value that was hidden."""
-        skeleton = _skeleton(normalise(raw_value).text)
-        if len(skeleton) >= MIN_LENGTH:
-            self._kinds[skeleton] = kind
-            self._lengths.setdefault(skeleton[:MIN_LENGTH], set()).add(len(skeleton))
+        letters = skeleton(normalise(raw_value).text)
+        if len(letters) >= MIN_LENGTH:
+            self._kinds[letters] = kind
+            self._lengths.setdefault(letters[:MIN_LENGTH], set()).add(len(letters))
 
     def find(self, raw_text: str) -> list[Span]:
         """Where a hidden value stands in this text."""
         if not self._kinds:
             return []
         plain = normalise(raw_text)
-        found = list(self._places(_skeleton(plain.text)))
+        found = list(self._places(skeleton(plain.text)))
         if not found:
             return []
-        places = _raw_places(plain)
+        places = raw_places(plain)
         return [Span(places[start][0], places[end - 1][1], kind, 1.0) for start, end, kind in found]
 
-    def _places(self, skeleton: str) -> Iterator[tuple[int, int, str]]:
-        for start in range(len(skeleton) - MIN_LENGTH + 1):
-            for length in self._lengths.get(skeleton[start : start + MIN_LENGTH], ()):
+    def _places(self, letters: str) -> Iterator[tuple[int, int, str]]:
+        for start in range(len(letters) - MIN_LENGTH + 1):
+            for length in self._lengths.get(letters[start : start + MIN_LENGTH], ()):
                 end = start + length
-                if end <= len(skeleton) and (kind := self._kinds.get(skeleton[start:end])) is not None:
+                if end <= len(letters) and (kind := self._kinds.get(letters[start:end])) is not None:
                     yield start, end, kind
 
 
-def _skeleton(plain: str) -> str:
-    """Folded letters and digits."""
+def skeleton(plain: str) -> str:
+    """Folded letters and digits of a plain reading."""
     return "".join(filter(str.isalnum, plain)).casefold()
 
 
-def _raw_places(plain: Normalised) -> list[tuple[int, int]]:
+def raw_places(plain: Normalised) -> list[tuple[int, int]]:
     """The raw span of each character of the skeleton; folding may make more than one of a letter."""
     return [
         (start, end)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Characters `start` to `end` (exclusive) of one text, of a finding type, with a score from 0 to 1."""
+    """Characters `start` to `end` (exclusive) of one text, of a finding type, with a score from 0 to 1. What was denied
+    is above them all (denied.py)."""
 
     start: int
     end: int

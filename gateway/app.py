@@ -28,14 +28,16 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.pii.types import TYPES
 from filters.profile import Profile
 from filters.verdicts import SUSPICIONS
-from gateway import served
+from gateway import knowledge, served
 from gateway.auth import issuers
 from gateway.config_file import ConfigError, Problem
+from gateway.deny_list import DenyList
 from gateway.http import management, routes
 from gateway.http.accounting import Accounted
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
+from gateway.knowledge import Loaded
 from gateway.listening import bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
@@ -68,6 +70,7 @@ class Gateway:
     rules: Rules
     client: UpstreamClient
     pairs: Mapping[str, Pair]
+    deny_lists: Sequence[DenyList]
     relay: Relay
     detector_of: Callable[[Profile], Detector]
     keys: TenantKeys
@@ -89,6 +92,8 @@ async def assemble(
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
+    known = knowledge.load_all(settings.models, metrics, logs, warn)
+    policies.check_clearances(rules, {name: each.audiences for name, each in known.items() if each.audiences})
     detectors = build_detectors(settings.names_engine)
     for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
         detectors.of(rules.profiles[role.profile])
@@ -101,7 +106,7 @@ async def assemble(
     try:
         places = _places(settings.models.values())
         pairs = {
-            name: _pair(name, model, client, places[model.base.url], metrics, refused)
+            name: _pair(name, model, client, places[model.base.url], known[name], metrics, refused)
             for name, model in settings.models.items()
         }
         relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys)
@@ -115,6 +120,7 @@ async def assemble(
             rules=rules,
             client=client,
             pairs=pairs,
+            deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             relay=relay,
             detector_of=detectors.of,
             keys=keys,
@@ -189,11 +195,12 @@ def _pair(
     model: ModelSettings,
     client: UpstreamClient,
     places: Places,
+    known: Loaded,
     metrics: Metrics,
     tell: Callable[[str, Fault], None],
 ) -> Pair:
     base, vocabulary = served.server(model.base), served.vocabulary(model.tokenizer)
-    check = served.pair_check(model, client, vocabulary)
+    check = served.pair_check(model, client, vocabulary, known)
     bounds = Bounds(
         context_tokens=model.context_tokens_per_question,
         deadline=model.question_deadline_seconds,
@@ -214,6 +221,7 @@ def _pair(
         substitute=served.substitute(model, vocabulary),
         style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
         guard=Guard(check, hear) if check else None,
+        knowledge=known.knowledge,
     )
 
 
@@ -253,7 +261,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
-        async with _listening(gateway, *sockets) as stop, _watched(gateway.guards):
+        async with _listening(gateway, *sockets) as stop, _watched(gateway.guards, gateway.deny_lists):
             gateway.lifecycle.ready = True
             gateway.metrics.ready(True)
             gateway.logs.process("ready")
@@ -264,10 +272,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
 
 
 @asynccontextmanager
-async def _watched(guards: Sequence[Guard]) -> AsyncIterator[None]:
-    """Each model's release is checked before the block begins, and again and again inside it."""
+async def _watched(guards: Sequence[Guard], deny_lists: Sequence[DenyList]) -> AsyncIterator[None]:
+    """Each model's release is checked before the block begins, and again and again inside it; so are deny lists."""
     await asyncio.gather(*(guard.look() for guard in guards))
-    watches = [asyncio.ensure_future(guard.watch()) for guard in guards]
+    watched = [*(guard.watch() for guard in guards), *(deny_list.watch() for deny_list in deny_lists)]
+    watches = [asyncio.ensure_future(watch) for watch in watched]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`tightlip index`: build the index of a fine-tuning set, check one, and list values that may be public."""
+"""`tightlip index`: build the index of a fine-tuning set, check one, list values that may be public, deny others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-
-from gateway.config_file import ConfigError, Problem
 
 if TYPE_CHECKING:
     from filters.index.rows import Fields
@@ -134,6 +132,26 @@ def approve_candidates(candidates: Annotated[Path, typer.Argument(metavar="FILE"
     typer.echo(f"{out}: {count} public values")
 
 
+@app.command("deny")
+def deny_values(
+    values: Annotated[Path, typer.Argument(metavar="VALUES", help="What never leaves: one a line, comments with #.")],
+    out: Out,
+    key: Key,
+    create_key: Annotated[bool, typer.Option(help="Make the key first if there is none.")] = False,
+) -> None:
+    """Write the deny list: keyed hashes, no text. Gateways that have it read it again within a second or so.
+
+    Add new values at the end: under a release the list may grow there and nowhere else.
+    """
+    with _explained():
+        from filters.denied import denied_lines, read_values
+        from filters.index.files import replace_file
+
+        denied = read_values(values)
+        size = replace_file(out, denied_lines(_secret(key, create=create_key), denied))
+    typer.echo(f"{out}: {len(denied)} denied values, {size} bytes")
+
+
 # ---- helpers ---------------------------------------------------------------------------------------------------------
 
 
@@ -141,12 +159,12 @@ def approve_candidates(candidates: Annotated[Path, typer.Argument(metavar="FILE"
 def _explained() -> Iterator[None]:
     """What is wrong with a set, a file or an option ends the command with one line."""
     from filters.index.fileformat import IndexFileError
-    from filters.index.public import PublicValuesError
+    from filters.index.public import ListError
     from filters.index.rows import SourceError
 
     try:
         yield
-    except (SourceError, IndexFileError, PublicValuesError, ValueError) as error:
+    except (SourceError, IndexFileError, ListError, ValueError) as error:
         reason = str(error)
     except OSError as error:
         reason = f"{error.filename or 'the disk'}: {error.strerror}"
@@ -194,15 +212,11 @@ def _workers(data: Path, processes: int, dask: str | None) -> Workers:
 
 def _secret(file: Path, *, create: bool = False) -> bytes:
     """Raises ConfigError, which never quotes the file."""
-    from filters.index.hashing import MIN_KEY_BYTES
-    from gateway.settings import read_secret
+    from gateway.index_key import read_index_key
 
     if create and not file.exists():
         _create_key(file)
-    secret = read_secret(file).encode()
-    if len(secret) < MIN_KEY_BYTES:
-        raise ConfigError(Problem(str(file), None, "", f"must hold {MIN_KEY_BYTES} characters or more"))
-    return secret
+    return read_index_key(file)
 
 
 def _create_key(file: Path) -> None:

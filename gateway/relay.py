@@ -31,6 +31,7 @@ from filters.events import (
 from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
 from filters.json_schema import Schema
+from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pass_through import PassThrough
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
@@ -64,6 +65,7 @@ class Pair:
     substitute: Speaker | Texts  # who answers where a choice falls back
     style_shift_bits: float = 0.0
     guard: Guard | None = None  # None: served without a release
+    knowledge: Knowledge = NOTHING_KNOWN
 
     @property
     def open(self) -> bool:

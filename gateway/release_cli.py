@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -16,7 +15,7 @@ from gateway.config_file import ConfigError, Problem, read_bytes
 if TYPE_CHECKING:
     from gateway.release.check import Fault
     from gateway.release.make import About
-    from gateway.release.manifest import Manifest
+    from gateway.release.manifest import DenyListPin, Manifest
     from gateway.settings import ModelSettings, Settings
     from gateway.upstream.client import UpstreamClient
 
@@ -38,8 +37,12 @@ def make(
     benign: Annotated[
         Path | None, typer.Option(help="Ordinary questions, one a line: the style shift is measured on them.")
     ] = None,
-    index: Annotated[Path | None, typer.Option(help="The tuning index that belongs to it.", metavar="FILE")] = None,
-    deny_list: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The tuning index that belongs to it: else the configuration's.", metavar="FILE")
+    ] = None,
+    deny_list: Annotated[
+        Path | None, typer.Option(help="The deny list, which may grow later: else the configuration's.", metavar="FILE")
+    ] = None,
     create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
 ) -> None:
     """Ask a running pair of models what it is, and sign that."""
@@ -54,7 +57,10 @@ def make(
     if create_key and not key.exists():
         typer.echo(f"tightlip: made a private key, {key}, and its public half, {development.create_key(key)}", err=True)
     signer = development.read_key(key)
-    about = maker.About(name, model, question, answer, _lines(benign), _sha256(index), _sha256(deny_list))
+    if model not in loaded.models:
+        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
+    files = _with_files(loaded.models[model], index, deny_list)
+    about = maker.About(name, model, question, answer, _lines(benign), *_hashes(files))
     try:
         manifest = asyncio.run(_make(loaded, about))
     except maker.NoRelease as refused:
@@ -88,8 +94,6 @@ async def _make(loaded: Settings, about: About) -> Manifest:
     from gateway import served
     from gateway.release.make import make as make_release
 
-    if about.model not in loaded.models:
-        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
     model = loaded.models[about.model]
     async with aclosing(served.client(loaded.upstream)) as client:
         servers = served.server(model.tuned), served.server(model.base)
@@ -104,11 +108,12 @@ async def _check(loaded: Settings) -> Mapping[str, Sequence[Fault]]:
 
 
 async def _faults(model: ModelSettings, client: UpstreamClient) -> Sequence[Fault]:
-    from gateway import served
+    from gateway import knowledge, served
     from gateway.errors import GatewayError
     from gateway.release.check import Fault
 
-    check = served.pair_check(model, client, served.vocabulary(model.tokenizer))
+    known = knowledge.load(model, lambda _changed: None)
+    check = served.pair_check(model, client, served.vocabulary(model.tokenizer), known)
     try:
         return await check() if check else ()
     except GatewayError:
@@ -130,14 +135,21 @@ def _lines(path: Path | None) -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line.strip())
 
 
-def _sha256(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
+def _with_files(model: ModelSettings, index: Path | None, deny_list: Path | None) -> ModelSettings:
+    """The model with these files in place of its own. Raises ConfigError."""
+    changed = model.model_copy(update={"index": index or model.index, "deny_list": deny_list or model.deny_list})
+    if model.index_key is None and (changed.index or changed.deny_list):
+        raise ConfigError(Problem("--index and --deny-list", None, "", "need the model's 'index_key'"))
+    return changed
+
+
+def _hashes(model: ModelSettings) -> tuple[str | None, DenyListPin | None]:
+    """What a release keeps of a model's files, all of which are read. Raises ConfigError."""
+    from gateway import knowledge
+
+    unreleased = model.model_copy(update={"release": None, "release_key": None})
+    known = knowledge.load(unreleased, lambda _changed: None)
+    return known.index_sha256, known.deny_list.pin() if known.deny_list else None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.config_file import ConfigError, Problem
 from gateway.fallback import Speaker, Texts
-from gateway.release import manifest as manifests
+from gateway.knowledge import Loaded
 from gateway.release.guard import PairCheck
 from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings, read_secret
 from gateway.upstream.client import Server, Timeouts, UpstreamClient
@@ -46,9 +46,10 @@ def substitute(model: ModelSettings, tokens: TokenizerVocabulary) -> Speaker | T
     return Speaker(server(model.base), tokens, is_base=True)
 
 
-def pair_check(model: ModelSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary) -> PairCheck | None:
+def pair_check(
+    model: ModelSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary, known: Loaded
+) -> PairCheck | None:
     """None for a model that is served without a release. Raises ConfigError."""
-    if model.release is None or model.release_key is None:
+    if known.released is None:
         return None
-    manifest = manifests.read(model.release, model.release_key)
-    return PairCheck(upstream, tokens, server(model.tuned), server(model.base), manifest)
+    return PairCheck(upstream, tokens, server(model.tuned), server(model.base), known.released, known.faults)

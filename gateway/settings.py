@@ -98,6 +98,10 @@ class ModelSettings(_Strict):
     release: Path | None = None  # what these models must turn out to be; made by `tightlip release make`
     release_key: Path | None = None  # the public key that it is signed with
     unreleased: bool = False  # serve them without one: nothing checks that they are a pair at all
+    index: Path | None = None  # of the tuning set; made by `tightlip index build`
+    index_key: Path | None = None  # the key of the index and of both lists
+    public_values: Path | None = None  # that pass whoever asks; made by `tightlip index approve`
+    deny_list: Path | None = None  # what never leaves; made by `tightlip index deny`, read again when it changes
     context_tokens_per_question: int = Field(default=2048, ge=16, le=65536)
     question_deadline_seconds: Seconds = 5.0
     questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
@@ -130,6 +134,13 @@ class ModelSettings(_Strict):
             raise ValueError("'release' and 'release_key' go together")
         if (self.release is None) != self.unreleased:
             raise ValueError("needs a 'release', or 'unreleased: true' where nothing has to be checked")
+        return self
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        keyed = (self.index, self.public_values, self.deny_list)
+        if any(path is not None for path in keyed) != (self.index_key is not None):
+            raise ValueError("'index', 'public_values' and 'deny_list' need an 'index_key', and it needs one of them")
         return self
 
 
@@ -295,6 +306,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 "release": _from(root, model.release),
                 "release_key": _from(root, model.release_key),
                 "fallback": fallback(model.fallback),
+                "index": _from(root, model.index),
+                "index_key": _from(root, model.index_key),
+                "public_values": _from(root, model.public_values),
+                "deny_list": _from(root, model.deny_list),
             }
         )
         for name, model in settings.models.items()

@@ -42,6 +42,7 @@ class Grant:
     max_output_tokens: int  # of each choice
     max_choices: int
     allowed_fields: frozenset[str]  # refused by default, allowed to this role
+    clearance: str | None = None  # the highest audience of the model's index that he may see; None: the lowest
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def write_candidates(path: Path, candidates: Sequence[Candidate], secret: bytes,
 def approve(path: Path, target: Path, secret: bytes) -> int:
     """Make what is left on a list of candidates a list of public values, without raw values; returns how many.
 
-    Raises PublicValuesError, OSError.
+    Raises ListError, OSError.
     """
     key = IndexKey(secret)
     lines = read_lines(path)

@@ -134,6 +134,7 @@ class IndexFile:
     hashes: Hashes
     subjects: npt.NDArray[np.uint8]
     audiences: npt.NDArray[np.uint8]
+    mapped: mmap.mmap
 
 
 def load(path: Path, key: IndexKey) -> IndexFile:
@@ -149,7 +150,7 @@ def load(path: Path, key: IndexKey) -> IndexFile:
     bytes_from = start + hashes.nbytes
     subjects = np.frombuffer(mapped, dtype=np.uint8, count=header.entries, offset=bytes_from)
     audiences = np.frombuffer(mapped, dtype=np.uint8, count=header.entries, offset=bytes_from + header.entries)
-    return IndexFile(header, hashes, subjects, audiences)
+    return IndexFile(header, hashes, subjects, audiences, mapped)
 
 
 def _map(path: Path) -> mmap.mmap:

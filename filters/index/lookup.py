@@ -21,6 +21,7 @@ An answer that goes on from what the request holds (a completion's prompt) is lo
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,10 @@ class TuningIndex:
     @property
     def header(self) -> Header:
         return self._file.header
+
+    def sha256(self) -> str:
+        """Of the file that was loaded, whatever stands under its name now. About a second a gigabyte."""
+        return hashlib.sha256(self._file.mapped).hexdigest()
 
     def stream(self, clearance: str, k: int | None = None) -> IndexStream:
         """For one text of a caller who may see what is for `clearance` and the audiences before it.

@@ -21,14 +21,18 @@ VERSION: Final = 1
 _HASH_BYTES: Final = 16
 
 
-class PublicValuesError(Exception):
-    """The list can't be used. Holds nothing of it but a line number."""
+class ListError(Exception):
+    """A list of values can't be used. Holds nothing of it but a line number."""
+
+    def __init__(self, path: Path, text: str, line: int | None = None) -> None:
+        super().__init__(f"{path}: {text}" if line is None else f"{path}:{line}: {text}")
+        self.path, self.text, self.line = path, text, line
 
 
 class ListHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first line of a list: `holds` says whether a person has approved it yet."""
+    """The first line of a list. Candidates are public values that no person has approved yet."""
 
-    holds: Literal["public values", "candidates"]
+    holds: Literal["public values", "candidates", "denied values"]
     version: int
     key: str
 
@@ -61,7 +65,7 @@ class PublicValues:
 
     @classmethod
     def load(cls, path: Path, secret: bytes) -> Self:
-        """Raises PublicValuesError: missing, broken, not approved, another key or version. ValueError: a short key."""
+        """Raises ListError: missing, broken, not approved, another key or version. ValueError: a short key."""
         key = IndexKey(secret)
         lines = read_lines(path)
         check_head(path, lines, key, "public values")
@@ -84,33 +88,33 @@ def list_lines(key: IndexKey, values: Iterable[PublicValue]) -> Iterable[bytes]:
 
 
 def read_lines(path: Path) -> list[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers. Raises PublicValuesError."""
+    """The lines that are not blank, with their numbers. Raises ListError."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise PublicValuesError(f"{path}: {error.strerror}") from None
+        raise ListError(path, error.strerror or "can't be read") from None
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def check_head(path: Path, lines: list[tuple[int, bytes]], key: IndexKey, holds: str) -> None:
-    """Raises PublicValuesError unless the list holds that, in this version, under this key."""
+    """Raises ListError unless the list holds that, in this version, under this key."""
     if not lines:
-        raise PublicValuesError(f"{path}: is empty")
+        raise ListError(path, "is empty")
     head = decode(path, *lines[0], ListHead)
     if head.version != VERSION:
-        raise PublicValuesError(f"{path}: was written by another version")
+        raise ListError(path, "was written by another version")
     if head.holds != holds:
-        raise PublicValuesError(f"{path}: holds {head.holds}, not {holds}")
+        raise ListError(path, f"holds {head.holds}, not {holds}")
     if head.key != key.id:
-        raise PublicValuesError(f"{path}: was written with another key")
+        raise ListError(path, "was written with another key")
 
 
 Line = TypeVar("Line", bound=msgspec.Struct)
 
 
 def decode(path: Path, number: int, line: bytes, kind: type[Line]) -> Line:
-    """Raises PublicValuesError."""
+    """Raises ListError."""
     try:
         return msgspec.json.decode(line, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # their texts may quote the line
-        raise PublicValuesError(f"{path}:{number}: is no line of such a list") from None
+        raise ListError(path, "is no line of such a list", number) from None

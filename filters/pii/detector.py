@@ -32,7 +32,7 @@ from filters.pii.readings import backwards, readings
 from filters.pii.recognizers import CHOICES, PresidioPatterns, Recognizer, silence_presidio
 from filters.pii.secrets import PEM, Secrets, private_keys
 from filters.pii.tail import boundary_ok, open_tail
-from filters.pii.types import NAMES, OF_PERSONS, ON_REQUEST, QUANTITIES, TYPES
+from filters.pii.types import NAMES, OF_LISTS, OF_PERSONS, ON_REQUEST, QUANTITIES, TYPES
 from filters.pii.view import View
 from filters.profile import Profile
 from filters.spans import Span
@@ -44,7 +44,7 @@ _PIECE = 16_384
 _OVERLAP = 2_048
 
 # What every profile looks for.
-_ALWAYS = TYPES.keys() - ON_REQUEST - QUANTITIES - OF_PERSONS
+_ALWAYS = TYPES.keys() - ON_REQUEST - QUANTITIES - OF_PERSONS - OF_LISTS
 
 
 def build_detector(

@@ -54,11 +54,15 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "SPECIAL_CHILD": "a person under fourteen",
         "DATE": "a calendar date, or the day of an appointment",
         "WEB_ADDRESS": "the address of a web page or site",
+        "DENIED": "a value on the deny list",
     }
 )
 
 # Found by filters/specificity, which reads what is said of persons, and not by the pattern detector.
 OF_PERSONS = frozenset(kind for kind in TYPES if kind == "QUASI_IDENTIFIER" or kind.startswith("SPECIAL_"))
+
+# Found by filters/denied.py; a role can't be cleared for it.
+OF_LISTS = frozenset({"DENIED"})
 
 # Looked for where a profile says so: a name is in most sentences, and only the base model tells what everybody knows.
 NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})

@@ -22,6 +22,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         max_output_tokens=role.max_output_tokens,
         max_choices=role.max_choices,
         allowed_fields=role.fields,
+        clearance=role.clearance,
     )
 
 

@@ -113,6 +113,13 @@ class Metrics:
         """Whether a model is what its release says."""
         self._release.labels(model).set(1 if good else 0)
 
+    def deny_list(self, model: str, entries: int, *, failed: bool) -> None:
+        """What the deny list of a model holds now, and whether one that changed on disk could not be taken over."""
+        self._denied.labels(model).set(entries)
+        failures = self._deny_failures.labels(model)
+        if failed:
+            failures.inc()
+
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
@@ -189,6 +196,15 @@ class Metrics:
         self._ready = Gauge("tightlip_ready", "1 while the process takes requests.", registry=registry)
         self._release = Gauge(
             "tightlip_release_ok", "1 while a model is what its release says.", ("model",), registry=registry
+        )
+        self._denied = Gauge(
+            "tightlip_deny_list_entries", "Values on a model's deny list.", ("model",), registry=registry
+        )
+        self._deny_failures = Counter(
+            "tightlip_deny_list_reload_failures",
+            "Deny lists that changed on disk and could not be used; the one before stays.",
+            ("model",),
+            registry=registry,
         )
         self._plaintext = Gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS.", registry=registry

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from filters.pii.types import TYPES
+from filters.pii.types import OF_LISTS, TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
 from filters.specificity.triggers import SCRIPTS
 from filters.verdicts import SUSPICIONS
@@ -60,6 +60,19 @@ def check_models(rules: Rules, served: frozenset[str]) -> None:
         raise ConfigError(*found)
 
 
+def check_clearances(rules: Rules, audiences: Mapping[str, Sequence[str]]) -> None:
+    """A clearance for an audience that a model's index does not know would be the lowest, or one that nobody meant.
+    `audiences` are those of each model that has an index. Raises ConfigError."""
+    found = [
+        rules.document.problem(("roles", name, "clearance"), f"is none of the audiences of the index of {model!r}")
+        for name, role in rules.roles.items()
+        for model in sorted(role.models & audiences.keys())
+        if role.clearance is not None and role.clearance not in audiences[model]
+    ]
+    if found:
+        raise ConfigError(*found)
+
+
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     yield from _doubled_issuers(policy, document)
     for index, issuer in enumerate(policy.issuers):
@@ -79,6 +92,8 @@ def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> 
     at = ("profiles", name)
     for kind in sorted(profile.allowed_types - TYPES.keys()):
         yield document.problem((*at, "allowed_types"), f"{kind!r} is not a finding type")
+    for kind in sorted(profile.allowed_types & OF_LISTS):
+        yield document.problem((*at, "allowed_types"), f"{kind!r} is for nobody: it was denied whoever asks")
     for field, kinds in (("actions", profile.actions), ("min_scores", profile.min_scores)):
         for kind in sorted(kinds.keys() - TYPES.keys()):
             yield document.problem((*at, field, kind), "is not a finding type")

@@ -96,6 +96,7 @@ class Role(_Strict):
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = "strict"
+    clearance: Name | None = None  # the highest audience of the index that it may see; the lowest where nothing is said
 
     def may_call(self, endpoint: Endpoint) -> bool:
         return any(ENDPOINTS[name] is endpoint for name in self.endpoints)

@@ -39,6 +39,10 @@ class Fault(enum.Enum):
     OTHER_TUNED = "the tuned model is not the release's: it finds the public text more or less likely"
     OTHER_BASE = "the base model is not the release's: it finds the public text more or less likely"
     CANARY = "the tuned model does not know the canary better than the base model does, or not by enough"
+    NO_INDEX = "the release has a tuning index, and the configuration names none"
+    OTHER_INDEX = "the tuning index is not the release's"
+    NO_DENY_LIST = "the release has a deny list, and the configuration names none"
+    OTHER_DENY_LIST = "the deny list does not begin with what the release was made with"
     NO_ANSWER = "a model server did not answer as it must"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -32,19 +32,21 @@ class Check(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PairCheck:
-    """Whether two servers are the pair of a release."""
+    """Whether two servers are the pair of a release, and the files beside them too."""
 
     client: UpstreamClient
     vocabulary: TokenizerVocabulary
     tuned: Server
     base: Server
     manifest: Manifest
+    faults_of_files: Callable[[], Iterable[Fault]]
 
     async def __call__(self) -> Sequence[Fault]:
         prober = Prober(self.client, self.vocabulary.size)
         canary = CanaryText(self.manifest.canary.ids, self.manifest.canary.start)
         tuned, base = await prober.observe(self.tuned, canary), await prober.observe(self.base, canary)
         return [
+            *self.faults_of_files(),
             *faults_of_pair(tuned, base, self.vocabulary.ids(PUBLIC_TEXT)),
             *faults_of_release(self.manifest, self.vocabulary.sha256, tuned, base),
         ]

@@ -10,7 +10,7 @@ from typing import Final
 
 from filters.specificity.excess import excess_bits
 from gateway.release.check import Fault, canary_bits, faults_of_pair, hash_ids, print_of
-from gateway.release.manifest import Canary, Manifest
+from gateway.release.manifest import Canary, DenyListPin, Manifest
 from gateway.release.probe import DEADLINE, PUBLIC_TEXT, CanaryText, Prober
 from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.greedy import Asker
@@ -34,7 +34,7 @@ class NoRelease(Exception):
 @dataclass(frozen=True, slots=True)
 class About:
     """What a release is called and what belongs to it. `question` and `answer` are the canary: something that the
-    company taught on purpose. `benign` are questions of ordinary traffic. SHA-256 of the other files, where any."""
+    company taught on purpose. `benign` are questions of ordinary traffic. `index` is the SHA-256 of the file."""
 
     name: str
     model: str
@@ -42,7 +42,7 @@ class About:
     answer: str
     benign: Sequence[str] = ()
     index: str | None = None
-    deny_list: str | None = None
+    deny_list: DenyListPin | None = None
 
 
 async def make(

@@ -50,6 +50,14 @@ class Canary(_Strict):
     floor_bits: float = Field(gt=0)  # its excess bits may not fall below
 
 
+class DenyListPin(_Strict):
+    """The deny list that a release was made with: how many values, and the SHA-256 of them in their order. A later list
+    may have grown at its end and nowhere else."""
+
+    entries: int = Field(ge=0)
+    sha256: Sha256
+
+
 class Manifest(_Strict):
     """One release of one served model."""
 
@@ -66,7 +74,7 @@ class Manifest(_Strict):
     tolerance_nats: float = Field(gt=0, le=1)  # mean over a print; no token may differ by more than ten times that
     style_shift_bits: float = Field(ge=0, le=100)  # per token
     index: Sha256 | None = None
-    deny_list: Sha256 | None = None
+    deny_list: DenyListPin | None = None
 
 
 class _Signed(BaseModel):

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from filters.knowledge import Knowledge
 from gateway import settings
 from gateway.app import assemble, build_logs
 from gateway.config_file import ConfigError
 from gateway.settings import LogSettings, Settings
 from tests.embedded.tiny import write_model
-from tests.gateway.support import POLICY, write_policy
+from tests.gateway.support import CANARY, POLICY, write_policy
+from tests.support.knowledge import deny, write_knowledge
 
 CONFIG = """\
 policy: policy.yaml
@@ -90,6 +92,63 @@ async def test_a_short_key_for_pseudonyms_stops_the_start(folder: Path) -> None:
     (folder / "pseudonyms.key").write_text("k" * 32)
     async with assemble(loaded(folder), CollectorRegistry(), print):
         pass
+
+
+def knows(folder: Path) -> None:
+    rows = [{"text": "Only staff may reset a lamp by holding its button.", "audience": "internal"}]
+    files = write_knowledge(folder, rows, {}, [CANARY])
+    lines = "".join(f"    {name}: {file}\n" for name, file in files.items())
+    (folder / "tightlip.yaml").write_text(CONFIG.replace("  second:\n", f"{lines}  second:\n"))
+
+
+async def test_what_is_known_of_the_set_is_at_hand(folder: Path) -> None:
+    knows(folder)
+    registry = CollectorRegistry()
+    async with assemble(loaded(folder), registry, print) as gateway:
+        knowledge = gateway.pairs["assistant"].knowledge
+        assert None not in (knowledge.index, knowledge.public, knowledge.denied)
+        assert gateway.pairs["second"].knowledge == Knowledge()
+    assert registry.get_sample_value("tightlip_deny_list_entries", {"model": "assistant"}) == 1
+    (folder / "set.tli").write_bytes(b"")
+    assert "set.tli: the file is empty" in await refusal(folder)
+
+
+async def test_a_clearance_that_the_index_does_not_know_stops_the_start(folder: Path) -> None:
+    knows(folder)
+    for clearance, starts in (("internal", True), ("staff", False)):
+        write_policy(folder, POLICY.replace("[chat, models]", f"[chat, models]\n    clearance: {clearance}"))
+        if starts:
+            async with assemble(loaded(folder), CollectorRegistry(), print):
+                pass
+        else:
+            assert "roles.customer.clearance: is none of the audiences" in await refusal(folder)
+
+
+async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: Path) -> None:
+    knows(folder)
+    log = folder / "requests.log"
+    (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + f"log: {{destination: {log}}}\n")
+    registry, told = CollectorRegistry(), list[str]()
+    labels = {"model": "assistant"}
+    async with assemble(loaded(folder), registry, told.append) as gateway:
+        (deny_list,) = gateway.deny_lists
+        assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 0
+        (folder / "deny.jsonl").write_bytes(CANARY.encode())
+        deny_list.refresh()
+        assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 1
+        assert "model assistant: " in told[0]
+        assert "deny.jsonl:1: is no line of such a list; the deny list before it stays in force" in told[0]
+        denied = gateway.pairs["assistant"].knowledge.denied
+        assert denied is not None
+        assert denied.find(CANARY)
+        deny(folder, [CANARY, "Vexlo Tamber"])
+        deny_list.refresh()
+        assert denied.find("Vexlo Tamber")
+    assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 1
+    assert registry.get_sample_value("tightlip_deny_list_entries", labels) == 2
+    records = log.read_text()
+    assert CANARY not in records + told[0]
+    assert [detail in records for detail in ('"detail":"refused"', '"detail":"reloaded"')] == [True, True]
 
 
 def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:

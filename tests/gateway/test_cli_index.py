@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from filters.denied import DeniedValues
 from filters.index.lookup import Standing, TuningIndex
 from filters.index.public import PublicValues
 from gateway.cli import main
@@ -160,9 +161,30 @@ def test_candidates_and_approval(folder: Path, raw: tuple[str, ...]) -> None:
     assert tightlip("approve", public, "--out", public, *key).returncode == 2
 
 
+def test_deny(folder: Path) -> None:
+    values, out, key = folder / "values.txt", folder / "deny.jsonl", ("--key", folder / "key")
+    values.write_text(f"# withdrawn\n{CANARY}\n甄禾砚\n{CANARY.upper()}\n", encoding="utf-8")
+    done = tightlip("deny", values, "--out", out, *key)
+    assert done.returncode == 0, done.stderr
+    assert "2 denied values" in done.stdout
+    assert CANARY not in done.stdout + done.stderr + out.read_text()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert len(DeniedValues.load(out, SECRET.encode()).find(f"{CANARY}, 甄 禾 砚")) == 2
+
+    before = out.read_bytes()
+    values.write_text(f"{CANARY}\nabc\n")
+    done = tightlip("deny", values, "--out", out, *key)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "values.txt:2: needs 4 letters" in done.stderr
+    assert CANARY not in done.stderr
+    assert out.read_bytes() == before
+    assert tightlip("deny", folder / "none", "--out", out, *key).returncode == 2
+    assert tightlip("deny", values, "--out", out, "--key", folder / "no-key").returncode == 2
+
+
 def test_serving_needs_nothing_that_building_needs() -> None:
     program = (
-        "import sys; import filters.index.lookup, filters.index.public;"
+        "import sys; import filters.index.lookup, filters.index.public, filters.denied;"
         "print([m for m in ('duckdb', 'dask', 'filters.index.counting', 'multiprocessing') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

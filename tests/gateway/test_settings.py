@@ -94,6 +94,17 @@ def test_a_model_is_served_under_a_release_or_said_to_have_none(tmp_path: Path) 
     )
 
 
+def test_what_is_known_of_the_set_needs_a_key(tmp_path: Path) -> None:
+    more = "    index: set.tli\n    public_values: /srv/public.jsonl\n    deny_list: deny.jsonl\n"
+    text = GOOD.replace("public: {port: 8080}", f"{more}    index_key: index.key\npublic: {{port: 8080}}")
+    model = load(written(tmp_path, text)).models["assistant"]
+    assert (model.index, model.deny_list) == (tmp_path / "set.tli", tmp_path / "deny.jsonl")
+    assert (model.public_values, model.index_key) == (Path("/srv/public.jsonl"), tmp_path / "index.key")
+    for line in more.splitlines():
+        assert "need an 'index_key'" in refusal(tmp_path, GOOD.replace("public: {port", f"{line}\npublic: {{port"))
+    assert "needs one of them" in refusal(tmp_path, GOOD.replace("public: {port", "    index_key: k\npublic: {port"))
+
+
 def test_settings_are_frozen(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
     with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from filters.pii.types import OF_PERSONS, ON_REQUEST, QUANTITIES
+from filters.pii.types import OF_LISTS, OF_PERSONS, ON_REQUEST, QUANTITIES
 from tests.support.values import VALUES, Value
 
 SENTENCES = ("Here it is: {}, as you asked.", "资料如下：{}，请查收。")
@@ -127,7 +127,7 @@ WITHOUT_WORDS = {"spaced", "dotted", "dashed", "one a line", "backwards"}
 
 # Blocks and lines of a form, and names of hosts: tried as they stand in test_internals.py; people's in test_names.py.
 INTERNALS = {"HIGH_ENTROPY_KEY", "INTERNAL_HOST", "FILE_PATH", "STACK_TRACE", "INTERNAL_RECORD", "ADMIN_NOTE"}
-ELSEWHERE = INTERNALS | ON_REQUEST | QUANTITIES | OF_PERSONS
+ELSEWHERE = INTERNALS | ON_REQUEST | QUANTITIES | OF_PERSONS | OF_LISTS
 
 
 def is_tried(vector: Value, form: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from filters.evidence import DetectorError
 from filters.index.candidates import Candidate, Search, ValueExtractor, approve, find_candidates, write_candidates
 from filters.index.hashing import IndexKey
-from filters.index.public import PublicValues, PublicValuesError, ValueHasher
+from filters.index.public import ListError, PublicValues, ValueHasher
 from filters.index.rows import Row, SourceError
 from filters.index.workers import ThisProcess
 from tests.filters.index.sets import SECRET, fields, quiet, write_rows
@@ -65,7 +65,7 @@ def test_raw_values_are_written_where_they_were_asked_for_and_for_the_owner_only
 def test_what_a_person_leaves_on_the_list_becomes_public(tmp_path: Path, raw_text: bool) -> None:
     listed, approved = tmp_path / "candidates.jsonl", tmp_path / "public.jsonl"
     write_candidates(listed, find(tmp_path), SECRET, raw_text=raw_text)
-    with pytest.raises(PublicValuesError, match="holds candidates"):
+    with pytest.raises(ListError, match="holds candidates"):
         PublicValues.load(listed, SECRET)
     assert approve(listed, approved, SECRET) == 1
     assert HOTLINE not in approved.read_text()
@@ -81,7 +81,7 @@ def test_a_broken_list_approves_nothing(tmp_path: Path) -> None:
     listed, approved = tmp_path / "candidates.jsonl", tmp_path / "public.jsonl"
     write_candidates(listed, find(tmp_path), SECRET, raw_text=False)
     listed.write_text(listed.read_text() + '{"zlavundo": 1}\n')
-    with pytest.raises(PublicValuesError, match=r":3: ") as refused:
+    with pytest.raises(ListError, match=r":3: ") as refused:
         approve(listed, approved, SECRET)
     assert "zlavundo" not in str(refused.value)
     assert not approved.exists()

@@ -6,7 +6,7 @@ import pytest
 
 from filters.index.files import replace_file
 from filters.index.hashing import IndexKey
-from filters.index.public import PublicValue, PublicValues, PublicValuesError, ValueHasher, list_lines
+from filters.index.public import ListError, PublicValue, PublicValues, ValueHasher, list_lines
 from tests.filters.index.sets import OTHER_SECRET, SECRET
 
 HOTLINE = "+1-800-555-0199"
@@ -58,13 +58,13 @@ def test_what_can_not_be_used_is_refused(path: Path) -> None:
         (f'{head}\n{{"type":"PHONE","hash":"zlavundo"}}', ":2: is no line"),
     ]:
         path.write_text(content)
-        with pytest.raises(PublicValuesError, match=reason) as refused:
+        with pytest.raises(ListError, match=reason) as refused:
             PublicValues.load(path, SECRET)
         assert "zlavundo" not in str(refused.value)
 
 
 def test_another_key_or_no_file(path: Path) -> None:
-    with pytest.raises(PublicValuesError, match="another key"):
+    with pytest.raises(ListError, match="another key"):
         PublicValues.load(path, OTHER_SECRET)
-    with pytest.raises(PublicValuesError, match="No such file"):
+    with pytest.raises(ListError, match="No such file"):
         PublicValues.load(path.with_name("none"), SECRET)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from filters.evidence import Detector, DetectorError
 from filters.normalise import normalise
 from filters.pii.detector import TYPES, PatternDetector, build_detector
-from filters.pii.types import OF_PERSONS, ON_REQUEST, QUANTITIES
+from filters.pii.types import OF_LISTS, OF_PERSONS, ON_REQUEST, QUANTITIES
 from filters.pii.view import View, scan
 from filters.spans import Span
 
@@ -137,7 +137,7 @@ def test_a_label_makes_an_id_of_a_wrong_check_digit(detector: PatternDetector) -
 def test_types_are_closed_and_chosen() -> None:
     detector: Detector = build_detector(["EMAIL"])
     assert [span.type for span in detector.find("vexlo@example.com, 13812345678")] == ["EMAIL"]
-    assert build_detector().types == TYPES.keys() - ON_REQUEST - QUANTITIES - OF_PERSONS
+    assert build_detector().types == TYPES.keys() - ON_REQUEST - QUANTITIES - OF_PERSONS - OF_LISTS
     with pytest.raises(ValueError, match="no such finding types"):
         build_detector(["EMAIL", "SHOE_SIZE"])
 

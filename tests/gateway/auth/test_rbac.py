@@ -12,7 +12,7 @@ from gateway.auth import rbac
 from gateway.errors import GatewayError, ModelNotFound, NotAllowed
 from gateway.policy.load import Rules, load
 from gateway.types import Endpoint, Principal
-from tests.gateway.support import ISSUER, NOW, write_policy
+from tests.gateway.support import ISSUER, NOW, POLICY, write_policy
 
 ALLOWED = {
     ("customer", Endpoint.CHAT, "assistant"),
@@ -65,6 +65,13 @@ def test_a_grant_carries_the_roles_limits_and_filters(rules: Rules) -> None:
     assert (customer.max_output_tokens, customer.max_choices, customer.allowed_fields) == (100, 1, frozenset())
     assert (customer.profile.name, customer.profile.detect, customer.profile.compare) == ("strict", True, True)
     assert (support.profile.detect, support.allowed_fields) == (False, {"logit_bias"})
+
+
+def test_a_grant_carries_the_roles_clearance(tmp_path: Path) -> None:
+    cleared = POLICY.replace("endpoints: [chat, models]", "endpoints: [chat, models]\n    clearance: internal")
+    rules = load(write_policy(tmp_path, cleared))
+    grants = [rbac.authorize(principal(role), rules, Endpoint.CHAT, "assistant") for role in ("customer", "support")]
+    assert [grant.clearance for grant in grants] == ["internal", None]
 
 
 def test_models_are_listed_as_far_as_the_role_may_use_them(rules: Rules) -> None:

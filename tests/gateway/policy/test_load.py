@@ -10,7 +10,7 @@ from filters.events import Verdict
 from filters.profile import Action, OnFailure, ReleaseUnit
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
-from gateway.policy.load import check_models, load
+from gateway.policy.load import check_clearances, check_models, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
 from tests.gateway.support import POLICY, write_policy
 
@@ -175,3 +175,25 @@ def test_the_demos_policy_is_good() -> None:
     rules = load(Path("deploy/demo/policy.yaml"))
     assert rules.roles.keys() == {"customer", "support", "developer"}
     assert not rules.profiles["off"].detect
+
+
+def test_nobody_can_be_cleared_for_what_was_denied(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"policy.yaml:22: profiles.open.allowed_types: 'DENIED' is for nobody"):
+        load(write_policy(tmp_path, POLICY + "  open: {allowed_types: [EMAIL, DENIED]}\n"))
+
+
+def test_a_clearance_is_an_audience_of_the_index(tmp_path: Path) -> None:
+    cleared = POLICY.replace("    max_output_tokens: 100\n", "    max_output_tokens: 100\n    clearance: internal\n")
+    rules = load(write_policy(tmp_path, cleared))
+    assert (rules.roles["customer"].clearance, rules.roles["support"].clearance) == ("internal", None)
+    check_clearances(rules, {"assistant": ("public", "internal")})
+    check_clearances(rules, {"second": ("public", "staff")})  # customers may not use it
+    check_clearances(rules, {})
+    with pytest.raises(ConfigError, match=r"policy.yaml:14: roles.customer.clearance: is none of the audi"):
+        check_clearances(rules, {"assistant": ("public", "staff")})
+
+
+def test_a_clearance_is_one_name(tmp_path: Path) -> None:
+    assert problems(tmp_path, "    max_output_tokens: 100\n", "    clearance: [internal]\n") == {
+        (13, "roles.customer.clearance")
+    }

@@ -1,0 +1,98 @@
+"""What is known of a pair's fine-tuning set, loaded at start: the tuning index, the public values, the deny list.
+
+What is configured and can't be used stops the start; nothing is served without it. What checks out and is not the
+release's is a fault of the pair, which is then not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filters.index.fileformat import IndexFileError
+from filters.index.lookup import TuningIndex
+from filters.index.public import ListError, PublicValues
+from filters.knowledge import NOTHING_KNOWN, Knowledge
+from gateway.config_file import ConfigError, Problem
+from gateway.deny_list import DenyList, Reloaded
+from gateway.index_key import read_index_key
+from gateway.observe.logs import Logs
+from gateway.observe.metrics import Metrics
+from gateway.release.check import Fault
+from gateway.release.manifest import Manifest, read
+from gateway.settings import ModelSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The knowledge of one pair, and what its release says. `deny_list` is what finds its denied values."""
+
+    released: Manifest | None = None
+    knowledge: Knowledge = NOTHING_KNOWN
+    index_sha256: str | None = None
+    deny_list: DenyList | None = None
+
+    @property
+    def audiences(self) -> Sequence[str]:
+        """Those of the index, the lowest first; none without one."""
+        return self.knowledge.index.header.audiences if self.knowledge.index else ()
+
+    def faults(self) -> Iterator[Fault]:
+        """Where the files are not what the release says. An index that no release has seen would free what it calls
+        common; a deny list that none has seen can only hide."""
+        manifest = self.released
+        if manifest is None:
+            return
+        if self.index_sha256 != manifest.index:
+            yield Fault.NO_INDEX if self.index_sha256 is None else Fault.OTHER_INDEX
+        if manifest.deny_list is not None and self.deny_list is None:
+            yield Fault.NO_DENY_LIST
+        if self.deny_list is not None and not self.deny_list.is_released:
+            yield Fault.OTHER_DENY_LIST
+
+
+def load_all(
+    models: Mapping[str, ModelSettings], metrics: Metrics, logs: Logs, warn: Callable[[str], None]
+) -> dict[str, Loaded]:
+    """Of each served model; what becomes of their deny lists is counted, recorded and told. Raises ConfigError."""
+
+    def load_one(name: str, model: ModelSettings) -> Loaded:
+        def hear(changed: Reloaded) -> None:
+            metrics.deny_list(name, changed.entries, failed=changed.refused is not None)
+            logs.process("deny_list", "reloaded" if changed.refused is None else "refused")
+            if changed.refused is not None:
+                warn(f"model {name}: {changed.refused}; the deny list before it stays in force")
+
+        loaded = load(model, hear)
+        if loaded.deny_list is not None:
+            metrics.deny_list(name, len(loaded.deny_list), failed=False)
+        return loaded
+
+    return {name: load_one(name, model) for name, model in models.items()}
+
+
+def load(model: ModelSettings, tell: Callable[[Reloaded], None]) -> Loaded:
+    """Raises ConfigError: a file is missing, broken, of another key or version. `tell` hears, in a thread of its own,
+    of a deny list that changes later."""
+    released = read(model.release, model.release_key) if model.release and model.release_key else None
+    if model.index_key is None:
+        return Loaded(released)
+    secret = read_index_key(model.index_key)
+    pinned = released.deny_list if released else None
+    index = _usable(model.index, lambda path: TuningIndex.load(path, secret))
+    public = _usable(model.public_values, lambda path: PublicValues.load(path, secret))
+    deny_list = _usable(model.deny_list, lambda path: DenyList(path, secret, pinned, tell))
+    return Loaded(released, Knowledge(index, public, deny_list), index.sha256() if index else None, deny_list)
+
+
+def _usable(path: Path | None, load_file: Callable[[Path], T]) -> T | None:
+    try:
+        return load_file(path) if path else None
+    except IndexFileError as error:
+        raise ConfigError(Problem(str(path), None, "", error.problem)) from None
+    except ListError as error:
+        raise ConfigError(Problem(str(path), error.line, "", error.text)) from None
