@@ -19,7 +19,7 @@ from filters.events import (
     Unavailable,
     Verdict,
 )
-from filters.evidence import Detector, Vocabulary
+from filters.evidence import Denied, Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.knowledge import KnownText
 from filters.pii.actions import Rewriter
@@ -108,9 +108,11 @@ class Choice:
         tells_tokens: bool,
         record_fields: frozenset[str],
         quantities: bool,
+        denied: Denied | None,
     ) -> None:
         """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens. `record_fields`:
-        where there are any, JSON objects in prose stay together. `quantities`: so do dates, ages, amounts."""
+        where there are any, JSON objects in prose stay together. `quantities`: so do dates, ages, amounts; so does what
+        is `denied`."""
         self.index = index
         self.compares = compares
         self.told = ToldTokens() if tells_tokens else None
@@ -129,7 +131,7 @@ class Choice:
         self.known: dict[Channel, KnownText] = {}
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
         self._released: list[str] = []
-        self._segmenter = partial(Segmenter, whole_objects=bool(record_fields), quantities=quantities)
+        self._segmenter = partial(Segmenter, whole_objects=bool(record_fields), quantities=quantities, denied=denied)
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
         self._segmenters: dict[Channel, Segmenter] = {}

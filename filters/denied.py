@@ -29,10 +29,10 @@ from filters.index.hashing import IndexKey
 from filters.index.public import VERSION, ListError, ListHead, check_head, decode, read_lines
 from filters.normalise import Normalised, normalise
 from filters.pii.readings import readings
+from filters.pii.types import DENIED
 from filters.pii.view import CJK
 from filters.spans import Span
 
-DENIED: Final = "DENIED"  # the finding type
 START: Final = MIN_LENGTH  # letters or digits; of Chinese characters two
 START_CHINESE: Final = 2
 MOST_CHARACTERS: Final = 256  # letters and digits of a value: what a window of the pipeline holds with spaces between
@@ -78,7 +78,7 @@ class _Hasher:
 
 
 class DeniedValues:
-    """One list. Fulfils `filters.evidence.Detector`."""
+    """One list. Fulfils `filters.evidence.Denied`."""
 
     def __init__(self, values: Sequence[DeniedValue], hasher: _Hasher) -> None:
         """Made by `load` only."""

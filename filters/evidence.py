@@ -25,6 +25,17 @@ class Detector(Protocol):
         ...
 
 
+class Denied(Detector, Protocol):
+    """Finds what never leaves, whatever the evidence."""
+
+    def open_from(self, raw_text: str) -> int:
+        """Where the first value begins that may go on behind the end of the text; its length where none does.
+
+        Raises DetectorError.
+        """
+        ...
+
+
 class Grounds(Protocol):
     """What the caller gave himself."""
 

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
-from filters.evidence import UNDECIDED, Detector, DetectorError
+from filters.evidence import UNDECIDED, Denied, Detector, DetectorError
 from filters.json_lines import LONGEST_PART, REACH, Line, Scalar
 from filters.json_reader import JsonReader, JsonTextError, Kind, Token
 from filters.json_schema import PLACEHOLDER, Place, read_number
@@ -79,7 +79,8 @@ class Judge(Protocol):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the profile and the request say of one document. `words_join`: names are looked for, `quantities`: dates,
-    ages, amounts. `record_fields`: keys of the house's own records, which the role may not see."""
+    ages, amounts. `record_fields`: keys of the house's own records, which the role may not see. `denied`: what never
+    leaves, so that no string is cut inside it."""
 
     judge: Judge
     detector: Detector
@@ -89,6 +90,7 @@ class Rules:
     words_join: bool = False
     quantities: bool = False
     record_fields: frozenset[str] = frozenset()
+    denied: Denied | None = None
 
 
 class _Stopped(Exception):
@@ -305,6 +307,7 @@ class _Writer:
                 _behind(string.label),
                 whole_objects=bool(fields),
                 quantities=self._rules.quantities,
+                denied=self._rules.denied,
             )
             string.blocks = OpenBlocks(fields)
             self._out.append('"')

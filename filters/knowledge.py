@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from filters.evidence import Detector
+from filters.evidence import Denied
 from filters.index.lookup import IndexStream, Run, Standing, TuningIndex
 from filters.index.public import PublicValues
 from filters.segment import Segment
@@ -18,7 +18,7 @@ class Knowledge:
 
     index: TuningIndex | None = None
     public: PublicValues | None = None
-    denied: Detector | None = None
+    denied: Denied | None = None
 
     def stream(self, clearance: str | None, k: int | None) -> IndexStream | None:
         """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None.

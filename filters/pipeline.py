@@ -132,6 +132,7 @@ class Pipeline:
         self._examiner = Examiner(
             profile, request.grounds, self._detector, begun, knowledge, request.clearance, Own(request.own_text)
         )
+        self._denied = knowledge.denied
         self._key = key
         self._watch = watch
         self._compares = profile.compare and vocabulary is not None
@@ -192,6 +193,7 @@ class Pipeline:
                 tells_tokens=self._request.tells_tokens,
                 record_fields=self._profile.record_fields,
                 quantities=bool(self._profile.quantities),
+                denied=self._denied,
             )
         return self._choices[index]
 
@@ -262,7 +264,7 @@ class Pipeline:
             if verdict is None:
                 pending.asked.append(suspect)
             else:
-                pending.hide(suspect, self._possible(verdict, pending.channel.field))
+                pending.hide(suspect, self._possible(choice, verdict, pending.channel.field))
         if not pending.asked or pending.gravest in _ENDS:
             pending.verdict = pending.gravest
         elif pending.at is None:
@@ -307,7 +309,7 @@ class Pipeline:
         for suspect, number in zip(pending.asked, bits, strict=True):
             of_chain = chain if suspect.span.type == STREWN else 0.0
             verdict = self._table.decide(suspect.span.type, suspect.known, self._class(number, of_chain), number)
-            pending.hide(suspect, self._possible(verdict, pending.channel.field), number)
+            pending.hide(suspect, self._possible(choice, verdict, pending.channel.field), number)
         pending.verdict = pending.gravest
 
     def _class(self, bits: float, bits_of_chain: float) -> Bits:
@@ -315,10 +317,12 @@ class Pipeline:
         memorised = is_memorised(bits, enough) or is_memorised(bits_of_chain, SHARE * enough)
         return Bits.MEMORISED if memorised else Bits.PLAUSIBLE
 
-    def _possible(self, verdict: Verdict, kind: Field) -> Verdict:
-        if verdict is Verdict.FALL_BACK and not (self._request.chat and kind in _FALLS_BACK):
+    def _possible(self, choice: Choice, verdict: Verdict, kind: Field) -> Verdict:
+        if verdict is not Verdict.FALL_BACK:
+            return verdict
+        if not (self._request.chat and kind in _FALLS_BACK):
             return Verdict.MASK  # without a chat template the base model has nothing to decline with
-        return verdict
+        return verdict if choice.origin is Origin.TUNED else Verdict.MASK  # nobody else is left to speak
 
     def _undecided(self, pending: Pending) -> None:
         pending.verdict = Verdict.STOP if self._profile.on_failure is OnFailure.STOP else Verdict.MASK
@@ -401,6 +405,7 @@ class Pipeline:
             words_join=self._profile.names,
             record_fields=self._hidden_fields(),
             quantities=bool(self._profile.quantities),
+            denied=self._denied,
         )
         return Documents(choice.index, rules, Schemas(request.tool_names, request.answer_schema, request.tool_schemas))
 

@@ -10,7 +10,7 @@ Rules
    exclamation mark or semicolon, and at a line break. A clause ends, besides, after a comma, colon or semicolon.
    Closing quotes and brackets and the white space that follow belong to what they close.
 3. No cut where it could split a typed value (`boundary_ok`): "138.\\n1234" is one piece. Nor a date, an age, an
-   amount (quantity_tail.py) where the profile looks for them: "3. March".
+   amount (quantity_tail.py) where the profile looks for them: "3. March". Nor a value on the deny list.
 4. With clause release a clause that gets longer than LONG_CLAUSE is cut inside: at the last place between two words in
    lower case (so that no name is cut) before which nothing is open (`open_tail`) and that lies in no detected span.
    Where there is no such place it is looked for again LONG_CLAUSE characters later.
@@ -43,13 +43,15 @@ Chinese clauses are shorter than all of these: 9 and 34 tokens of 0.7 characters
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from filters.evidence import Detector, DetectorError
+from filters.evidence import Denied, Detector, DetectorError
 from filters.pii.blocks import open_object
 from filters.pii.detector import boundary_ok, open_tail
 from filters.pii.quantity_tail import open_quantity, quantity_goes_on
 from filters.profile import ReleaseUnit
+from filters.spans import Span
 
 WINDOW = 480  # characters; a long paragraph without a full stop is some 80 tokens
 # Characters of decided text before a segment that detectors see: room for "passport number: ". Of what the text goes on
@@ -93,9 +95,12 @@ class Segmenter:
         *,
         whole_objects: bool = False,
         quantities: bool = False,
+        denied: Denied | None = None,
     ) -> None:
         """`primed` is what the text goes on from: the end of a completion's prompt, or what has been released.
-        `whole_objects`: rule 7. `quantities`: the profile looks for dates, ages, amounts."""
+        `whole_objects`: rule 7. `quantities`: the profile looks for dates, ages, amounts. `denied`: values that are
+        not split either."""
+        self._denied = denied
         self._whole_objects = whole_objects
         self._quantities = quantities
         self._cut = _CUT[unit]
@@ -131,9 +136,9 @@ class Segmenter:
 
     def _end_of_closed(self) -> int:
         """Where what is still open begins; never inside a value, whose first half would leave."""
-        end = min(self._open_tail(self._text), self._open_object(len(self._text)))
         try:
-            spans = self._detector.find(self._text)
+            end = min(self._open_tail(self._text), self._open_object(len(self._text)))
+            spans = self._find(self._text)
         except DetectorError:
             return self._start
         for span in sorted(spans, reverse=True):
@@ -193,10 +198,31 @@ class Segmenter:
 
     def _may_end(self, end: int, ahead: int) -> bool:
         left, right = self._text[max(0, end - _LOOK_BACK) : end], self._text[end : end + ahead]
-        return boundary_ok(left, right) and not (self._quantities and quantity_goes_on(left, right))
+        if self._quantities and quantity_goes_on(left, right):
+            return False
+        return boundary_ok(left, right) and not (self._denied and self._splits_denied(self._denied, end, ahead))
+
+    def _splits_denied(self, denied: Denied, end: int, ahead: int) -> bool:
+        """Whether a cut at `end` would split a denied value, for all that the next `ahead` characters say."""
+        begin = max(0, self._start - CONTEXT)
+        left, seen = self._text[begin:end], self._text[begin : end + ahead]
+        try:
+            if denied.open_from(left) == len(left):
+                return False
+            spans = denied.find(seen)
+            return denied.open_from(seen) < len(left) or any(span.start < len(left) < span.end for span in spans)
+        except DetectorError:
+            return False  # it hides what it could not look at
+
+    def _find(self, text: str, since: int = 0) -> Sequence[Span]:
+        """Typed values and denied ones. Raises DetectorError."""
+        found = self._detector.find(text, since)
+        return [*found, *self._denied.find(text, since)] if self._denied else found
 
     def _open_tail(self, text: str) -> int:
-        return min(open_tail(text), open_quantity(text)) if self._quantities else open_tail(text)
+        """Where what may still become a value begins. Raises DetectorError."""
+        tail = min(open_tail(text), open_quantity(text)) if self._quantities else open_tail(text)
+        return min(tail, self._denied.open_from(text)) if self._denied else tail
 
     def _forced_cut(self) -> Segment:
         end = self._place_in(WINDOW, WINDOW, _BREAKS)
@@ -213,10 +239,10 @@ class Segmenter:
             return None
         window = self._text[floor:end]
         try:
-            spans = self._detector.find(window, self._start - floor)
+            spans = self._find(window, self._start - floor)
+            limit = floor + self._open_tail(window)
         except DetectorError:
             return None  # rule 6 hides what could not be looked at
-        limit = floor + self._open_tail(window)
         for place in places[: -_TRIES - 1 : -1]:
             inside = any(span.start < place - floor < span.end for span in spans)
             if place <= limit and not inside and self._may_end(place, min(_LOOK_BACK, end - place + 1)):

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 from filters.events import Verdict
 from filters.index.lookup import Standing
-from filters.pii.types import INDIRECT, ON_REQUEST, TYPES
+from filters.pii.types import DENIED, INDIRECT, ON_REQUEST, TYPES
 from filters.spans import Span
 from filters.specificity.triggers import TRIGGERS
 from filters.strewn import STREWN
@@ -45,7 +45,6 @@ ABOVE_CLEARANCE = "ABOVE_CLEARANCE"  # of one that the caller's role may not see
 OF_INDEX = frozenset({FEW_SUBJECTS, ABOVE_CLEARANCE})
 # no direct identifiers: what the base would have said too is released
 SUSPICIONS = ON_REQUEST | OF_INDEX | TRIGGERS | {STREWN, CONFIRMATION}
-DENIED = "DENIED"
 _AT_ONCE = frozenset({DENIED, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
 _NEVER_TAUGHT = frozenset({STREWN, CONFIRMATION})  # not even where the index says so
 

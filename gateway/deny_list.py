@@ -25,7 +25,7 @@ class Reloaded:
 
 
 class DenyList:
-    """Fulfils `filters.evidence.Detector`; each look is one at the list of that moment."""
+    """Fulfils `filters.evidence.Denied`; each look is one at the list of that moment."""
 
     def __init__(self, path: Path, secret: bytes, pinned: DenyListPin | None, tell: Callable[[Reloaded], None]) -> None:
         """`pinned`: what the release says of it. What does not hold to that is not taken over later.

@@ -125,7 +125,9 @@ class Relay:
         detector = self._detectors(profile)
         request = request_evidence(plan, await self._read_grounds(plan.own_texts, detector))
         key = self._keys.replacements(plan.grant.principal)
-        return Pipeline(profile, request, detector, pair.vocabulary, pair.style_shift_bits, key)
+        return Pipeline(
+            profile, request, detector, pair.vocabulary, pair.style_shift_bits, key, knowledge=pair.knowledge
+        )
 
     async def _read_grounds(self, own_texts: Sequence[str], detector: Detector) -> Grounds:
         """A long request is read beside the event loop, so that the other streams go on."""
@@ -147,6 +149,7 @@ def request_evidence(plan: Plan, grounds: Grounds) -> RequestEvidence:
         answer_schema=Schema(plan.answer_schema) if plan.answer_schema is not None else None,
         tool_schemas={name: Schema(schema) for name, schema in plan.tool_schemas.items()},
         stops=plan.stop,
+        clearance=plan.grant.clearance,
         tells_tokens=plan.tells.anything,
     )
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
+
+DENIED: Final = "DENIED"
 
 TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -54,7 +57,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "SPECIAL_CHILD": "a person under fourteen",
         "DATE": "a calendar date, or the day of an appointment",
         "WEB_ADDRESS": "the address of a web page or site",
-        "DENIED": "a value on the deny list",
+        DENIED: "a value on the deny list",
     }
 )
 
@@ -62,7 +65,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
 OF_PERSONS = frozenset(kind for kind in TYPES if kind == "QUASI_IDENTIFIER" or kind.startswith("SPECIAL_"))
 
 # Found by filters/denied.py; a role can't be cleared for it.
-OF_LISTS = frozenset({"DENIED"})
+OF_LISTS = frozenset({DENIED})
 
 # Looked for where a profile says so: a name is in most sentences, and only the base model tells what everybody knows.
 NAMES = frozenset({"PERSON", "ORGANIZATION", "LOCATION"})

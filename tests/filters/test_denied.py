@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from filters.denied import DENIED, MOST_CHARACTERS, DeniedValues, read_values
+from filters.denied import MOST_CHARACTERS, DeniedValues, read_values
 from filters.index.hashing import IndexKey
 from filters.index.public import ListError, PublicValue, ValueHasher, list_lines
 from filters.pii.detector import build_detector
+from filters.pii.types import DENIED
 from filters.spans import merge
 from tests.support.knowledge import SECRET, deny
 

@@ -184,9 +184,15 @@ class Deny:
         at = raw_text.find("Zanfold")
         return [Span(at, at + 7, "DENIED", 1.0)] if at >= 0 else []
 
+    def open_from(self, raw_text: str) -> int:
+        return len(raw_text)
+
 
 class BrokenDeny:
     def find(self, raw_text: str, since: int = 0) -> Sequence[Span]:
+        raise DetectorError
+
+    def open_from(self, raw_text: str) -> int:
         raise DetectorError
 
 

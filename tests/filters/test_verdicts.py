@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from filters.events import Verdict
-from filters.pii.types import INDIRECT, TYPES
+from filters.pii.types import DENIED, INDIRECT, TYPES
 from filters.specificity.triggers import CODE
 from filters.strewn import STREWN
-from filters.verdicts import CONFIRMATION, DENIED, FEW_SUBJECTS, SUSPICIONS, Bits, Known, Rule, VerdictTable
+from filters.verdicts import CONFIRMATION, FEW_SUBJECTS, SUSPICIONS, Bits, Known, Rule, VerdictTable
 
 BACK = Verdict.FALL_BACK
 
