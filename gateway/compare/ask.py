@@ -103,4 +103,5 @@ def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
         vocabulary=pair.vocabulary,
         style_shift_bits=pair.style_shift_bits,
         key=gateway.keys.replacements(plan.grant.principal),
+        knowledge=pair.knowledge,
     )
