@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from filters.events import Verdict
 from filters.pii.types import INDIRECT, QUANTITIES
 from filters.verdicts import SUSPICIONS, Rule, VerdictTable
+from filters.specificity.bounded import Bounds
 
 # No recognizer is less sure of a direct identifier that has its label; a higher bar would switch labels off.
 HIGHEST_DIRECT_MINIMUM = 0.5
@@ -71,6 +72,7 @@ class Profile:
     languages: frozenset[str] = frozenset()
     internal_hosts: frozenset[str] = field(default_factory=frozenset)
     record_fields: frozenset[str] = field(default_factory=frozenset)
+    bounded: Bounds | None = None  # the tuned model only drafts, and the base bounds what of it is served
 
     def __post_init__(self) -> None:
         if self.on_memorised is Verdict.RELEASE:

@@ -11,7 +11,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, Protocol
 
 from filters.events import (
@@ -35,6 +37,8 @@ from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pass_through import PassThrough
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
+from filters.specificity.bounded import Bounds
+from gateway.bounded import BoundedSource
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
@@ -43,6 +47,7 @@ from gateway.release.guard import Guard
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint, Plan, Principal
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
 from gateway.upstream.scoring import Scorer
@@ -185,7 +190,7 @@ class _Answer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                await self._tuned()
+                await self._speak()
             if self._open:
                 raise UpstreamBroken("cut")
         finally:
@@ -195,16 +200,33 @@ class _Answer:
 
     # ---- the three sources ------------------------------------------------------------------------------------------
 
+    async def _speak(self) -> None:
+        bounds = self._plan.grant.profile.bounded
+        await (self._tuned() if bounds is None else self._bounded(bounds))
+        if self._wanted:
+            raise UpstreamBroken("cut")
+
     async def _tuned(self) -> None:
         path = CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
         body = self._body | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
         await self._follow(self._pair.tuned, path, body, self._take_tuned)
-        if self._wanted:
-            raise UpstreamBroken("cut")
 
     async def _take_tuned(self, events: list[bytes]) -> bool:
         await self._feed(self._frames.read(events), Origin.TUNED)
         return bool(self._wanted) or not self._engine_open
+
+    async def _bounded(self, bounds: Bounds) -> None:
+        pair = self._pair
+        drafter = Drafter(self._client, self._record.request_id, self._client.timeouts.first_byte)
+        count = partial(self._metrics.bounded, pair.name)
+        source = BoundedSource(drafter, pair.tuned, pair.base, pair.vocabulary, bounds, self._body, count)
+        async with aclosing(source.items()) as rounds:
+            async for items in rounds:
+                self._frames.prompt, self._frames.generated = source.prompt, source.generated
+                self._record.base_questions += source.asked
+                await self._feed(items, Origin.TUNED)
+                if not self._wanted:
+                    return
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1

@@ -164,7 +164,9 @@ class Engine:
 
         Cancelling stops after the step that runs, as does closing the run's outputs.
         """
-        done = [await self._in_thread(partial(self._prefill, prompt, params)) for prompt in prompts]
+        done: list[Prompt] = []
+        for prompt in prompts:
+            done.append(await self._in_thread(partial(self._prefill, prompt, params, done[-1] if done else None)))
         return Run(done, self._outputs([self._lane(n, done, params) for n in range(len(done) * params.n)]))
 
     def close(self) -> None:
@@ -192,9 +194,13 @@ class Engine:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _prefill(self, prompt: Encoded, params: SamplingParams) -> Prompt:
-        cache = KvCache(self.model.config, len(prompt.ids) + 1)
-        hidden = self.model.forward(np.array(prompt.ids), cache)
+    def _prefill(self, prompt: Encoded, params: SamplingParams, before: Prompt | None) -> Prompt:
+        """A prompt that goes on from the one before it in the request is computed from there."""
+        if before is not None and params.prompt_logprobs is None and _goes_on(prompt.ids, before.ids):
+            cache, known = before.cache.fork(), len(before.ids)
+        else:
+            cache, known = KvCache(self.model.config, len(prompt.ids) + 1), 0
+        hidden = self.model.forward(np.array(prompt.ids[known:]), cache)
         if params.prompt_logprobs is None:
             return Prompt(prompt.ids, prompt.text, None, self.model.logits(hidden[-1:])[0], cache)
         logits = self.model.logits(hidden)
@@ -209,6 +215,11 @@ class Run:
 
     prompts: Sequence[Prompt]
     outputs: AsyncGenerator[Output, None]
+
+
+def _goes_on(ids: Sequence[int], before: Sequence[int]) -> bool:
+    """Whether these are the tokens of `before` and at least one more."""
+    return len(ids) > len(before) and list(ids[: len(before)]) == list(before)
 
 
 def _generator(seed: int | None, choice: int) -> np.random.Generator:

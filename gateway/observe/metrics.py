@@ -15,9 +15,11 @@ NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
 
 UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "refused", "error", "cut"})
+# Drafted and kept; drawn from the base instead; said by the base alone when the answer's budget was spent.
+BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
 # "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
-PREFILL_PURPOSES: Final = frozenset({"question", "fallback"})
+PREFILL_PURPOSES: Final = frozenset({"question", "fallback", "bounded"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -94,6 +96,10 @@ class Metrics:
 
     def fallback(self, model: str) -> None:
         self._fallbacks.labels(_closed(model, self._models)).inc()
+
+    def bounded(self, model: str, source: str, count: int) -> None:
+        """Tokens of an answer in bounded mode; `source` is of BOUNDED_SOURCES."""
+        self._bounded.labels(_closed(model, self._models), _closed(source, BOUNDED_SOURCES)).inc(count)
 
     def upstream_error(self, model: str, kind: str) -> None:
         """`kind` is of UPSTREAM_KINDS."""
@@ -185,6 +191,12 @@ class Metrics:
             "tightlip_base_prefilled_tokens",
             "Tokens that the base model was given to read.",
             ("model", "purpose"),
+            registry=registry,
+        )
+        self._bounded = Counter(
+            "tightlip_bounded_tokens",
+            "Tokens of answers in bounded mode by where they came from.",
+            ("model", "source"),
             registry=registry,
         )
         self._fallbacks = Counter(

@@ -15,6 +15,7 @@ from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
 from gateway.policy.schema import DEFAULT_PROFILES, MIN_HOST_CHARS, IssuerPolicy, Policy, ProfilePolicy, Role
+from gateway.types import Endpoint
 
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
 
@@ -120,6 +121,10 @@ def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
 def _role_problems(name: str, role: Role, policy: Policy, document: Document) -> Iterator[Problem]:
     if role.profile not in policy.profiles and role.profile not in DEFAULT_PROFILES:
         yield document.problem(("roles", name, "profile"), f"{role.profile!r} is not a profile of this policy")
+    profile = policy.profiles.get(role.profile)
+    if profile and profile.bounded and role.may_call(Endpoint.COMPLETIONS):
+        text = "a role with a 'bounded' profile can't have 'completions': it is for the content of chats"
+        yield document.problem(("roles", name, "endpoints"), text)
     for field in sorted(role.fields - GRANTABLE):
         yield document.problem(("roles", name, "fields"), f"{field!r} is not a field that a role can be given")
     if not any(name in issuer.roles for issuer in policy.issuers):

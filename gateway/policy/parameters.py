@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.errors import BadField, FieldRefused, UnknownField
+from gateway.policy import bounded
 from gateway.policy.body import Json, parse_object
 from gateway.policy.fields import CONTINUE, LOGPROBS, RETURN_IDS, TABLES, Action, Checked, Rule, boolean, integer
 from gateway.policy.messages import Chat, keys_in, keys_in_texts, read_messages, read_tool_choice, read_tools
@@ -52,7 +53,7 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
     n, max_tokens = _integer(fields, "n", 1, grant.max_choices), _max_tokens(fields, grant)
     body |= {"max_tokens": max_tokens} | ({"n": n} if n > 1 else {})
     stream = _boolean(fields, "stream")
-    return Plan(
+    plan = Plan(
         grant=grant,
         body=body,
         stream=stream,
@@ -72,6 +73,9 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
             token_ids=_told(fields, RETURN_IDS, grant) and _boolean(fields, RETURN_IDS),
         ),
     )
+    if grant.profile.bounded is not None:
+        bounded.check(plan)
+    return plan
 
 
 def _table_fields(request: ChatRequest, grant: Grant) -> Json:

@@ -11,6 +11,7 @@ from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
 from filters.verdicts import Bits, Known, Rule
+from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from gateway.types import Endpoint
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
@@ -21,6 +22,9 @@ MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
 MIN_HOST_CHARS: Final = 3  # besides * and dots; a shorter name is part of every other word
 MAX_RULES: Final = 100
 HIGHEST_K: Final = 255  # what an index counts up to
+MAX_RATIO: Final = 1024.0  # ten bits a token: more bounds nothing
+MAX_ANSWER_BITS: Final = 4096.0
+MAX_DRAFT_TOKENS: Final = 32  # each is a prompt of its own at the base
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
@@ -122,6 +126,24 @@ class RulePolicy(_Strict):
         return Rule(self.then, self.types, self.index, self.bits, self.min_bits, self.grounded)
 
 
+class BoundedPolicy(_Strict):
+    """How far the tuned model may go beyond its base (filters/specificity/bounded.py). What it is worth follows from
+    the two numbers, so that neither has a default."""
+
+    ratio: float = Field(gt=0, le=MAX_RATIO)
+    answer_bits: float = Field(gt=0, le=MAX_ANSWER_BITS)
+    draft_tokens: int = Field(default=DRAFT_TOKENS, ge=1, le=MAX_DRAFT_TOKENS)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        self.bounds()
+        return self
+
+    def bounds(self) -> Bounds:
+        """Raises ValueError."""
+        return Bounds(self.ratio, self.answer_bits, self.draft_tokens)
+
+
 class ProfilePolicy(_Strict):
     """One way of filtering. Weaker ones say why, so that a review can ask whether that still holds."""
 
@@ -139,6 +161,7 @@ class ProfilePolicy(_Strict):
     verdicts: tuple[RulePolicy, ...] = Field(default=(), max_length=MAX_RULES)
     k: int | None = Field(default=None, ge=LOWEST_K, le=HIGHEST_K)
     languages: frozenset[str] = frozenset()
+    bounded: BoundedPolicy | None = None
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
@@ -175,6 +198,7 @@ class ProfilePolicy(_Strict):
             languages=self.languages,
             internal_hosts=internal_hosts,
             record_fields=record_fields,
+            bounded=self.bounded.bounds() if self.bounded else None,
         )
 
 

@@ -57,7 +57,7 @@ class UpstreamClient:
     """One pool of connections for all servers. To be made and closed inside the event loop."""
 
     def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
             auto_decompress=False,
@@ -78,7 +78,7 @@ class UpstreamClient:
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
         with _mapped():
             response = await self._post(server, path, body, request_id)
-        pieces = _pieces(response.content, self._timeouts.stall)
+        pieces = _pieces(response.content, self.timeouts.stall)
         try:
             if response.content_type != "text/event-stream":
                 raise UpstreamBroken("content_type")
@@ -110,7 +110,7 @@ class UpstreamClient:
     async def _post(
         self, server: Server, path: str, body: Mapping[str, Any], request_id: str
     ) -> aiohttp.ClientResponse:
-        async with asyncio.timeout(self._timeouts.first_byte):
+        async with asyncio.timeout(self.timeouts.first_byte):
             response = await self._session.post(
                 server.url + path,
                 data=msgspec.json.encode(body),

@@ -6,7 +6,7 @@ engine that dies sends it too: only a finish reason for every choice does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -124,7 +124,7 @@ class FrameReader:
         self._decode: Callable[[bytes], Frame | PlainFrame] = _FRAME.decode if evidence else _PLAIN.decode
         self._only, self._choices = only, range(choices)
         self.usage: Usage | None = None
-        self.prompt: list[int] = []  # the request's tokens
+        self.prompt: Sequence[int] = []  # the request's tokens
         self.generated = 0  # tokens so far
 
     def read(self, events: Iterable[bytes]) -> list[Item]:
