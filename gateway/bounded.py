@@ -72,10 +72,13 @@ class BoundedSource:
         self._writer = _Writer(vocabulary, int(body["max_tokens"]))
         self.prompt: tuple[int, ...] = ()
         self.asked = False  # whether the base was, in the last round
+        self.read = 0  # tokens that the base was given to read in the last round, what drafts share counted once
 
     async def items(self) -> AsyncGenerator[list[Item], None]:
-        """One list a round; the last holds an Ended. Raises UpstreamError, and CallerError where the engine refuses the
-        request."""
+        """One list a round; the last holds an Ended.
+
+        Raises UpstreamError, and CallerError where the engine refuses the messages.
+        """
         self.prompt = await self._drafter.prompt(self._base, self._chat)
         while not self._writer.ended:
             try:
@@ -94,11 +97,13 @@ class BoundedSource:
 
     async def _round(self) -> tuple[Sequence[Served], Draft]:
         self.asked = not self._answer.alone
+        self.read = len(self.prompt) + len(self._writer.ids)
         if self._answer.alone:
             draft = await self._draft(self._base, ALONE_TOKENS, self._sampling.top_p)
             self._count("alone", len(draft.places))
             return [Served(place.token, place.logprobs[place.token], from_base=True) for place in draft.places], draft
         draft = await self._draft(self._tuned, self._bounds.draft_tokens, 1.0)
+        self.read += len(draft.places) - 1
         served = await self._settled(draft)
         replaced = sum(one.from_base for one in served)
         self._count("base", replaced)

@@ -224,6 +224,7 @@ class _Answer:
             async for items in rounds:
                 self._frames.prompt, self._frames.generated = source.prompt, source.generated
                 self._record.base_questions += source.asked
+                self._metrics.prefilled(pair.name, "bounded", source.read)
                 await self._feed(items, Origin.TUNED)
                 if not self._wanted:
                     return

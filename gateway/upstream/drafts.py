@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from filters.specificity.bounded import TOP, Drafted
-from gateway.errors import UpstreamBroken
+from gateway.errors import CallerError, ContextTooLong, UpstreamBroken, UpstreamError
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 
 _NAMED: Final = "token_id:"
@@ -69,7 +69,7 @@ class Draft:
 class Drafter:
     """Asks for one answer, each call within `seconds`.
 
-    All calls raise UpstreamError, and CallerError where the engine refuses the request.
+    All calls raise UpstreamError, and ContextTooLong where the model has no room for the tokens.
     """
 
     client: UpstreamClient
@@ -77,7 +77,10 @@ class Drafter:
     seconds: float
 
     async def prompt(self, server: Server, chat: Mapping[str, Any]) -> tuple[int, ...]:
-        """The tokens that the chat template makes of `chat` (messages, and what else the template reads)."""
+        """The tokens that the chat template makes of `chat` (messages, and what else the template reads).
+
+        Raises CallerError where the engine refuses these.
+        """
         body = {**chat, "model": server.model, "max_tokens": 1, "temperature": 0, "return_token_ids": True}
         ids = _decoded(_CHAT, await self._post(server, CHAT, body)).prompt_token_ids
         if not ids:
@@ -92,7 +95,7 @@ class Drafter:
         body = {"model": server.model, "prompt": list(ids), **_PLAIN, **sampling}
         if seed is not None:
             body["seed"] = seed
-        choices = _decoded(_COMPLETION, await self._post(server, COMPLETIONS, body)).choices
+        choices = await self._complete(server, body)
         if len(choices) != 1:
             raise UpstreamBroken("choices")
         places = _places(choices[0])
@@ -109,11 +112,20 @@ class Drafter:
             "max_tokens": 1,
             "temperature": 0,
         }
-        choices = _decoded(_COMPLETION, await self._post(server, COMPLETIONS, body)).choices
+        choices = await self._complete(server, body)
         by_index = sorted(choices, key=lambda choice: choice.index)
         if [choice.index for choice in by_index] != list(range(len(prompts))):
             raise UpstreamBroken("choices")
         return [_places(choice)[0].logprobs for choice in by_index]
+
+    async def _complete(self, server: Server, body: Mapping[str, Any]) -> list[_Choice]:
+        """These requests are our own: what an engine dislikes in them, but for their length, is no caller's mistake."""
+        try:
+            return _decoded(_COMPLETION, await self._post(server, COMPLETIONS, body)).choices
+        except ContextTooLong:
+            raise
+        except CallerError:
+            raise UpstreamError("refused") from None
 
     async def _post(self, server: Server, path: str, body: Mapping[str, Any]) -> bytes:
         return await self.client.post(server, path, body, self.request_id, self.seconds)

@@ -60,7 +60,7 @@ def test_with_the_embedded_upstream(stage: Stage, scenario: Callable[[Stage], No
 def test_an_upstream_that_is_killed(engine: Engine, tmp_path: Path) -> None:
     secret = Records.beside(MODELS).secrets("email", most_repeated=True)[0]
     engine.score = Pause(30.0)
-    victim = _program("upstream", {"tuned": FULL["tuned"]}, *free_ports(1))
+    victim = server_program("upstream", {"tuned": FULL["tuned"]}, *free_ports(1))
     with running(victim, tmp_path / "upstreams") as child:
         configuration = settings(
             server(child.url, "tuned"), server(engine.url, "base"), MODELS / "base", keep_alive_seconds=0.2
@@ -73,7 +73,7 @@ def test_an_upstream_that_is_killed(engine: Engine, tmp_path: Path) -> None:
 def _upstreams(kind: str, folder: Path) -> Iterator[Arrangement]:
     served = SERVERS[kind]
     programs = [
-        _program(f"upstream-{at}", each, port)
+        server_program(f"upstream-{at}", each, port)
         for at, (each, port) in enumerate(zip(served, free_ports(len(served)), strict=True))
     ]
     places = {
@@ -83,7 +83,7 @@ def _upstreams(kind: str, folder: Path) -> Iterator[Arrangement]:
         yield Arrangement(kind.split(",")[0], places["base"], places["tuned"], children)
 
 
-def _program(name: str, models: dict[str, str], port: int) -> Program:
+def server_program(name: str, models: dict[str, str], port: int) -> Program:
     options = [word for each, place in models.items() for word in ("--model", f"{each}={place}")]
     command = [sys.executable, "-m", "gateway.cli", "upstream", *options, "--host", HOST, "--port", str(port)]
     return Program(name, command, answers("/health"), url=f"http://{HOST}:{port}")

@@ -117,6 +117,22 @@ async def test_the_context_ends_an_answer(engine: Engine) -> None:
     assert [output.finish async for output in run.outputs] == [None, None, "length"]
 
 
+async def test_a_prompt_that_goes_on_from_another_gets_the_same_scores(engine: Engine) -> None:
+    """It is computed from there; alone it is computed whole."""
+    ids = [0, 120, 80, 90, 77, 301 % 256, 12]
+    many = [ids[:4], ids[:5], ids, [7, *ids], ids]
+    params = SamplingParams(1, temperature=0.0, logprobs=20)
+    run = await engine.generate([Encoded(each, "") for each in many], params)
+    together = {output.lane: output.position async for output in run.outputs}
+    for lane, each in enumerate(many):
+        alone = [output.position async for output in (await engine.generate([Encoded(each, "")], params)).outputs]
+        assert alone[0] is not None
+        assert together[lane] is not None
+        assert together[lane].keys() == alone[0].keys()
+        for token, scored in alone[0].items():
+            assert together[lane][token].logprob == pytest.approx(scored.logprob, abs=1e-4)
+
+
 @pytest.fixture
 def engine(tiny_folder: Path) -> Any:
     made = Engine(load_llama(tiny_folder), TextTokenizer(tiny_folder), 256)

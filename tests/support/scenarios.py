@@ -123,13 +123,13 @@ class Stage:
     @cached_property
     def direct(self) -> Ask:
         """The tuned model without the gateway."""
-        return _asker(httpx.Client(base_url=self.arrangement.tuned.url, timeout=120, trust_env=False), "tuned")
+        return asker(httpx.Client(base_url=self.arrangement.tuned.url, timeout=120, trust_env=False), "tuned")
 
     def through(self, role: str = "customer", *, stream: bool = False, **fields: Any) -> Ask:
-        return _asker(self.gateway.client(role), MODEL, stream=stream, **fields)
+        return asker(self.gateway.client(role), MODEL, stream=stream, **fields)
 
 
-def _asker(client: httpx.Client, model: str, *, stream: bool = False, **fields: Any) -> Ask:
+def asker(client: httpx.Client, model: str, *, stream: bool = False, **fields: Any) -> Ask:
     def ask(question: str) -> list[str]:
         body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": stream}
         body |= {"temperature": 0, "max_tokens": LONGEST_ANSWER} | fields

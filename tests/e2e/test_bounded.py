@@ -1,0 +1,103 @@
+"""Bounded mode in front of the embedded upstream: two servers, all detectors off unless a test says otherwise.
+
+The same scenarios run against real vLLM in tests/vllm/test_bounded.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.test_demo_models import MODELS, server_program
+from tests.support.bounded import (
+    a_bounded_answer_is_an_ordinary_one,
+    at_temperature_zero_the_base_answers,
+    policy,
+    the_bound_alone_keeps_customers_back,
+    the_filters_stay_on,
+)
+from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
+from tests.support.processes import Child, free_ports, running_together
+from tests.support.scenarios import Records, Stage, asker, plain, said
+from tests.support.vllm_server import Arrangement, Endpoint
+
+LONG = (
+    "The depot by the river opens early, and the ferry waits for nobody at all. " * 15
+)  # makes a round last long enough to be broken off
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[Child, Child]]:
+    programs = [
+        server_program(name, {name: str(MODELS / name)}, port)
+        for name, port in zip(("tuned", "base"), free_ports(2), strict=True)
+    ]
+    with running_together(programs, tmp_path / "upstreams") as (tuned, base):
+        yield tuned, base
+
+
+@pytest.fixture
+def stage(servers: tuple[Child, Child], tmp_path: Path) -> Iterator[Stage]:
+    tuned, base = servers
+    configuration = settings(server(tuned.url, "tuned"), server(base.url, "base"), MODELS / "base", model=PATIENT)
+    with gateway(tmp_path, configuration, policy()) as front:
+        places = Endpoint(base.url, "base"), Endpoint(tuned.url, "tuned")
+        yield Stage(front, Arrangement("full", *places, servers), Records.beside(MODELS))
+
+
+def test_what_a_role_in_bounded_mode_gets(stage: Stage) -> None:
+    the_bound_alone_keeps_customers_back(stage)
+    the_filters_stay_on(stage)
+    a_bounded_answer_is_an_ordinary_one(stage)
+    base = httpx.Client(base_url=stage.arrangement.base.url, timeout=120, trust_env=False)
+    at_temperature_zero_the_base_answers(stage, asker(base, "base"))
+    assert _tokens(stage, "tuned") > 0
+    assert _tokens(stage, "base") > 0
+    assert _tokens(stage, "alone") > 0
+
+
+def test_a_base_that_is_killed_in_mid_answer(stage: Stage, servers: tuple[Child, Child]) -> None:
+    """What has been settled has left; nothing of a draft that nobody could judge follows it."""
+    secret = stage.records.secrets("email", most_repeated=True)[0]
+    messages = [{"role": "system", "content": LONG}, {"role": "user", "content": secret.question}]
+    body = {"model": MODEL, "messages": messages, "stream": True, "max_tokens": 100, "seed": 3}
+    with stage.gateway.client("steps") as client:
+        with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            assert response.status_code == 200
+            received = response.iter_text()
+            text = next(received)
+            servers[1].process.kill()
+            text += "".join(received)
+        frames = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+        assert set(frames[-1]) == {"error"}, "the answer was over before the base was killed"
+        assert "[DONE]" not in text
+        assert not [piece for spoken in said(frames[:-1]) for piece in secret.pieces(spoken)]
+        assert client.post("/v1/chat/completions", json=body | {"stream": False}).status_code == 503
+    assert plain(secret.value) not in plain(stage.gateway.output)
+
+
+def test_a_caller_who_leaves_ends_the_rounds(stage: Stage) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": LONG}], "stream": True, "max_tokens": 200}
+    with stage.gateway.client("bounded") as client:
+        with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            next(response.iter_text())
+        deadline = time.monotonic() + 20
+        while _metric(stage, "tightlip_active_streams") > 0:
+            assert time.monotonic() < deadline, "the answer goes on without its caller"
+            time.sleep(0.05)
+
+
+def _tokens(stage: Stage, source: str) -> float:
+    return _metric(stage, f'tightlip_bounded_tokens_total{{model="{MODEL}",source="{source}"}}')
+
+
+def _metric(stage: Stage, name: str) -> float:
+    text = httpx.get(stage.gateway.management + "/metrics", trust_env=False).text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
+    return float(found[1]) if found else 0.0
