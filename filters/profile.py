@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from filters.events import Verdict
 from filters.pii.types import INDIRECT, QUANTITIES
-from filters.verdicts import SUSPICIONS, Rule, VerdictTable
 from filters.specificity.bounded import Bounds
+from filters.verdicts import SUSPICIONS, Rule, VerdictTable
 
 # No recognizer is less sure of a direct identifier that has its label; a higher bar would switch labels off.
 HIGHEST_DIRECT_MINIMUM = 0.5

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
-from filters.verdicts import Bits, Known, Rule
 from filters.specificity.bounded import DRAFT_TOKENS, Bounds
+from filters.verdicts import Bits, Known, Rule
 from gateway.types import Endpoint
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
