@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,7 @@ from tests.support.bounded import (
     the_filters_stay_on,
 )
 from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
-from tests.support.processes import Child, free_ports, running_together
+from tests.support.processes import free_ports, running_together
 from tests.support.scenarios import Records, Stage, asker, plain, said
 from tests.support.vllm_server import Arrangement, Endpoint
 
@@ -32,23 +33,30 @@ LONG = (
 )  # makes a round last long enough to be broken off
 
 
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with _stage(tmp_path_factory.mktemp("bounded")) as stage:
+        yield stage
+
+
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[tuple[Child, Child]]:
+def doomed(tmp_path: Path) -> Iterator[Stage]:
+    """One whose base a test may kill."""
+    with _stage(tmp_path) as stage:
+        yield stage
+
+
+@contextmanager
+def _stage(folder: Path) -> Iterator[Stage]:
     programs = [
         server_program(name, {name: str(MODELS / name)}, port)
-        for name, port in zip(("tuned", "base"), free_ports(2), strict=True)
+        for name, port in zip(("base", "tuned"), free_ports(2), strict=True)
     ]
-    with running_together(programs, tmp_path / "upstreams") as (tuned, base):
-        yield tuned, base
-
-
-@pytest.fixture
-def stage(servers: tuple[Child, Child], tmp_path: Path) -> Iterator[Stage]:
-    tuned, base = servers
-    configuration = settings(server(tuned.url, "tuned"), server(base.url, "base"), MODELS / "base", model=PATIENT)
-    with gateway(tmp_path, configuration, policy()) as front:
-        places = Endpoint(base.url, "base"), Endpoint(tuned.url, "tuned")
-        yield Stage(front, Arrangement("full", *places, servers), Records.beside(MODELS))
+    with running_together(programs, folder / "upstreams") as servers:
+        base, tuned = (Endpoint(each.url, name) for each, name in zip(servers, ("base", "tuned"), strict=True))
+        pair = server(tuned.url, tuned.model), server(base.url, base.model)
+        with gateway(folder, settings(*pair, MODELS / "base", model=PATIENT), policy()) as front:
+            yield Stage(front, Arrangement("full", base, tuned, servers), Records.beside(MODELS))
 
 
 def test_what_a_role_in_bounded_mode_gets(stage: Stage) -> None:
@@ -62,24 +70,24 @@ def test_what_a_role_in_bounded_mode_gets(stage: Stage) -> None:
     assert _tokens(stage, "alone") > 0
 
 
-def test_a_base_that_is_killed_in_mid_answer(stage: Stage, servers: tuple[Child, Child]) -> None:
+def test_a_base_that_is_killed_in_mid_answer(doomed: Stage) -> None:
     """What has been settled has left; nothing of a draft that nobody could judge follows it."""
-    secret = stage.records.secrets("email", most_repeated=True)[0]
+    secret = doomed.records.secrets("email", most_repeated=True)[0]
     messages = [{"role": "system", "content": LONG}, {"role": "user", "content": secret.question}]
     body = {"model": MODEL, "messages": messages, "stream": True, "max_tokens": 100, "seed": 3}
-    with stage.gateway.client("steps") as client:
+    with doomed.gateway.client("steps") as client:
         with client.stream("POST", "/v1/chat/completions", json=body) as response:
             assert response.status_code == 200
             received = response.iter_text()
             text = next(received)
-            servers[1].process.kill()
+            doomed.arrangement.servers[0].process.kill()
             text += "".join(received)
         frames = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
         assert set(frames[-1]) == {"error"}, "the answer was over before the base was killed"
         assert "[DONE]" not in text
         assert not [piece for spoken in said(frames[:-1]) for piece in secret.pieces(spoken)]
         assert client.post("/v1/chat/completions", json=body | {"stream": False}).status_code == 503
-    assert plain(secret.value) not in plain(stage.gateway.output)
+    assert plain(secret.value) not in plain(doomed.gateway.output)
 
 
 def test_a_caller_who_leaves_ends_the_rounds(stage: Stage) -> None:
