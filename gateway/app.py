@@ -30,6 +30,7 @@ from filters.profile import Profile
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.auth import issuers
+from gateway.auth.jwks import PageFetcher
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList
 from gateway.http import management, routes
@@ -68,6 +69,7 @@ class Gateway:
     logs: Logs
     metrics: Metrics
     rules: Rules
+    verifier: issuers.Verifier
     client: UpstreamClient
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
@@ -88,7 +90,6 @@ async def assemble(
     Raises ConfigError."""
     rules = policies.load(settings.policy)
     policies.check_models(rules, frozenset(settings.models))
-    verifier = issuers.Verifier(issuers.load(rules), now=time.time)
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
@@ -97,13 +98,14 @@ async def assemble(
     detectors = build_detectors(settings.names_engine)
     for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
         detectors.of(rules.profiles[role.profile])
-    client = served.client(settings.upstream)
+    client, fetcher = served.client(settings.upstream), PageFetcher(issuers.pages(rules))
 
     def refused(model: str, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
         warn(f"model {model}: {fault.value}")
 
     try:
+        verifier = issuers.Verifier(issuers.load(rules, fetcher, metrics.keys_fetched), now=time.time)
         places = _places(settings.models.values())
         pairs = {
             name: _pair(name, model, client, places[model.base.url], known[name], metrics, refused)
@@ -113,11 +115,14 @@ async def assemble(
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
-            management=management.create_app(registry, lambda: lifecycle.ready and _serves(pairs.values())),
+            management=management.create_app(
+                registry, lambda: lifecycle.ready and verifier.ready and _serves(pairs.values())
+            ),
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
             rules=rules,
+            verifier=verifier,
             client=client,
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
@@ -127,6 +132,7 @@ async def assemble(
         )
     finally:
         await client.aclose()
+        await fetcher.aclose()
 
 
 def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
@@ -261,7 +267,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
-        async with _listening(gateway, *sockets) as stop, _watched(gateway.guards, gateway.deny_lists):
+        async with _listening(gateway, *sockets) as stop, _watched(gateway):
             gateway.lifecycle.ready = True
             gateway.metrics.ready(True)
             gateway.logs.process("ready")
@@ -272,10 +278,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
 
 
 @asynccontextmanager
-async def _watched(guards: Sequence[Guard], deny_lists: Sequence[DenyList]) -> AsyncIterator[None]:
-    """Each model's release is checked before the block begins, and again and again inside it; so are deny lists."""
-    await asyncio.gather(*(guard.look() for guard in guards))
-    watched = [*(guard.watch() for guard in guards), *(deny_list.watch() for deny_list in deny_lists)]
+async def _watched(gateway: Gateway) -> AsyncIterator[None]:
+    """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
+    again inside it; so are deny lists."""
+    guards, remote = gateway.guards, gateway.verifier.remote
+    await asyncio.gather(*(guard.look() for guard in guards), *(keys.fetch() for keys in remote))
+    watched = [guard.watch() for guard in guards]
+    watched += [keys.watch() for keys in remote]
+    watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watches = [asyncio.ensure_future(watch) for watch in watched]
     try:
         yield

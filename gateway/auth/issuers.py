@@ -5,21 +5,43 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gateway.auth import keys, tokens
+from gateway.auth.jwks import Fetch, Page, RemoteKeys
+from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules
-from gateway.policy.schema import IssuerPolicy
+from gateway.policy.schema import IssuerPolicy, KeySource
 from gateway.types import Principal
 
 CACHED_TOKENS: Final = 4096  # about 2 MB; a verification costs a tenth of a millisecond, a look-up a thousandth
 
 
-def load(rules: Rules) -> tokens.Issuers:
-    """Reads every key file, relative to the policy. Raises ConfigError."""
+Tell = Callable[[str, str | None], None]
+
+
+def load(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
+    """Reads every key file, relative to the policy; pages are read by `fetch`, later. `tell` hears of each fetch for
+    an issuer: None, or what went wrong in one word. Raises ConfigError."""
     folder = rules.document.path.parent
-    return {issuer.issuer: _issuer(issuer, folder) for issuer in rules.issuers}
+    return {issuer.issuer: _issuer(issuer, folder, fetch, tell) for issuer in rules.issuers}
+
+
+def pages(rules: Rules) -> list[Page]:
+    """Every page of keys that the policy names."""
+    folder = rules.document.path.parent
+    return [_page(source, folder) for issuer in rules.issuers for source in issuer.keys if source.url]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A principal, and the generation of its issuer's keys that vouched for it."""
+
+    principal: Principal
+    generation: int
 
 
 class Verifier:
@@ -30,32 +52,59 @@ class Verifier:
 
     def __init__(self, issuers: tokens.Issuers, *, now: Callable[[], float], size: int = CACHED_TOKENS) -> None:
         self._issuers, self._now, self._size = issuers, now, size
-        self._known: OrderedDict[bytes, Principal] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+
+    async def authenticate(self, raw_token: str) -> Principal:
+        """As `verify`; a key id that nobody knows is fetched for first. Raises NotAuthenticated."""
+        try:
+            return self.verify(raw_token)
+        except NotAuthenticated as refused:
+            if refused.reason is not Reason.UNKNOWN_KEY or not await self._renewed(raw_token):
+                raise
+        return self.verify(raw_token)
 
     def verify(self, raw_token: str) -> Principal:
         """Raises NotAuthenticated."""
         name = hashlib.sha256(raw_token.encode("utf-8", "surrogatepass")).digest()
-        principal = self._known.get(name)
-        if principal is not None and self._now() < principal.expires_at:
+        known = self._known.get(name)
+        if known is not None and self._holds(known):
             self._known.move_to_end(name)
-            return principal
+            return known.principal
         return self._remember(name, tokens.verify(raw_token, self._issuers, self._now()))
 
+    @property
+    def remote(self) -> list[RemoteKeys]:
+        """The keys that have to be fetched."""
+        return [issuer.keys for issuer in self._issuers.values() if isinstance(issuer.keys, RemoteKeys)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether any issuer has keys."""
+        return any(issuer.keys.ready for issuer in self._issuers.values())
+
+    async def _renewed(self, raw_token: str) -> bool:
+        issuer = self._issuers[str(tokens.unverified_issuer(raw_token))]  # it was known, or the reason were another
+        return isinstance(issuer.keys, RemoteKeys) and await issuer.keys.renewed()
+
+    def _holds(self, known: _Known) -> bool:
+        issuer = self._issuers.get(known.principal.issuer)
+        generation = issuer.keys.generation if issuer else known.generation
+        return self._now() < known.principal.expires_at and generation == known.generation
+
     def _remember(self, name: bytes, principal: Principal) -> Principal:
-        self._known[name] = principal
+        issuer = self._issuers[principal.issuer]
+        self._known[name] = _Known(principal, issuer.keys.generation)
         if len(self._known) > self._size:
             self._known.popitem(last=False)
         return principal
 
 
-def _issuer(policy: IssuerPolicy, folder: Path) -> tokens.Issuer:
-    files = [(folder / source.file, source.kid) for source in policy.keys]
-    found = [key for path, kid in files for key in keys.load(path, kid)]
+def _issuer(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -> tokens.Issuer:
     return tokens.Issuer(
         name=policy.issuer,
         audiences=policy.audience,
         algorithms=frozenset(policy.algorithms),
-        keys=keys.collect(found, files[0][0]),
+        keys=_keys(policy, folder, fetch, tell),
         max_life=policy.max_life_seconds,
         token_id_claim=policy.token_id_claim,
         types=policy.types,
@@ -64,4 +113,25 @@ def _issuer(policy: IssuerPolicy, folder: Path) -> tokens.Issuer:
         tenant=policy.tenant.fixed,
         tenant_claim=policy.tenant.claim,
         tenants=policy.tenant.allowed,
+    )
+
+
+def _keys(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -> keys.Keys:
+    files = [(folder / source.file, source.kid) for source in policy.keys if source.file is not None]
+    found = [key for path, kid in files for key in keys.load(path, kid)]
+    own = keys.collect(found, files[0][0] if files else policy.issuer)
+    own_pages = [_page(source, folder) for source in policy.keys if source.url]
+    if not own_pages or fetch is None:
+        return own
+    return RemoteKeys(own.keys, own_pages, fetch, partial(tell, policy.issuer))
+
+
+def _page(source: KeySource, folder: Path) -> Page:
+    assert source.url is not None
+    return Page(
+        url=source.url,
+        ca_file=folder / source.ca_file if source.ca_file else None,
+        token_file=folder / source.token_file if source.token_file else None,
+        refresh_seconds=source.refresh_seconds,
+        keep_seconds=source.keep_seconds,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -37,12 +37,38 @@ class Key:
     kid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeySet:
-    keys: tuple[Key, ...]
+class Keys(Protocol):
+    """The keys of one issuer."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is any."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Of what `candidates` gives. What was verified with another one has to be verified again."""
+        ...
 
     def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
         """The keys that may have signed a token with this key id (None: it has none), which is only ever compared."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys that stay what they are. Fulfils `Keys`."""
+
+    keys: tuple[Key, ...]
+    generation: ClassVar[int] = 0
+
+    @property
+    def ready(self) -> bool:
+        """As `Keys.ready`."""
+        return bool(self.keys)
+
+    def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
+        """As `Keys.candidates`."""
         fitting = [key for key in self.keys if algorithm in key.algorithms]
         if unverified_kid is None:
             return fitting
@@ -54,11 +80,11 @@ def load(path: Path, kid: str | None = None) -> tuple[Key, ...]:
     """The keys of one file; `kid` names the key of a PEM file. Raises ConfigError, which never quotes the file."""
     raw = read_bytes(path, MAX_FILE_BYTES)
     if raw.lstrip().startswith(b"{"):
-        return _from_jwks(raw, path)
+        return from_jwks(raw, path)
     return (_key(_from_pem(raw, path), path, kid=kid),)
 
 
-def collect(keys: Iterable[Key], where: Path) -> KeySet:
+def collect(keys: Iterable[Key], where: Path | str) -> KeySet:
     """One issuer's keys together. Raises ConfigError: too many, or a key id twice for one algorithm."""
     found = tuple(keys)
     if len(found) > MAX_KEYS:
@@ -86,7 +112,8 @@ def _from_pem(raw: bytes, path: Path) -> object:
 # ---- JWKS ------------------------------------------------------------------------------------------------------------
 
 
-def _from_jwks(raw: bytes, path: Path) -> tuple[Key, ...]:
+def from_jwks(raw: bytes, path: Path | str) -> tuple[Key, ...]:
+    """The keys of a JWKS document; `path` is what a message calls it. Raises ConfigError, which never quotes it."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
@@ -105,7 +132,7 @@ def _signs(entry: Any) -> bool:
     return not (isinstance(entry, dict) and entry.get("use", "sig") != "sig")
 
 
-def _from_jwk(entry: Any, path: Path) -> Key:
+def _from_jwk(entry: Any, path: Path | str) -> Key:
     if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP"):
         raise _wrong(path, "has a key that is not RSA, EC or OKP")
     if "d" in entry:
@@ -123,7 +150,7 @@ def _from_jwk(entry: Any, path: Path) -> Key:
 # ---- both ------------------------------------------------------------------------------------------------------------
 
 
-def _key(public_key: object, path: Path, *, kid: str | None, only: str | None = None) -> Key:
+def _key(public_key: object, path: Path | str, *, kid: str | None, only: str | None = None) -> Key:
     if not isinstance(public_key, PublicKey):
         raise _wrong(path, "has a key of a kind that is not used for tokens")
     algorithms = _fitting(public_key, path)
@@ -132,7 +159,7 @@ def _key(public_key: object, path: Path, *, kid: str | None, only: str | None = 
     return Key(public_key, frozenset({only}) if only else algorithms, kid)
 
 
-def _fitting(public_key: PublicKey, path: Path) -> frozenset[str]:
+def _fitting(public_key: PublicKey, path: Path | str) -> frozenset[str]:
     if isinstance(public_key, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= public_key.key_size <= MAX_RSA_BITS:
             raise _wrong(path, f"has an RSA key that is not of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
@@ -144,5 +171,5 @@ def _fitting(public_key: PublicKey, path: Path) -> frozenset[str]:
     return frozenset({"EdDSA"})
 
 
-def _wrong(path: Path, text: str) -> ConfigError:
+def _wrong(path: Path | str, text: str) -> ConfigError:
     return ConfigError(Problem(str(path), None, "", text))

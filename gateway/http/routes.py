@@ -53,14 +53,14 @@ class Surface:
 
     async def models(self, request: Request) -> Response:
         record = self._open(request, Endpoint.MODELS)
-        principal = self._authenticate(request, inbound.read_head(request.scope["headers"]), record)
+        principal = await self._authenticate(request, inbound.read_head(request.scope["headers"]), record)
         names = rbac.visible_models(principal, self.rules)
         return json_response({"object": "list", "data": [_model(name) for name in names]}, record.request_id)
 
     async def _complete(self, request: Request, endpoint: Endpoint) -> ASGIApp:
         record = self._open(request, endpoint)
         head = inbound.read_head(request.scope["headers"])
-        principal = self._authenticate(request, head, record)
+        principal = await self._authenticate(request, head, record)
         raw_body = await inbound.read_body(head, request.receive, self.limits)
         asked = parameters.read(raw_body, endpoint)
         grant = rbac.authorize(principal, self.rules, endpoint, asked.model)
@@ -72,9 +72,9 @@ class Surface:
         record.route, record.policy = endpoint.value, self.rules.version
         return record
 
-    def _authenticate(self, request: Request, head: inbound.Head, record: RequestRecord) -> Principal:
+    async def _authenticate(self, request: Request, head: inbound.Head, record: RequestRecord) -> Principal:
         inbound.refuse_token_in_query(request.scope["query_string"])
-        record.principal = self.verifier.verify(tokens.bearer(head.authorization))
+        record.principal = await self.verifier.authenticate(tokens.bearer(head.authorization))
         return record.principal
 
 

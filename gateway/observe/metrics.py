@@ -126,6 +126,13 @@ class Metrics:
         if failed:
             failures.inc()
 
+    def keys_fetched(self, issuer: str, fault: str | None) -> None:
+        """A page of keys was read, or not. `issuer` is the policy's name of it."""
+        if fault is None:
+            self._keys_at.labels(issuer).set_to_current_time()
+        else:
+            self._key_failures.labels(issuer).inc()
+
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
@@ -205,6 +212,15 @@ class Metrics:
 
     def _make_process(self, registry: CollectorRegistry) -> None:
         self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
+        self._keys_at = Gauge(
+            "tightlip_issuer_keys_timestamp_seconds",
+            "When an issuer's page of keys was last read.",
+            ("issuer",),
+            registry=registry,
+        )
+        self._key_failures = Counter(
+            "tightlip_issuer_key_failures", "Pages of keys that could not be read.", ("issuer",), registry=registry
+        )
         self._ready = Gauge("tightlip_ready", "1 while the process takes requests.", registry=registry)
         self._release = Gauge(
             "tightlip_release_ok", "1 while a model is what its release says.", ("model",), registry=registry

@@ -36,6 +36,10 @@ _HOST_PART = r"[A-Za-z0-9_*-]{1,63}"
 HostName = Annotated[str, StringConstraints(pattern=rf"^\.?{_HOST_PART}(?:\.{_HOST_PART}){{0,8}}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]{1,128}$""")]
 
+KeysUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://[^\s/@?#]+(?:/[^\s?#]*)?(?:\?[^\s#]*)?$", max_length=1024)
+]
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
@@ -50,10 +54,25 @@ class _Strict(BaseModel):
 
 
 class KeySource(_Strict):
-    """A file of public keys: PEM (one key, which may be named here) or a JWKS document."""
+    """A file of public keys: PEM (one key, which may be named here) or a JWKS document. Or the address of such a
+    document, where the issuer publishes its keys."""
 
-    file: str
+    file: str | None = None
     kid: Claim | None = None
+    url: KeysUrl | None = None
+    ca_file: str | None = None
+    token_file: str | None = None
+    refresh_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
+    keep_seconds: float = Field(default=3600.0, ge=10.0, le=604_800.0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.file is None) == (self.url is None):
+            raise ValueError("needs either 'file' or 'url' (https)")
+        of_other = {"kid"} if self.url else {"ca_file", "token_file", "refresh_seconds", "keep_seconds"}
+        if strange := sorted(of_other & self.model_fields_set):
+            raise ValueError(f"{', '.join(strange)}: not with {'url' if self.url else 'file'}")
+        return self
 
 
 class TenantRule(_Strict):

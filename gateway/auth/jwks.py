@@ -1,0 +1,190 @@
+"""An issuer's public keys from the web (RFC 7517), fetched beside the requests and never because of what a token says.
+
+1. The address is the policy's, https, without a redirect; a token's `jku` is refused before anybody reads it.
+2. What can't be had or read leaves the keys as they are. They serve through an outage for `keep_seconds`; then this
+   issuer's tokens are refused, and nobody else's.
+3. A key id that nobody knows may be a new key: it is fetched for, at most once a second, however many tokens ask.
+4. A key that is gone from the page is gone: tokens that were verified with it are verified again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+
+from gateway.auth import keys
+from gateway.auth.keys import Key, KeySet
+from gateway.config_file import ConfigError, Problem
+from gateway.settings import read_secret
+
+DEADLINE: Final = 5.0  # seconds for one fetch
+AGAIN: Final = 10.0  # after one that failed
+LEAST_BETWEEN: Final = 1.0  # two fetches for unknown key ids
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where an issuer publishes its keys. Times in seconds."""
+
+    url: str
+    ca_file: Path | None = None
+    token_file: Path | None = None  # a bearer token, read for each fetch, since such tokens are renewed in place
+    refresh_seconds: float = 300.0
+    keep_seconds: float = 3600.0
+
+
+class Fetch(Protocol):
+    """The page's bytes. Raises FetchFailed."""
+
+    async def __call__(self, page: Page) -> bytes: ...
+
+
+class FetchFailed(Exception):
+    """The page could not be had. Says how in one word, and never what stood there."""
+
+
+class PageFetcher:
+    """Fetches over one session. To be made and closed inside the event loop."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        """Raises ConfigError for a CA file that can't be read."""
+        self._contexts = {page.ca_file: _context(page.ca_file) for page in pages}
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=DEADLINE),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def __call__(self, page: Page) -> bytes:
+        try:
+            return await self._get(page)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:  # their texts hold addresses
+            raise FetchFailed(type(error).__name__) from None
+        except ConfigError:
+            raise FetchFailed("token_file") from None
+
+    async def _get(self, page: Page) -> bytes:
+        headers = {"Accept": "application/json, application/jwk-set+json", "Accept-Encoding": "identity"}
+        if page.token_file is not None:
+            headers["Authorization"] = f"Bearer {await asyncio.to_thread(read_secret, page.token_file)}"
+        context = self._contexts[page.ca_file]
+        async with self._session.get(page.url, headers=headers, allow_redirects=False, ssl=context) as response:
+            if response.status != 200:
+                raise FetchFailed("status")
+            raw = await response.content.read(keys.MAX_FILE_BYTES + 1)
+            while len(raw) <= keys.MAX_FILE_BYTES and (more := await response.content.read(keys.MAX_FILE_BYTES)):
+                raw += more
+        if len(raw) > keys.MAX_FILE_BYTES:
+            raise FetchFailed("too_large")
+        return raw
+
+
+class RemoteKeys:
+    """The keys of one issuer that has pages, with those of its files. Fulfils `gateway.auth.keys.Keys`."""
+
+    def __init__(
+        self,
+        files: Sequence[Key],
+        pages: Sequence[Page],
+        fetch: Fetch,
+        tell: Callable[[str | None], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`tell` hears after each fetch: None, or what went wrong in one word."""
+        self._files, self._pages, self._fetch, self._tell, self._now = tuple(files), pages, fetch, tell, now
+        self._fetched: dict[Page, tuple[float, tuple[Key, ...]]] = {}
+        self._set = KeySet(self._files)
+        self._running: asyncio.Task[bool] | None = None
+        self._last_wish = -LEAST_BETWEEN
+        self.generation = 0  # of what `candidates` gives; tokens that were good in another one are verified again
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is any key."""
+        return self._set.ready
+
+    @property
+    def age(self) -> float:
+        """Seconds since the page that was fetched longest ago; infinite while one never was."""
+        return max(
+            (self._now() - self._fetched[page][0] if page in self._fetched else float("inf")) for page in self._pages
+        )
+
+    def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
+        """As `KeySet.candidates`, of keys that are not too old."""
+        return self._set.candidates(unverified_kid, algorithm)
+
+    async def renewed(self) -> bool:
+        """Fetch for a key id that nobody knows; whether it was worth to look again. At most once a second."""
+        if self._running is None:
+            if self._now() - self._last_wish < LEAST_BETWEEN:
+                return False
+            self._last_wish = self._now()
+            self._running = asyncio.create_task(self.fetch())
+            self._running.add_done_callback(lambda _: setattr(self, "_running", None))
+        await asyncio.shield(self._running)
+        return True
+
+    async def fetch(self) -> bool:
+        """Fetch every page once; whether all of them came."""
+        came = [await self._fetch_page(page) for page in self._pages]
+        self._put_together()
+        return all(came)
+
+    async def watch(self) -> None:
+        """Fetch for ever, first when what was fetched at the start is old enough."""
+        every, came = min(page.refresh_seconds for page in self._pages), True
+        while True:
+            await asyncio.sleep(every if came else min(AGAIN, every))
+            came = await self.fetch()
+
+    async def _fetch_page(self, page: Page) -> bool:
+        try:
+            raw = await self._fetch(page)
+            found = await asyncio.to_thread(_read, raw, page)
+        except FetchFailed as failed:
+            self._tell(str(failed))
+            return False
+        except ConfigError:
+            self._tell("unreadable")
+            return False
+        self._fetched[page] = (self._now(), found)
+        self._tell(None)
+        return True
+
+    def _kept(self, page: Page) -> tuple[Key, ...]:
+        at, found = self._fetched.get(page, (0.0, ()))
+        return found if self._now() - at <= page.keep_seconds else ()
+
+    def _put_together(self) -> None:
+        """What is too old is dropped; what two sources call by the same name is the first one's."""
+        found = list(self._files)
+        for page in self._pages:
+            taken = {key.kid for key in found if key.kid is not None}
+            found += [key for key in self._kept(page) if key.kid not in taken]
+        new = KeySet(tuple(found))
+        if new != self._set:
+            self._set = new
+            self.generation += 1
+
+
+def _read(raw: bytes, page: Page) -> tuple[Key, ...]:
+    return keys.collect(keys.from_jwks(raw, page.url), page.url).keys
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigError(Problem(str(ca_file), None, "", "is not a file of CA certificates")) from None
