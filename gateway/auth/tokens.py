@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jwt.algorithms import Algorithm, get_default_algorithms
@@ -52,11 +52,14 @@ class Issuer:
     max_life: float
     token_id_claim: str | None
     types: frozenset[str]
-    role_path: tuple[str, ...]
+    role_path: tuple[str, ...]  # empty: no claim says a role
     roles: frozenset[str]
     tenant: str | None  # fixed for the issuer, or
     tenant_claim: str | None  # read from a claim
     tenants: frozenset[str]
+    role_of_subject: Mapping[str, str] = field(default_factory=dict)
+    group_path: tuple[str, ...] = ()
+    role_of_group: Mapping[str, str] = field(default_factory=dict)
 
 
 Issuers = Mapping[str, Issuer]
@@ -233,16 +236,36 @@ def _token_id(claims: _Json, issuer: Issuer) -> str | None:
 
 def _role(claims: _Json, issuer: Issuer) -> str:
     """Exactly one of the roles that this issuer may give; two would make us choose, and the caller would know how."""
-    value: Any = claims
-    for name in issuer.role_path:
-        value = value.get(name) if type(value) is dict else None
-    named = [value] if type(value) is str else value
-    if type(named) is not list or not all(type(name) is str for name in named):
-        raise NotAuthenticated(Reason.ROLE)
-    known = issuer.roles.intersection(named)
+    table = _roles_by_table(claims, issuer)
+    said = _texts_at(claims, issuer.role_path, None if table else Reason.ROLE) if issuer.role_path else []
+    given = table.union(said)
+    known = issuer.roles & given
     if len(known) != 1:
         raise NotAuthenticated(Reason.ROLE)
     return next(iter(known))
+
+
+def _roles_by_table(claims: _Json, issuer: Issuer) -> set[str]:
+    """Of issuers that name nobody's role: a Kubernetes service account has a subject, and groups at the most."""
+    subject = claims.get("sub")
+    given = {issuer.role_of_subject[subject]} if type(subject) is str and subject in issuer.role_of_subject else set()
+    if issuer.role_of_group:
+        groups = _texts_at(claims, issuer.group_path, None)
+        given |= {issuer.role_of_group[group] for group in groups if group in issuer.role_of_group}
+    return given
+
+
+def _texts_at(claims: _Json, path: Sequence[str], missing: Reason | None) -> list[str]:
+    """The text, or the texts of the list, at a path of nested claims; none where there is nothing and that may be."""
+    value: Any = claims
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    if value is None and missing is None:
+        return []
+    named = [value] if type(value) is str else value
+    if type(named) is not list or not all(type(name) is str for name in named):
+        raise NotAuthenticated(Reason.ROLE)
+    return named
 
 
 def _tenant(claims: _Json, issuer: Issuer) -> str:

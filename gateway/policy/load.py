@@ -79,6 +79,10 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     for index, issuer in enumerate(policy.issuers):
         for role in sorted(issuer.roles - policy.roles.keys()):
             yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
+        for table, given in (("role_of_subject", issuer.role_of_subject), ("role_of_group", issuer.role_of_group)):
+            for who in sorted(who for who, role in given.items() if role not in issuer.roles):
+                text = f"gives {given[who]!r}, which is not one of the issuer's roles"
+                yield document.problem(("issuers", index, table, who), text)
     for name, role_policy in policy.roles.items():
         yield from _role_problems(name, role_policy, policy, document)
     for name, profile in policy.profiles.items():

@@ -21,6 +21,7 @@ MAX_CHOICES: Final = 16  # each is filtered on its own
 MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
 MIN_HOST_CHARS: Final = 3  # besides * and dots; a shorter name is part of every other word
 MAX_RULES: Final = 100
+MAX_TABLE: Final = 10_000  # subjects, or groups, of one issuer
 HIGHEST_K: Final = 255  # what an index counts up to
 MAX_RATIO: Final = 1024.0  # ten bits a token: more bounds nothing
 MAX_ANSWER_BITS: Final = 4096.0
@@ -99,7 +100,10 @@ class IssuerPolicy(_Strict):
     algorithms: frozenset[Algorithm] = Field(min_length=1)
     keys: tuple[KeySource, ...] = Field(min_length=1)
     roles: frozenset[Name] = Field(min_length=1)
-    role_claim: Claim | tuple[Claim, ...] = "role"  # a list is a path into nested claims
+    role_claim: Claim | tuple[Claim, ...] | None = "role"  # a list is a path into nested claims
+    role_of_subject: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_TABLE)
+    group_claim: Claim | tuple[Claim, ...] = "groups"
+    role_of_group: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_TABLE)
     token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
     types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: any, or none
     max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
@@ -107,7 +111,21 @@ class IssuerPolicy(_Strict):
 
     @property
     def role_path(self) -> tuple[str, ...]:
-        return (self.role_claim,) if isinstance(self.role_claim, str) else self.role_claim
+        return _path(self.role_claim) if self.role_claim is not None else ()
+
+    @property
+    def group_path(self) -> tuple[str, ...]:
+        return _path(self.group_claim)
+
+    @model_validator(mode="after")
+    def _some_way_to_a_role(self) -> Self:
+        if self.role_claim is None and not (self.role_of_subject or self.role_of_group):
+            raise ValueError("without 'role_claim' needs 'role_of_subject' or 'role_of_group'")
+        return self
+
+
+def _path(claim: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (claim,) if isinstance(claim, str) else claim
 
 
 class Role(_Strict):

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from gateway.auth.keys import KeySet
-from gateway.auth.tokens import LEEWAY, MAX_TOKEN_CHARS, bearer, verify
+from gateway.auth.tokens import LEEWAY, MAX_TOKEN_CHARS, Issuer, bearer, verify
 from gateway.errors import NotAuthenticated, Reason, TokenExpired
 from tests.gateway.support import (
     CLAIMS,
@@ -136,6 +136,55 @@ def test_roles_of_common_issuers_are_found(path: tuple[str, ...], claim: dict[st
     issuer = make_issuer(role_path=path)
     claims = {name: value for name, value in CLAIMS.items() if name != "role"} | claim
     assert verify(make_token(claims=claims), {ISSUER: issuer}, NOW).role == "support"
+
+
+SERVICE = "system:serviceaccount:shop:assistant"
+
+
+@pytest.mark.parametrize(
+    ("claims", "role"),
+    [
+        ({"sub": SERVICE}, "support"),
+        ({"sub": "somebody", "groups": ["staff", "others"]}, "customer"),
+        ({"sub": "somebody", "groups": "staff"}, "customer"),
+        ({"sub": "alice", "role": "customer"}, "customer"),
+        ({"sub": SERVICE, "role": "support"}, "support"),
+    ],
+)
+def test_a_role_may_come_from_a_table_of_subjects_and_groups(claims: dict[str, Any], role: str) -> None:
+    assert verify(make_token(claims=_roleless() | claims), {ISSUER: _with_tables()}, NOW).role == role
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": "somebody"},
+        {"sub": "somebody", "groups": []},
+        {"sub": "somebody", "groups": ["Staff"]},
+        {"sub": "somebody", "groups": {"staff": True}},
+        {"sub": "somebody", "groups": ["staff", 1]},
+        {"sub": SERVICE + " "},
+        {"sub": SERVICE, "groups": ["staff"]},  # two roles
+        {"sub": SERVICE, "role": "customer"},
+        {"sub": "root"},  # the table names a role that this issuer may not give
+    ],
+)
+def test_who_stands_in_no_table_or_in_two_has_no_role(claims: dict[str, Any]) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        verify(make_token(claims=_roleless() | claims), {ISSUER: _with_tables()}, NOW)
+    assert refused.value.reason == Reason.ROLE
+
+
+def _roleless() -> dict[str, Any]:
+    return {name: value for name, value in CLAIMS.items() if name != "role"}
+
+
+def _with_tables() -> Issuer:
+    return make_issuer(
+        role_of_subject={SERVICE: "support", "root": "admin"},
+        group_path=("groups",),
+        role_of_group={"staff": "customer"},
+    )
 
 
 def test_an_issuer_may_name_another_token_id_or_none() -> None:
