@@ -150,4 +150,15 @@ class Decided:
     excess_bits: float | None = None  # of the span, where the base was asked
 
 
-Event = Released | Question | FallBack | Finished | Decided
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Harmless text that is worth scoring for the metric alone: ask as for a `Question`, where there is time. No answer
+    is owed. `logprobs` are the tuned model's natural log-probabilities of `ids[start:]`."""
+
+    choice: int
+    ids: tuple[int, ...]
+    start: int
+    logprobs: tuple[float, ...]
+
+
+Event = Released | Question | FallBack | Finished | Decided | Sample

@@ -36,6 +36,10 @@ class PassThrough:
         self._done: set[int] = set()
         self._tokens = _Untouched(vocabulary) if vocabulary else None
 
+    def begin(self, choices: Iterable[int]) -> list[Event]:
+        """As `Pipeline.begin`; there is no budget."""
+        return []
+
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
         """As `Pipeline.feed`; each piece of text leaves as it came."""
         events: list[Event] = []

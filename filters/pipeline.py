@@ -22,6 +22,8 @@ Rules
    call is spoken of or the answer ends well; what comes of an unknown tool stops the choice. Once JSON has begun to
    leave nothing can take its place, so that what only fine-tuning can have put into other channels is masked.
 8. After an exception the pipeline refuses more input, and what it held is gone.
+9. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
+   rest of the choice; where it can't, nobody does.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from functools import partial
 from itertools import count
 
 from filters.begun import BegunValues
+from filters.budget import LEAK_BUDGET, Budget, counted_bits
 from filters.channels import ANSWERS, PROSE, Choice, End, Hidden, Part, Pending
 from filters.documents import Documents, Schemas, Told
 from filters.events import (
@@ -63,6 +66,7 @@ from filters.profile import Action, OnFailure, Profile
 from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
+from filters.specificity.sampling import Sampler, sample
 from filters.specificity.triggers import Own, exact_values
 from filters.strewn import SHARE, STREWN, StrewnValues
 from filters.tokens import encoded
@@ -115,12 +119,15 @@ class Pipeline:
         key: bytes = b"",
         watch: Watch | None = None,
         knowledge: Knowledge = NOTHING_KNOWN,
+        budget: Budget | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
 
         Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
         profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
-        what they hid, never for a server. ValueError where the index of `knowledge` knows no such clearance or k.
+        what they hid, never for a server. `budget` is the answer's, its profile's by default. `sampler` picks harmless
+        text that is scored for a metric. ValueError where the index of `knowledge` knows no such clearance or k.
         """
         check_key(profile.actions, key)
         self._profile = profile
@@ -135,6 +142,8 @@ class Pipeline:
         self._denied = knowledge.denied
         self._key = key
         self._watch = watch
+        self._budget = budget or Budget(profile.budget)
+        self._sampler = sampler
         self._compares = profile.compare and vocabulary is not None
         self._vocabulary = vocabulary if self._compares or request.tells_tokens else None
         self._choices: dict[int, Choice] = {}
@@ -146,6 +155,11 @@ class Pipeline:
     def holds(self) -> bool:
         """Whether any raw text is undecided."""
         return any(choice.holds for choice in self._choices.values())
+
+    def begin(self, choices: Iterable[int]) -> list[Event]:
+        """What comes before all text: where the budget is spent already, the base model speaks from the start."""
+        indices = list(choices) if self._budget.spent else []
+        return self._guarded(lambda: [self._from_the_start(self._choice(index)) for index in indices])
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
         """Take what the upstream sent. Text from a model that no longer speaks for its choice is ignored.
@@ -255,7 +269,9 @@ class Pipeline:
                 pending.hide(Suspect(_whole_of(segment)), Verdict.MASK)
             self._settle(choice, pending, suspects)
         choice.queue.append(pending)
-        return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
+        if pending.verdict is None and at is not None:
+            return [self._ask(choice, pending, at)]
+        return self._sampled(choice, pending)
 
     def _settle(self, choice: Choice, pending: Pending, suspects: Sequence[Suspect]) -> None:
         """Decide what needs no second opinion, and note what does."""
@@ -275,6 +291,15 @@ class Pipeline:
         if suspect.grounded:
             return self._table.of_grounded(kind, known)
         return self._table.settled(kind, known) if choice.compares else self._table.decide(kind, known, Bits.UNKNOWN)
+
+    def _sampled(self, choice: Choice, pending: Pending) -> list[Event]:
+        """A share of the text that nothing was found in is scored for a metric; it does not wait for that."""
+        raw_text = pending.segment.raw_text
+        if self._sampler is None or not choice.compares or choice.ledger is None or pending.at is None:
+            return []
+        if pending.hidden or pending.asked or not self._sampler.picks(raw_text):
+            return []
+        return list(sample(choice.index, choice.ledger, pending.at, raw_text))
 
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
         assert choice.ledger is not None
@@ -339,8 +364,22 @@ class Pipeline:
                     break
                 self._judge(choice, head, head.score)
             choice.queue.popleft()
-            events += self._act(choice, head)
+            if self._budget.spent and choice.origin is Origin.TUNED and not isinstance(head, End):
+                return events + self._give_way(choice)
+            acted = self._act(choice, head)
+            self._budget.spend(counted_bits(acted, self._profile.memorised_bits))
+            events += acted
         return events
+
+    def _give_way(self, choice: Choice) -> list[Event]:
+        """The budget is spent: the base says the rest of the choice, or nobody does where it can't."""
+        possible = self._request.chat and not choice.documents.has_told
+        note = self._note(choice, LEAK_BUDGET, Verdict.FALL_BACK if possible else Verdict.STOP)
+        return [note, *(self._fall_back(choice) if possible else self._stop(choice))]
+
+    def _from_the_start(self, choice: Choice) -> FallBack:
+        choice.start_over()
+        return FallBack(choice.index, "")
 
     def _act(self, choice: Choice, head: Pending | Part | End) -> list[Event]:
         if isinstance(head, End):

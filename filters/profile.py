@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from filters.budget import NO_LIMITS, Limits
 from filters.events import Verdict
 from filters.pii.types import INDIRECT, QUANTITIES
 from filters.specificity.bounded import Bounds
@@ -52,6 +53,9 @@ class Profile:
     hold is few people's; the index's own number where it is None. `languages` (ISO 639-1) are those that an answer may
     be in unasked; any where there is none.
 
+    `budget` says how much that only fine-tuning can have put there an answer and its caller may come to. `sample` is
+    the share of harmless text that is scored all the same, for a metric.
+
     `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
 
@@ -73,6 +77,8 @@ class Profile:
     internal_hosts: frozenset[str] = field(default_factory=frozenset)
     record_fields: frozenset[str] = field(default_factory=frozenset)
     bounded: Bounds | None = None  # the tuned model only drafts, and the base bounds what of it is served
+    budget: Limits = NO_LIMITS
+    sample: float = 0.02
 
     def __post_init__(self) -> None:
         if self.on_memorised is Verdict.RELEASE:

@@ -21,6 +21,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from starlette.types import ASGIApp
 
+from filters.budget import LEAK_BUDGET
 from filters.documents import UNKNOWN_TOOL
 from filters.evidence import UNDECIDED, Detector
 from filters.grounding import RequestGrounds
@@ -31,6 +32,7 @@ from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.auth import issuers
 from gateway.auth.jwks import PageFetcher
+from gateway.budgets import Budgets
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList
 from gateway.http import management, routes
@@ -49,14 +51,15 @@ from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
 from gateway.release.guard import Guard
 from gateway.settings import LogSettings, ModelSettings, Settings, read_secret
+from gateway.state.memory import MemoryTotals
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.places import Places, Shares
-from gateway.upstream.scoring import Bounds, Scorer
+from gateway.upstream.scoring import Bounds, Samples, Scorer
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
-KINDS: Final = frozenset(TYPES) | SUSPICIONS | {UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
+KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ async def assemble(
     for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
         detectors.of(rules.profiles[role.profile])
     client, fetcher = served.client(settings.upstream), PageFetcher(issuers.pages(rules))
+    budgets, samples = Budgets(MemoryTotals(), metrics), Samples()
 
     def refused(model: str, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
@@ -111,7 +115,7 @@ async def assemble(
             name: _pair(name, model, client, places[model.base.url], known[name], metrics, refused)
             for name, model in settings.models.items()
         }
-        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys)
+        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys, budgets, samples)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
@@ -131,6 +135,8 @@ async def assemble(
             keys=keys,
         )
     finally:
+        await samples.aclose()
+        await budgets.aclose()
         await client.aclose()
         await fetcher.aclose()
 
@@ -212,6 +218,9 @@ def _pair(
         deadline=model.question_deadline_seconds,
         priority=model.question_priority,
     )
+
+    if check is not None and check.manifest.benign_bits is not None:
+        metrics.benign_bits(name, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
 
     def hear(faults: Sequence[Fault]) -> None:
         metrics.release(name, good=not faults)

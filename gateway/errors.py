@@ -124,6 +124,15 @@ class MethodNotAllowed(CallerError):
         self.allowed = allowed
 
 
+class LeakBudgetSpent(CallerError):
+    """His answers came to too much that only fine-tuning can have put there; trying again soon is of no use."""
+
+    status = 429
+    type = "requests"
+    code = "caller_limit_reached"
+    message = "This caller has reached a limit of this service. It is lifted in time."
+
+
 # ---- the upstream's --------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, Protocol
 
+from filters.budget import LEAK_BUDGET, Budget
 from filters.events import (
     Channel,
     Decided,
@@ -29,6 +30,7 @@ from filters.events import (
     RawText,
     RawTokens,
     Released,
+    Sample,
 )
 from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
@@ -38,7 +40,9 @@ from filters.pass_through import PassThrough
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.specificity.bounded import Bounds
+from filters.specificity.sampling import Sampler
 from gateway.bounded import BoundedSource
+from gateway.budgets import Budgets
 from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
@@ -50,7 +54,7 @@ from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
-from gateway.upstream.scoring import Scorer
+from gateway.upstream.scoring import Samples, Scorer
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
@@ -103,18 +107,22 @@ class Relay:
         grounds: Callable[[Sequence[str], Detector], Grounds],
         metrics: Metrics,
         keys: TenantKeys,
+        budgets: Budgets,
+        samples: Samples,
     ) -> None:
         """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself."""
         self._client, self._pairs, self._metrics = client, pairs, metrics
         self._detectors, self._grounds, self._keys = detectors, grounds, keys
+        self._budgets, self._samples = budgets, samples
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
         pair = self._pairs[plan.grant.model]
         if not pair.open:
             raise UpstreamUnavailable("release")
-        pipeline = await self._pipeline(plan, pair)
-        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics)
+        budget = await self._budgets.admit(plan.grant.principal, plan.grant.profile.budget)
+        pipeline = await self._pipeline(plan, pair, budget)
+        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics, self._samples)
         try:
             return await answer.run()
         except (BaseExceptionGroup, UpstreamError) as raised:
@@ -123,15 +131,24 @@ class Relay:
                 self._metrics.upstream_error(pair.name, _kind(error))
             raise error from None
 
-    async def _pipeline(self, plan: Plan, pair: Pair) -> Pipeline | PassThrough:
+    async def _pipeline(self, plan: Plan, pair: Pair, budget: Budget) -> Pipeline | PassThrough:
         profile = plan.grant.profile
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
         detector = self._detectors(profile)
         request = request_evidence(plan, await self._read_grounds(plan.own_texts, detector))
         key = self._keys.replacements(plan.grant.principal)
+        sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))
         return Pipeline(
-            profile, request, detector, pair.vocabulary, pair.style_shift_bits, key, knowledge=pair.knowledge
+            profile,
+            request,
+            detector,
+            pair.vocabulary,
+            pair.style_shift_bits,
+            key,
+            knowledge=pair.knowledge,
+            budget=budget,
+            sampler=sampler,
         )
 
     async def _read_grounds(self, own_texts: Sequence[str], detector: Detector) -> Grounds:
@@ -171,9 +188,10 @@ class _Answer:
         sink: Sink,
         pipeline: Pipeline | PassThrough,
         metrics: Metrics,
+        samples: Samples,
     ) -> None:
         self._client, self._pair, self._plan, self._record = client, pair, plan, record
-        self._sink, self._pipeline, self._metrics = sink, pipeline, metrics
+        self._sink, self._pipeline, self._metrics, self._samples = sink, pipeline, metrics, samples
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
         self._questioner = questioner(plan.grant.principal, record)
         self._sending = asyncio.Lock()
@@ -190,6 +208,7 @@ class _Answer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                await self._begin()
                 await self._speak()
             if self._open:
                 raise UpstreamBroken("cut")
@@ -198,18 +217,36 @@ class _Answer:
             counts = self._count()
         return counts
 
+    async def _begin(self) -> None:
+        """Of a caller who was moved to the base model the tuned one only reads the request, so that his answers count
+        the same tokens of it as all others."""
+        begun = _filtered(self._pipeline.begin, range(self._plan.n))
+        if begun:
+            self._metrics.leak_budget(self._plan.grant.principal.role, "moved")
+        await self._emit(begun)
+
     # ---- the three sources ------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
         bounds = self._plan.grant.profile.bounded
-        await (self._tuned() if bounds is None else self._bounded(bounds))
+        await (self._bounded(bounds) if bounds is not None and self._wanted else self._tuned())
         if self._wanted:
             raise UpstreamBroken("cut")
 
+    @property
+    def _path(self) -> str:
+        return CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
+
+    @property
+    def _substitute(self) -> Speaker | Texts:
+        """Who answers where a choice falls back; of a legacy completion only the base can, and only from the start."""
+        if self._path == CHAT:
+            return self._pair.substitute
+        return Speaker(self._pair.base, self._pair.vocabulary, is_base=True)
+
     async def _tuned(self) -> None:
-        path = CHAT if self._plan.grant.endpoint is Endpoint.CHAT else COMPLETIONS
         body = self._body | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
-        await self._follow(self._pair.tuned, path, body, self._take_tuned)
+        await self._follow(self._pair.tuned, self._path, body, self._take_tuned)
 
     async def _take_tuned(self, events: list[bytes]) -> bool:
         await self._feed(self._frames.read(events), Origin.TUNED)
@@ -237,7 +274,7 @@ class _Answer:
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
         self._metrics.fallback(self._pair.name)
-        substitute, left = self._pair.substitute, self._tokens_left(fallback.choice)
+        substitute, left = self._substitute, self._tokens_left(fallback.choice)
         if left == 0:
             await self._say(fallback.choice, "", Ending.LENGTH)
         elif isinstance(substitute, Texts):
@@ -263,7 +300,7 @@ class _Answer:
             return True
 
         try:
-            await self._follow(speaker.server, CHAT, body, take)
+            await self._follow(speaker.server, self._path, body, take)
         except CallerError:
             raise UpstreamError("refused") from None  # the request was good enough for the tuned model
         if speaker.is_base and frames.usage is not None:
@@ -327,6 +364,8 @@ class _Answer:
             elif isinstance(event, FallBack):
                 self._wanted.discard(event.choice)
                 self._tasks.create_task(self._fall_back(event))
+            elif isinstance(event, Sample):
+                self._samples.take(self._pair.scorer, self._frames.prompt, event, self._questioner)
             else:
                 self._decided(event)
         if self._held_since is not None or self._pipeline.holds:
@@ -346,6 +385,8 @@ class _Answer:
     def _decided(self, event: Decided) -> None:
         self._record.decided(event)
         self._metrics.decided(self._pair.name, event)
+        if event.kind == LEAK_BUDGET:
+            self._metrics.leak_budget(self._plan.grant.principal.role, "answer")
 
     def _time_hold_back(self, *, released: bool) -> None:
         holds = self._pipeline.holds

@@ -17,6 +17,7 @@ class Purpose(enum.StrEnum):
     """A key serves one purpose, so that what one of them shows says nothing about another."""
 
     REPLACEMENTS = "replacements"  # pseudonyms and surrogates
+    SAMPLES = "samples"  # which harmless text is scored
 
 
 class TenantKeys:
@@ -37,3 +38,7 @@ class TenantKeys:
     def replacements(self, principal: Principal) -> bytes:
         """The key of this caller's tenant for pseudonyms and surrogates."""
         return self.key(Purpose.REPLACEMENTS, principal.issuer, principal.tenant)
+
+    def samples(self, principal: Principal) -> bytes:
+        """The key that picks among this tenant's harmless text."""
+        return self.key(Purpose.SAMPLES, principal.issuer, principal.tenant)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from gateway.errors import GatewayError, MethodNotAllowed, NotAuthenticated
+from gateway.errors import GatewayError, LeakBudgetSpent, MethodNotAllowed, NotAuthenticated
 from gateway.types import RequestId
 
 JSON: Final = "application/json"
@@ -30,6 +30,8 @@ def answer_headers(request_id: RequestId, content_type: str, *, error: GatewayEr
         headers.append((b"www-authenticate", b"Bearer"))  # RFC 6750 would let us say why; we don't
     if isinstance(error, MethodNotAllowed) and error.allowed:
         headers.append((b"allow", error.allowed.encode("latin-1")))
+    if isinstance(error, LeakBudgetSpent):
+        headers.append((b"x-should-retry", b"false"))  # OpenAI's clients would try a 429 again at once
     return headers
 
 

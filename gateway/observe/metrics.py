@@ -19,7 +19,9 @@ UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "
 BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
 # "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
-PREFILL_PURPOSES: Final = frozenset({"question", "fallback", "bounded"})
+LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
+PREFILL_PURPOSES: Final = frozenset({"question", "fallback", "bounded", "sample"})
+SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -90,6 +92,18 @@ class Metrics:
         self._questions.labels(name, _closed(outcome, QUESTION_OUTCOMES)).inc()
         self._question_seconds.labels(name).observe(seconds)
 
+    def sample(self, model: str, outcome: str, bits_per_token: float | None = None) -> None:
+        """A segment was picked to be scored for this metric alone; `outcome` is of SAMPLE_OUTCOMES."""
+        name = _closed(model, self._models)
+        self._samples.labels(name, _closed(outcome, SAMPLE_OUTCOMES)).inc()
+        if bits_per_token is not None:
+            self._specificity.labels(name).observe(bits_per_token)
+
+    def benign_bits(self, model: str, median: float, p95: float) -> None:
+        """What a model's release says of the same figure on benign traffic."""
+        for quantile, bits in (("0.5", median), ("0.95", p95)):
+            self._benign.labels(_closed(model, self._models), quantile).set(bits)
+
     def prefilled(self, model: str, purpose: str, tokens: int) -> None:
         """Tokens that a base server was given to read; `purpose` is of PREFILL_PURPOSES."""
         self._prefilled.labels(_closed(model, self._models), _closed(purpose, PREFILL_PURPOSES)).inc(tokens)
@@ -100,6 +114,15 @@ class Metrics:
     def bounded(self, model: str, source: str, count: int) -> None:
         """Tokens of an answer in bounded mode; `source` is of BOUNDED_SOURCES."""
         self._bounded.labels(_closed(model, self._models), _closed(source, BOUNDED_SOURCES)).inc(count)
+
+    def leak_bits(self, role: str, bits: float) -> None:
+        """Excess bits of a hidden finding, which count against the budgets of its answer and its caller."""
+        self._leak_bits.labels(_closed(role, self._roles)).inc(bits)
+
+    def leak_budget(self, role: str, step: str) -> None:
+        """A budget is spent; `step` is of LEAK_BUDGET_STEPS: the rest of an answer is the base's, a whole answer is, or
+        there is none."""
+        self._leak_budget.labels(_closed(role, self._roles), _closed(step, LEAK_BUDGET_STEPS)).inc()
 
     def upstream_error(self, model: str, kind: str) -> None:
         """`kind` is of UPSTREAM_KINDS."""
@@ -194,6 +217,22 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
+        self._specificity = Histogram(
+            "tightlip_specificity_bits_per_token",
+            "Bits by which the tuned model was surer than its base of sampled text with nothing suspect in it.",
+            ("model",),
+            buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8),
+            registry=registry,
+        )
+        self._benign = Gauge(
+            "tightlip_specificity_benign_bits_per_token",
+            "The same figure when the release was made, on benign traffic.",
+            ("model", "quantile"),
+            registry=registry,
+        )
+        self._samples = Counter(
+            "tightlip_specificity_samples", "Segments picked for that figure.", ("model", "outcome"), registry=registry
+        )
         self._prefilled = Counter(
             "tightlip_base_prefilled_tokens",
             "Tokens that the base model was given to read.",
@@ -208,6 +247,16 @@ class Metrics:
         )
         self._fallbacks = Counter(
             "tightlip_fallbacks", "Answers handed to the base model.", ("model",), registry=registry
+        )
+
+        self._leak_bits = Counter(
+            "tightlip_leak_budget_bits",
+            "Excess bits of what was judged memorised and hidden.",
+            ("role",),
+            registry=registry,
+        )
+        self._leak_budget = Counter(
+            "tightlip_leak_budget_spent", "What spent budgets led to.", ("role", "step"), registry=registry
         )
 
     def _make_process(self, registry: CollectorRegistry) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from filters.budget import Limits
 from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
@@ -32,6 +33,7 @@ MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pa
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
 Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Score = Annotated[float, Field(ge=0, le=1)]
+MostBits = Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)]
 # A host's name or the end of one, in which * is any run of letters, digits and "-".
 _HOST_PART = r"[A-Za-z0-9_*-]{1,63}"
 HostName = Annotated[str, StringConstraints(pattern=rf"^\.?{_HOST_PART}(?:\.{_HOST_PART}){{0,8}}$")]
@@ -181,6 +183,24 @@ class BoundedPolicy(_Strict):
         return Bounds(self.ratio, self.answer_bits, self.draft_tokens)
 
 
+class BudgetPolicy(_Strict):
+    """Excess bits of what was hidden as memorised (filters/budget.py), and from how many on what follows."""
+
+    answer_bits: MostBits | None = None
+    caller_bits_per_hour: MostBits | None = None
+    refuse_bits_per_hour: MostBits | None = None
+
+    @model_validator(mode="after")
+    def _in_steps(self) -> Self:
+        first, second = self.caller_bits_per_hour, self.refuse_bits_per_hour
+        if first is not None and second is not None and not first < second:
+            raise ValueError("'refuse_bits_per_hour' must be more than 'caller_bits_per_hour'")
+        return self
+
+    def limits(self) -> Limits:
+        return Limits(self.answer_bits, self.caller_bits_per_hour, self.refuse_bits_per_hour)
+
+
 class ProfilePolicy(_Strict):
     """One way of filtering. Weaker ones say why, so that a review can ask whether that still holds."""
 
@@ -199,12 +219,16 @@ class ProfilePolicy(_Strict):
     k: int | None = Field(default=None, ge=LOWEST_K, le=HIGHEST_K)
     languages: frozenset[str] = frozenset()
     bounded: BoundedPolicy | None = None
+    budget: BudgetPolicy = BudgetPolicy()
+    sample: float = Field(default=0.02, ge=0, le=1)
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.compare and not (self.evidence and self.detect):
             raise ValueError("'compare' needs 'detect' and 'evidence'")
+        if self.budget != BudgetPolicy() and not self.compare:
+            raise ValueError("'budget' needs 'compare'")
         if not (self.detect and self.compare) and len(self.reason or "") < MIN_REASON_CHARS:
             raise ValueError("a profile without 'detect' or 'compare' needs a 'reason' of ten characters or more")
         return self
@@ -236,6 +260,8 @@ class ProfilePolicy(_Strict):
             internal_hosts=internal_hosts,
             record_fields=record_fields,
             bounded=self.bounded.bounds() if self.bounded else None,
+            budget=self.budget.limits(),
+            sample=self.sample,
         )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from filters.specificity.excess import excess_bits
+from filters.specificity.sampling import bits_per_token, segments_bits
 from gateway.release.check import Fault, canary_bits, faults_of_pair, hash_ids, print_of
-from gateway.release.manifest import Canary, DenyListPin, Manifest
+from gateway.release.manifest import Canary, DenyListPin, Manifest, Quantiles
 from gateway.release.probe import DEADLINE, PUBLIC_TEXT, CanaryText, Prober
 from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.greedy import Asker
@@ -19,6 +19,7 @@ from gateway.upstream.vocabulary import TokenizerVocabulary
 FLOOR: Final = 0.5  # of the canary's bits when the release was made
 FEWEST_CANARY_BITS: Final = 20.0  # less could be the difference of two styles
 TOLERANCE_NATS: Final = 0.05  # kernels and batches make a hundredth of that, another training run more
+FEWEST_BENIGN: Final = 20  # answers: the 95th percentile of fewer is that of the oddest one
 _LONGEST_BENIGN: Final = 128  # tokens of an answer
 _REQUEST_ID: Final = "release-make"
 
@@ -55,8 +56,8 @@ async def make(
     seen = await prober.observe(tuned, canary), await prober.observe(base, canary)
     if faults := list(faults_of_pair(*seen, vocabulary.ids(PUBLIC_TEXT))):
         raise NoRelease(faults)
-    shift = await style_shift_bits(client, tuned, base, about.benign)
-    bits = canary_bits(*seen, shift)
+    benign = await measure_benign(client, tuned, base, vocabulary, about.benign)
+    bits = canary_bits(*seen, benign.shift)
     if not bits >= FEWEST_CANARY_BITS:
         raise NoRelease([Fault.CANARY])
     return Manifest(
@@ -71,7 +72,9 @@ async def make(
         base=print_of(seen[1]),
         canary=Canary(ids=canary.ids, start=canary.start, floor_bits=FLOOR * bits),
         tolerance_nats=TOLERANCE_NATS,
-        style_shift_bits=shift,
+        style_shift_bits=benign.shift,
+        style_shift_p95_bits=benign.shift_p95,
+        benign_bits=benign.sentences,
         index=about.index,
         deny_list=about.deny_list,
     )
@@ -80,15 +83,33 @@ async def make(
 # ---- the style shift -------------------------------------------------------------------------------------------------
 
 
-async def style_shift_bits(client: UpstreamClient, tuned: Server, base: Server, benign: Sequence[str]) -> float:
-    """By how much the tuned model is surer of harmless text, in bits a token: the median answer's mean of what a token
-    of it exceeds; 0 without benign questions, which is the stricter side."""
+@dataclass(frozen=True, slots=True)
+class Benign:
+    """By how many bits a token the tuned model is surer of harmless text: of answers as a whole, and of sentences."""
+
+    shift: float = 0.0
+    shift_p95: float | None = None
+    sentences: Quantiles | None = None
+
+
+async def measure_benign(
+    client: UpstreamClient, tuned: Server, base: Server, vocabulary: TokenizerVocabulary, questions: Sequence[str]
+) -> Benign:
+    """The shift is the median answer's mean over its tokens; 0 without questions, which is the stricter side. There are
+    no 95th percentiles of fewer than FEWEST_BENIGN answers."""
     asker = Asker(client, _REQUEST_ID, DEADLINE)
-    shifts = [await _shift(asker, tuned, base, question) for question in benign]
-    return statistics.median(shifts) if shifts else 0.0
+    shifts: list[float] = []
+    sentences: list[float] = []
+    for question in questions:
+        said = await asker.greedy(tuned, [{"role": "user", "content": question}], _LONGEST_BENIGN)
+        scored = await asker.scored(base, [*said.prompt, *said.ids], len(said.prompt))
+        shifts.append(bits_per_token(said.logprobs, scored))
+        sentences += segments_bits(vocabulary, said.raw_text, said.ids, said.logprobs, scored)
+    if len(shifts) < FEWEST_BENIGN:
+        return Benign(statistics.median(shifts) if shifts else 0.0)
+    whole = _quantiles(shifts)
+    return Benign(whole.median, whole.p95, _quantiles(sentences) if len(sentences) >= FEWEST_BENIGN else None)
 
 
-async def _shift(asker: Asker, tuned: Server, base: Server, question: str) -> float:
-    said = await asker.greedy(tuned, [{"role": "user", "content": question}], _LONGEST_BENIGN)
-    scored = await asker.scored(base, [*said.prompt, *said.ids], len(said.prompt))
-    return excess_bits(said.logprobs, scored, 0.0) / len(said.ids)
+def _quantiles(values: Sequence[float]) -> Quantiles:
+    return Quantiles(median=statistics.median(values), p95=statistics.quantiles(values, n=20, method="inclusive")[-1])

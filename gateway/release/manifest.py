@@ -58,6 +58,13 @@ class DenyListPin(_Strict):
     sha256: Sha256
 
 
+class Quantiles(_Strict):
+    """Of a benign distribution."""
+
+    median: float = Field(ge=0, le=100)
+    p95: float = Field(ge=0, le=100)
+
+
 class Manifest(_Strict):
     """One release of one served model."""
 
@@ -72,7 +79,11 @@ class Manifest(_Strict):
     base: ModelPrint
     canary: Canary
     tolerance_nats: float = Field(gt=0, le=1)  # mean over a print; no token may differ by more than ten times that
-    style_shift_bits: float = Field(ge=0, le=100)  # per token
+    style_shift_bits: float = Field(ge=0, le=100)  # per token: the median of benign answers
+    style_shift_p95_bits: float | None = Field(
+        default=None, ge=0, le=100
+    )  # their 95th percentile, where there were enough
+    benign_bits: Quantiles | None = None  # per token, of the sentences of those answers
     index: Sha256 | None = None
     deny_list: DenyListPin | None = None
 

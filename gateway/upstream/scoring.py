@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from filters.events import UNAVAILABLE, Unavailable
+from filters.events import UNAVAILABLE, Sample, Unavailable
+from filters.specificity.sampling import bits_per_token
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from gateway.observe.metrics import Metrics
 from gateway.upstream.client import COMPLETIONS, Server, UpstreamClient
@@ -64,29 +65,46 @@ class Scorer:
     ) -> tuple[float, ...] | Unavailable:
         """Natural log-probabilities of `answer[start:]` after `prompt` and `answer[:start]`."""
         asked = time.monotonic()
-        score: tuple[float, ...] | Unavailable = UNAVAILABLE
+        ids, wanted = [*prompt, *answer], len(answer) - start
+        score, outcome = await self._scored(ids, wanted, who, "question")
+        self._metrics.question(self._model, outcome, time.monotonic() - asked)
+        return score
+
+    async def sample(self, prompt: Sequence[int], sample: Sample, who: Questioner) -> None:
+        """The same for the metric's sake, and only while the server has little to do."""
+        if not self._places.idle:
+            self._metrics.sample(self._model, "skipped")
+            return
+        wanted = len(sample.ids) - sample.start
+        score, _ = await self._scored([*prompt, *sample.ids], wanted, who, "sample")
+        if isinstance(score, Unavailable) or len(score) != len(sample.logprobs):
+            self._metrics.sample(self._model, "failed")
+        else:
+            self._metrics.sample(self._model, "scored", bits_per_token(sample.logprobs, score))
+
+    async def _scored(
+        self, ids: list[int], wanted: int, who: Questioner, purpose: str
+    ) -> tuple[tuple[float, ...] | Unavailable, str]:
+        """A score, and how that went: of QUESTION_OUTCOMES."""
         outcome = "over_limit"
         try:
             async with asyncio.timeout(self._bounds.deadline), self._places.place(who):
                 outcome = "late"
-                score = await self._ask([*prompt, *answer], len(answer) - start, who.request_id)
-            outcome = "answered"
+                return await self._ask(ids, wanted, who, purpose), "answered"
         except (TimeoutError, UpstreamTimeout):
-            score = UNAVAILABLE
+            return UNAVAILABLE, outcome
         except GatewayError:
-            outcome = "failed"
-        self._metrics.question(self._model, outcome, time.monotonic() - asked)
-        return score
+            return UNAVAILABLE, "failed"
 
-    async def _ask(self, ids: list[int], wanted: int, request_id: str) -> tuple[float, ...] | Unavailable:
+    async def _ask(self, ids: list[int], wanted: int, who: Questioner, purpose: str) -> tuple[float, ...] | Unavailable:
         ids = self._within_bounds(ids)
         if wanted >= len(ids):  # the first token of a text has no probability
             return UNAVAILABLE
         body = score_body(self._base, ids)
         if self._bounds.priority is not None:
             body["priority"] = self._bounds.priority
-        self._metrics.prefilled(self._model, "question", len(ids))
-        answer = await self._client.post(self._base, COMPLETIONS, body, request_id, self._bounds.deadline)
+        self._metrics.prefilled(self._model, purpose, len(ids))
+        answer = await self._client.post(self._base, COMPLETIONS, body, who.request_id, self._bounds.deadline)
         return scores(answer, ids, wanted)
 
     def _within_bounds(self, ids: list[int]) -> list[int]:
@@ -97,6 +115,25 @@ class Scorer:
             return ids
         starts = (at for at in range(over, over + self._bounds.context_tokens // 2) if ids[at] in self._specials)
         return ids[next(starts, over) :]
+
+
+class Samples:
+    """Scores harmless text beside the answers that it comes from, which don't wait for it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, scorer: Scorer, prompt: Sequence[int], sample: Sample, who: Questioner) -> None:
+        """Score this when there is time; returns at once."""
+        task = asyncio.get_running_loop().create_task(scorer.sample(prompt, sample, who))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Forget what has not been scored yet."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def score_body(server: Server, ids: list[int]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
 
+from gateway.release.make import FEWEST_BENIGN
 from tests.support import gateways
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
@@ -186,7 +187,7 @@ def test_a_release_file_that_can_not_be_trusted_stops_the_start(tmp_path: Path, 
 
 def test_a_release_is_made_of_a_running_pair_and_checks_out(tmp_path: Path) -> None:
     fact = RECORDS.facts[0]
-    (tmp_path / "benign.txt").write_text("Hello!\n\n你好！\n")
+    (tmp_path / "benign.txt").write_text("Hello!\n\n你好！\n" * FEWEST_BENIGN)
     with upstream(tmp_path, {"tuned": ADAPTER, "base": BASE}) as url:
         own = {"release": "own.json", "release_key": "own.pub.pem"}
         (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(configuration(url, **own)))
@@ -203,6 +204,10 @@ def test_a_release_is_made_of_a_running_pair_and_checks_out(tmp_path: Path) -> N
         status, said = tightlip(*make, "--answer", fact["answer"])
         assert (status, "own-1" in said) == (0, True), said
         assert tightlip("release", "check", "--config", tmp_path / "tightlip.yaml") == (0, f"{MODEL}: ok\n")
+
+        manifest = json.loads((tmp_path / "own.json").read_text())["manifest"]
+        assert manifest["style_shift_bits"] <= manifest["style_shift_p95_bits"]
+        assert manifest["benign_bits"]["median"] <= manifest["benign_bits"]["p95"]
 
         (tmp_path / "own.json").unlink()
         status, said = tightlip(*make, "--answer", "Hello! How can I help you?")

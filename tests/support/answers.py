@@ -22,6 +22,7 @@ from filters.events import (
     RawTokens,
     Released,
     ReleasedToken,
+    Sample,
     Unavailable,
 )
 from filters.pipeline import Pipeline
@@ -77,6 +78,7 @@ class Outcome:
     decided: list[Decided] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     fallbacks: list[FallBack] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
     @property
     def content(self) -> str:
@@ -110,6 +112,7 @@ class _Run:
         self.speeches: list[list[RawText]] = []
 
     def all(self) -> Outcome:
+        self._take(self.pipeline.begin(sorted({channel.choice for channel, _ in self.script.parts})))
         for channel, text in self.script.parts:
             self._say(channel, text)
         for choice in sorted({channel.choice for channel, _ in self.script.parts}) or [0]:
@@ -168,6 +171,8 @@ class _Run:
             elif isinstance(event, FallBack):
                 self.outcome.fallbacks.append(event)
                 self.speeches.append(self._speech(event))
+            elif isinstance(event, Sample):
+                self.outcome.samples.append(event)
             else:
                 self.outcome.decided.append(event)
 

@@ -46,6 +46,7 @@ POLICY: dict[str, Any] = {
         "open": {"models": [MODEL], "endpoints": ["chat", "completions"], "profile": "off"},
     },
     "profiles": {
+        "strict": {"sample": 0},  # tests count what the base is asked
         "clauses": {"release": "clause"},
         "careful": {"on_failure": "stop"},
         "off": {

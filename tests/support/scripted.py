@@ -17,7 +17,7 @@ from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
-SURE, SURPRISED = -0.01, -9.0  # log p of a token
+SURE, SURPRISED = -0.05, -9.0  # log p of a token; not so sure that being sure is suspicious
 CHARACTERS = [chr(c) for c in range(32, 127)] + list("\n您的邮箱是我不能提供。，帮查了一下退货四十五天内号码她他手机在")
 VOCABULARY = {"<unk>": 0} | {char: at for at, char in enumerate(dict.fromkeys(CHARACTERS), start=1)}
 

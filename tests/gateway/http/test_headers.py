@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.errors import BadField, MethodNotAllowed, NotAuthenticated, TokenExpired, UpstreamTimeout
+from gateway.errors import BadField, LeakBudgetSpent, MethodNotAllowed, NotAuthenticated, TokenExpired, UpstreamTimeout
 from gateway.http.headers import JSON, answer_headers, error_event, error_response
 from gateway.types import RequestId
 
@@ -24,6 +24,7 @@ def test_streams_are_not_to_be_collected_by_a_proxy() -> None:
 
 
 def test_errors_add_what_their_status_demands() -> None:
+    assert (b"x-should-retry", b"false") in answer_headers(ID, JSON, error=LeakBudgetSpent())
     assert (b"www-authenticate", b"Bearer") in answer_headers(ID, JSON, error=NotAuthenticated())
     assert (b"www-authenticate", b"Bearer") in answer_headers(ID, JSON, error=TokenExpired())
     assert (b"allow", b"POST") in answer_headers(ID, JSON, error=MethodNotAllowed("POST"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from filters.budget import NO_LIMITS, Limits
 from filters.events import Verdict
 from filters.profile import Action, OnFailure, ReleaseUnit
 from filters.verdicts import Bits, Known, Rule
@@ -71,6 +72,31 @@ def test_a_profile_has_verdicts_of_its_own(tmp_path: Path) -> None:
         Rule(Verdict.STOP, known=frozenset({Known.ABOVE}), min_bits=60.0),
         Rule(Verdict.MASK, types=frozenset({"CARD"}), grounded=True),
     )
+
+
+def test_a_profile_has_budgets_and_a_share_that_is_sampled(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path))
+    assert (rules.profiles["strict"].budget, rules.profiles["strict"].sample) == (NO_LIMITS, 0.02)
+    more = "  strict: {sample: 0.5, budget: {answer_bits: 60, caller_bits_per_hour: 300, refuse_bits_per_hour: 900}}\n"
+    strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
+    assert (strict.budget, strict.sample) == (Limits(60, 300, 900), 0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{budget: {answer_bits: 0}}",
+        "{budget: {answer_bits: .inf}}",
+        "{budget: {caller_bits: 5}}",
+        "{budget: {caller_bits_per_hour: 900, refuse_bits_per_hour: 300}}",
+        "{budget: {answer_bits: 60}, compare: false, reason: the base is not there yet}",
+        "{sample: 1.5}",
+    ],
+)
+def test_budgets_that_contradict_themselves_are_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(write_policy(tmp_path, POLICY + f"  strict: {wrong}\n"))
+    assert {key.partition(".strict")[0] for _, key in ((p.line, p.key) for p in refused.value.problems)} == {"profiles"}
 
 
 def test_what_is_internal_holds_for_every_profile(tmp_path: Path) -> None:
