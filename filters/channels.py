@@ -29,7 +29,7 @@ from filters.segment import Segment, Segmenter
 from filters.spans import Span
 from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
-from filters.tokens import TokenLedger
+from filters.tokens import TextLedger, TokenLedger
 from filters.told import ToldTokens
 from filters.verdicts import Known, Suspect
 
@@ -60,6 +60,7 @@ class Pending:
     asked: list[Suspect] = field(default_factory=list)  # those that the base decides about
     tokens: tuple[tuple[int, int], ...] = ()  # of each span that is asked about
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
+    tuned: Sequence[float] | Unavailable | None = None  # the tuned model's, where it is asked too
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
 
     def hide(self, suspect: Suspect, verdict: Verdict, bits: float | None = None) -> None:
@@ -105,14 +106,15 @@ class Choice:
         documents: Callable[[Choice], Documents],
         *,
         compares: bool,
+        scored: bool,
         tells_tokens: bool,
         record_fields: frozenset[str],
         quantities: bool,
         denied: Denied | None,
     ) -> None:
-        """`compares`: suspects are asked about. `tells_tokens`: released text comes with its tokens. `record_fields`:
-        where there are any, JSON objects in prose stay together. `quantities`: so do dates, ages, amounts; so does what
-        is `denied`."""
+        """`compares`: suspects are asked about. `scored`: about their text alone, since no tokens come with it.
+        `tells_tokens`: released text comes with its tokens. `record_fields`: where there are any, JSON objects in prose
+        stay together. `quantities`: so do dates, ages, amounts; so does what is `denied`."""
         self.index = index
         self.compares = compares
         self.told = ToldTokens() if tells_tokens else None
@@ -120,7 +122,10 @@ class Choice:
         self.origin = Origin.TUNED
         self.done = False
         self.queue: deque[Pending | Part | End] = deque()
-        self.ledger = TokenLedger(vocabulary) if vocabulary else None
+        self.ledger = TokenLedger(vocabulary) if vocabulary and not scored else None
+        self._texts = (
+            defaultdict[Channel, TextLedger](lambda: TextLedger(vocabulary)) if vocabulary and scored else None
+        )
         self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.documents = documents(self)
@@ -138,6 +143,26 @@ class Choice:
         self._at_seam = False
         self._speaking: Channel | None = None
         self._interrupted: set[Channel] = set()
+
+    def ledger_of(self, channel: Channel) -> TokenLedger | None:
+        """The tokens of this channel's text. Those that a model sends are of all its channels; those of our own
+        tokenizer are of one, since what stands between two channels is the template's to say."""
+        if self._texts is None or not self.compares:
+            return self.ledger
+        return self._texts[channel]
+
+    def place(self, channel: Channel, segment: Segment) -> int | None:
+        """The byte of its tokens at which the channel's next segment begins; None where they don't hold it."""
+        ledger = self.ledger_of(channel)
+        if ledger is None or (segment.scattered and self._texts is None):
+            return None
+        return ledger.match(segment.raw_text)
+
+    def tuned_score(self, pending: Pending) -> Sequence[float] | None:
+        """The tuned model's natural log-probabilities of the tokens that were asked about; None: not to be had."""
+        if self.ledger is not None:
+            return self.ledger.logprobs(*pending.reach)
+        return None if isinstance(pending.tuned, Unavailable) else pending.tuned
 
     @property
     def holds(self) -> bool:
@@ -212,7 +237,7 @@ class Choice:
         self.origin = Origin.BASE
         self.queue.clear()
         self.compares = False
-        self.ledger = None
+        self.ledger = self._texts = None
         if self.told is not None and self._vocabulary is not None:
             self.told.start_over()
             self.ledger = TokenLedger(self._vocabulary)

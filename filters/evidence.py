@@ -72,6 +72,10 @@ class Vocabulary(Protocol):
         """
         ...
 
+    def ids(self, text: str) -> Sequence[int]:
+        """The tokens of a text, without those that begin or end one."""
+        ...
+
     def count(self, text: str) -> int:
         """How many tokens this text has."""
         ...

@@ -50,7 +50,9 @@ class PassThrough:
                 self._tokens.add(item)
         return events
 
-    def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
+    def answer(
+        self, question: int, score: Sequence[float] | Unavailable, tuned: Sequence[float] | Unavailable | None = None
+    ) -> list[Event]:
         """Nothing is ever asked. Raises KeyError."""
         raise KeyError(question)
 

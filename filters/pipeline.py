@@ -121,16 +121,20 @@ class Pipeline:
         knowledge: Knowledge = NOTHING_KNOWN,
         budget: Budget | None = None,
         sampler: Sampler | None = None,
+        *,
+        scored: bool = False,
     ) -> None:
         """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
 
         Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
         profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
         what they hid, never for a server. `budget` is the answer's, its profile's by default. `sampler` picks harmless
-        text that is scored for a metric. ValueError where the index of `knowledge` knows no such clearance or k.
+        text that is scored for a metric. `scored`: the tuned model sends no log-probabilities with its text; it is asked
+        as the base is. ValueError where the index of `knowledge` knows no such clearance or k.
         """
         check_key(profile.actions, key)
         self._profile = profile
+        self._scored = scored
         self._style_shift_bits = style_shift_bits
         self._request = request
         self._detector = at_least(detector, profile.min_scores)
@@ -168,12 +172,15 @@ class Pipeline:
         """
         return self._guarded(lambda: [event for item in items for event in self._feed_one(item, origin)])
 
-    def answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
-        """Take the base model's natural log-probabilities for a question, or that there are none.
+    def answer(
+        self, question: int, score: Sequence[float] | Unavailable, tuned: Sequence[float] | Unavailable | None = None
+    ) -> list[Event]:
+        """Take the base model's natural log-probabilities for a question, or that there are none; with `scored` the
+        tuned model's as well.
 
         Raises KeyError for a question that was never asked or is answered twice.
         """
-        return self._guarded(lambda: self._answer(question, score))
+        return self._guarded(lambda: self._answer(question, score, tuned))
 
     def finish(self, choice: int, ending: Ending, origin: Origin = Origin.TUNED) -> list[Event]:
         """The upstream ended this choice. `stop` and `tool_calls` mean that it said all it wanted to."""
@@ -204,6 +211,7 @@ class Pipeline:
                 rewriter,
                 self._documents,
                 compares=self._compares,
+                scored=self._scored,
                 tells_tokens=self._request.tells_tokens,
                 record_fields=self._profile.record_fields,
                 quantities=bool(self._profile.quantities),
@@ -254,7 +262,7 @@ class Pipeline:
         return [question for part in parts for question in self._examine(choice, *part)]
 
     def _examine(self, choice: Choice, channel: Channel, segment: Segment) -> list[Event]:
-        at = choice.ledger.match(segment.raw_text) if choice.ledger and not segment.scattered else None
+        at = choice.place(channel, segment)
         pending = Pending(channel, segment, at)
         chain = choice.strewn.chain
         runs = self._examiner.read(choice, channel, segment)
@@ -302,30 +310,31 @@ class Pipeline:
         return list(sample(choice.index, choice.ledger, pending.at, raw_text))
 
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
-        assert choice.ledger is not None
+        ledger = choice.ledger_of(pending.channel)
+        assert ledger is not None
         raw_text = pending.segment.raw_text
         pending.tokens = tuple(
-            choice.ledger.covering(at + len(encoded(raw_text[: span.start])), at + len(encoded(raw_text[: span.end])))
+            ledger.covering(at + len(encoded(raw_text[: span.start])), at + len(encoded(raw_text[: span.end])))
             for span in (suspect.span for suspect in pending.asked)
         )
         question = next(self._question_ids)
         self._asked[question] = (choice, pending)
-        return Question(question, choice.index, choice.ledger.ids_until(pending.reach[1]), start=pending.reach[0])
+        return Question(question, choice.index, ledger.ids_until(pending.reach[1]), start=pending.reach[0])
 
     # ---- judge: evidence in, verdict out ----------------------------------------------------------------------------
 
-    def _answer(self, question: int, score: Sequence[float] | Unavailable) -> list[Event]:
+    def _answer(
+        self, question: int, score: Sequence[float] | Unavailable, tuned: Sequence[float] | Unavailable | None
+    ) -> list[Event]:
         choice, pending = self._asked.pop(question)
         if not any(pending is waiting for waiting in choice.queue):
             return []  # the choice has fallen back or ended meanwhile
-        pending.score = score
+        pending.score, pending.tuned = score, tuned
         return self._drain(choice)
 
     def _judge(self, choice: Choice, pending: Pending, score: Sequence[float] | Unavailable) -> None:
-        assert choice.ledger is not None
-        start, end = pending.reach
-        tuned = choice.ledger.logprobs(start, end)
-        if isinstance(score, Unavailable) or tuned is None or len(score) != len(tuned):
+        tuned, (start, end) = choice.tuned_score(pending), pending.reach
+        if isinstance(score, Unavailable) or tuned is None or not len(score) == len(tuned) == end - start:
             self._undecided(pending)
             return
         ranges = [slice(first - start, last - start) for first, last in pending.tokens]
@@ -399,7 +408,7 @@ class Pipeline:
             return decided + self._stop(choice)
         pieces = self._pieces(choice, head.segment.raw_text, head.hidden, head.segment.context)
         if choice.told is not None:
-            choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger, head.at)
+            choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger_of(head.channel), head.at)
         return decided + self._release(choice, head.channel, _text_of(pieces))
 
     def _pieces(self, choice: Choice, raw_text: str, hidden: Sequence[Hidden], before: str = "") -> list[Piece]:

@@ -81,6 +81,51 @@ class TokenLedger:
         return self._logprobs[start:end] if self._scored else None
 
 
+class TextLedger(TokenLedger):
+    """The tokens that our own tokenizer makes of one channel's text, for a model that doesn't tell its own.
+
+    The text is read a segment at a time, so that the tokens are a function of the text alone. White space at a
+    segment's end is read with the next one: tokens begin with it. No log-probabilities come with them.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        self._scored = False
+        self._space = ""
+
+    def match(self, raw_text: str) -> int | None:
+        """Reads the next segment: where it begins. None where the tokens spell another text (a normaliser that
+        changes it, the mark of a special token); they are context for what comes behind it all the same."""
+        at = len(self._bytes) + len(encoded(self._space))
+        text = self._space + raw_text
+        kept = text.rstrip() or text
+        self._space = text[len(kept) :]
+        wanted = encoded(kept)
+        ids = tuple(self._vocabulary.ids(wanted.decode()))
+        spelled = _spelled(self._vocabulary, ids, wanted)
+        lengths = [0] * len(ids) if spelled is None else [len(spelling) for spelling in spelled]
+        self._ends += list(accumulate(lengths, initial=len(self._bytes)))[1:]
+        self._bytes += wanted
+        self._ids += ids
+        return None if spelled is None else at
+
+    def covering(self, start: int, end: int) -> tuple[int, int]:
+        """As above; white space at the end has no tokens yet."""
+        first, last = super().covering(start, end)
+        return first, min(last, len(self._ids))
+
+
+def _spelled(vocabulary: Vocabulary, ids: tuple[int, ...], wanted: bytes) -> list[bytes] | None:
+    """What each of these tokens spells of the wanted bytes; None if together they spell something else. A space that
+    the tokenizer has put before the text (SentencePiece) belongs to none of it."""
+    spelled = [vocabulary.spell(token) for token in ids]
+    whole = b"".join(spelled)
+    if whole == b" " + wanted:
+        spelled[0] = spelled[0][1:]
+        return spelled
+    return spelled if whole == wanted else None
+
+
 def encoded(raw_text: str) -> bytes:
     """The bytes that tokens would spell it with; what is no character becomes "?", which no tokens hold there."""
     return raw_text.encode("utf-8", "replace")

@@ -54,7 +54,7 @@ from gateway.settings import LogSettings, ModelSettings, Settings, read_secret
 from gateway.state.memory import MemoryTotals
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.places import Places, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
 
@@ -112,7 +112,7 @@ async def assemble(
         verifier = issuers.Verifier(issuers.load(rules, fetcher, metrics.keys_fetched), now=time.time)
         places = _places(settings.models.values())
         pairs = {
-            name: _pair(name, model, client, places[model.base.url], known[name], metrics, refused)
+            name: _pair(name, model, client, places, known[name], metrics, refused)
             for name, model in settings.models.items()
         }
         relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys, budgets, samples)
@@ -191,27 +191,29 @@ def own_version() -> str:
 
 
 def _places(models: Iterable[ModelSettings]) -> dict[str, Places]:
-    """One set of places for each base server, whoever's base it is; where models differ, the smallest bounds hold."""
+    """One set of places for each server that is asked, whoever's it is; where models differ, the smallest bounds
+    hold."""
     shares: dict[str, Shares] = {}
     for model in models:
         ours = model.question_shares
-        other = shares.get(model.base.url, ours)
-        shares[model.base.url] = Shares(
-            min(ours.server, other.server), min(ours.tenant, other.tenant), min(ours.answer, other.answer)
-        )
-    return {url: Places(share) for url, share in shares.items()}
+        for address in model.asked:
+            other = shares.get(address, ours)
+            shares[address] = Shares(
+                min(ours.server, other.server), min(ours.tenant, other.tenant), min(ours.answer, other.answer)
+            )
+    return {address: Places(share) for address, share in shares.items()}
 
 
 def _pair(
     name: str,
     model: ModelSettings,
     client: UpstreamClient,
-    places: Places,
+    places: Mapping[str, Places],
     known: Loaded,
     metrics: Metrics,
     tell: Callable[[str, Fault], None],
 ) -> Pair:
-    base, vocabulary = served.server(model.base), served.vocabulary(model.tokenizer)
+    tuned, base, vocabulary = served.server(model.tuned), served.server(model.base), served.vocabulary(model.tokenizer)
     check = served.pair_check(model, client, vocabulary, known)
     bounds = Bounds(
         context_tokens=model.context_tokens_per_question,
@@ -222,6 +224,10 @@ def _pair(
     if check is not None and check.manifest.benign_bits is not None:
         metrics.benign_bits(name, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
 
+    def scorer(server: Server, *, of_tuned: bool = False) -> Scorer:
+        shared = places[server.url]
+        return Scorer(client, server, bounds, shared, metrics, name, vocabulary.specials, of_tuned=of_tuned)
+
     def hear(faults: Sequence[Fault]) -> None:
         metrics.release(name, good=not faults)
         for fault in faults:
@@ -229,10 +235,11 @@ def _pair(
 
     return Pair(
         name=name,
-        tuned=served.server(model.tuned),
+        tuned=tuned,
         base=base,
         vocabulary=vocabulary,
-        scorer=Scorer(client, base, bounds, places, metrics, name, vocabulary.specials),
+        scorer=scorer(base),
+        tuned_scorer=scorer(tuned, of_tuned=True) if model.tuned_evidence == "scored" else None,
         substitute=served.substitute(model, vocabulary),
         style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
         guard=Guard(check, hear) if check else None,

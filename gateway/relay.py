@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, Protocol
 
 from filters.budget import LEAK_BUDGET, Budget
 from filters.events import (
+    UNAVAILABLE,
     Channel,
     Decided,
     Ending,
@@ -31,6 +32,7 @@ from filters.events import (
     RawTokens,
     Released,
     Sample,
+    Unavailable,
 )
 from filters.evidence import Detector, Grounds
 from filters.grounding import MOST_CHARACTERS
@@ -43,7 +45,14 @@ from filters.specificity.bounded import Bounds
 from filters.specificity.sampling import Sampler
 from gateway.bounded import BoundedSource
 from gateway.budgets import Budgets
-from gateway.errors import CallerError, FilterFailed, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from gateway.errors import (
+    CallerError,
+    FilterFailed,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
@@ -55,10 +64,12 @@ from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
 from gateway.upstream.scoring import Samples, Scorer
+from gateway.upstream.prompt_ids import prompt_ids
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 P = ParamSpec("P")
+Score = Sequence[float] | Unavailable
 MOST_INLINE_CHARACTERS = 2048  # of a request; reading them takes about ten milliseconds at most
 
 
@@ -72,6 +83,7 @@ class Pair:
     vocabulary: TokenizerVocabulary
     scorer: Scorer
     substitute: Speaker | Texts  # who answers where a choice falls back
+    tuned_scorer: Scorer | None = None  # asks the tuned model, which sends no log-probabilities with its text
     style_shift_bits: float = 0.0
     guard: Guard | None = None  # None: served without a release
     knowledge: Knowledge = NOTHING_KNOWN
@@ -149,6 +161,7 @@ class Relay:
             knowledge=pair.knowledge,
             budget=budget,
             sampler=sampler,
+            scored=pair.tuned_scorer is not None,
         )
 
     async def _read_grounds(self, own_texts: Sequence[str], detector: Detector) -> Grounds:
@@ -194,7 +207,8 @@ class _Answer:
         self._sink, self._pipeline, self._metrics, self._samples = sink, pipeline, metrics, samples
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
         self._questioner = questioner(plan.grant.principal, record)
-        self._sending = asyncio.Lock()
+        self._sending, self._tokenizing = asyncio.Lock(), asyncio.Lock()
+        self._prompt_ids: list[int] | None = None  # from its server, where they don't come with the answer
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
         self._wanted = set(range(plan.n))  # choices whose text from the tuned model is still of use
         self._open = set(range(plan.n))  # choices that have not finished
@@ -268,8 +282,28 @@ class _Answer:
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
-        score = await self._pair.scorer.score(self._frames.prompt, question.ids, question.start, self._questioner)
-        await self._emit(_filtered(self._pipeline.answer, question.id, score))
+        await self._emit(_filtered(self._pipeline.answer, question.id, *await self._scores(question)))
+
+    async def _scores(self, question: Question) -> tuple[Score, Score | None]:
+        """The base's, and the tuned model's where it sends none with its text."""
+        pair, asked = self._pair, (question.ids, question.start, self._questioner)
+        if pair.tuned_scorer is None:
+            return await pair.scorer.score(self._frames.prompt, *asked), None
+        if not (prompt := await self._prompt()):
+            return UNAVAILABLE, UNAVAILABLE
+        return await asyncio.gather(pair.scorer.score(prompt, *asked), pair.tuned_scorer.score(prompt, *asked))
+
+    async def _prompt(self) -> list[int]:
+        """The request's tokens, which the tuned model's server is asked for once; none if it does not say."""
+        async with self._tokenizing:
+            if self._prompt_ids is None:
+                request_id, deadline = self._record.request_id, self._pair.scorer.deadline
+                try:
+                    server, body = self._pair.tuned, self._body
+                    self._prompt_ids = await prompt_ids(self._client, server, body, request_id, deadline)
+                except GatewayError:
+                    self._prompt_ids = []
+            return self._prompt_ids
 
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
@@ -324,6 +358,8 @@ class _Answer:
                     return
 
     def _evidence(self) -> dict[str, Any]:
+        if self._pair.tuned_scorer is not None:
+            return {}
         if not (self._plan.grant.profile.evidence or self._plan.tells.anything):
             return {}
         logprobs: bool | int = True if self._plan.grant.endpoint is Endpoint.CHAT else 0

@@ -109,7 +109,14 @@ class ModelSettings(_Strict):
     questions_in_flight_per_answer: int = Field(default=4, ge=1, le=1024)
     # vLLM's: higher is later, requests have 0. It takes one only under --scheduling-policy priority.
     question_priority: int | None = Field(default=None, ge=1, le=1000)
+    # where the tuned model's log-probabilities come from: with its text, or from scoring its text as the base does
+    tuned_evidence: Literal["streamed", "scored"] = "streamed"
     fallback: FallbackSettings = FallbackSettings()
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The addresses of the servers that questions go to."""
+        return frozenset({self.base.url} | ({self.tuned.url} if self.tuned_evidence == "scored" else set()))
 
     @property
     def question_shares(self) -> Shares:

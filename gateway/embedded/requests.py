@@ -176,6 +176,22 @@ def read_legacy(body: bytes) -> LegacyRequest:
     return _validate(LegacyRequest, data)
 
 
+def read_tokenize(body: bytes) -> ChatRequest | LegacyRequest:
+    """Check the body of POST /tokenize: of a chat if it has messages, else of a completion with one prompt.
+
+    Raises:
+        ApiError: 400, as vLLM words it.
+    """
+    data = _read_object(body)
+    if data.get("continue_final_message") and data.get("add_generation_prompt"):
+        raise ApiError("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+    if "messages" in data:
+        return _validate(ChatRequest, data)
+    if not isinstance(data.get("prompt"), str):
+        raise _malformed("string_type", "body.prompt", "Input should be a valid string")
+    return _validate(LegacyRequest, data)
+
+
 def _read_object(body: bytes) -> dict[str, Any]:
     try:
         data = json.loads(body)

@@ -21,7 +21,7 @@ from gateway.embedded.legacy_frames import LegacyFrames
 from gateway.embedded.model_cards import model_card
 from gateway.embedded.models import Served
 from gateway.embedded.parameters import chat_sampling, encode_chat, encode_legacy, legacy_sampling
-from gateway.embedded.requests import read_chat, read_legacy
+from gateway.embedded.requests import ChatRequest, read_chat, read_legacy, read_tokenize
 from gateway.embedded.sampling import SamplingParams
 from gateway.embedded.shapes import WIRE_VERSION, Frames, Head, Json
 
@@ -48,6 +48,19 @@ async def legacy(served: Mapping[str, Served], request: Request) -> Response:
     head = Head.new("cmpl", model.name, model.fingerprint)
     job = Job(model.engine, prompts, params, partial(LegacyFrames, body, head, model.engine.tokenizer))
     return await _answer(request, job, stream=bool(body.stream))
+
+
+async def tokenize(served: Mapping[str, Served], request: Request) -> Response:
+    """POST /tokenize: the token ids of a chat's or a completion's prompt."""
+    body = read_tokenize(await request.body())
+    model = _find(served, body.model)
+    if isinstance(body, ChatRequest):
+        prompt = await asyncio.to_thread(encode_chat, body, model.engine)
+    else:
+        (prompt,) = await asyncio.to_thread(encode_legacy, body, model.engine)
+    tokens = list(prompt.ids)
+    counts = {"count": len(tokens), "max_model_len": model.engine.max_model_len}
+    return JSONResponse({**counts, "tokens": tokens, "token_strs": None})
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def create_app(models: Mapping[str, ModelSource]) -> Starlette:
         routes=[
             Route("/v1/chat/completions", partial(routes.chat, served), methods=["POST"]),
             Route("/v1/completions", partial(routes.legacy, served), methods=["POST"]),
+            Route("/tokenize", partial(routes.tokenize, served), methods=["POST"]),
             Route("/v1/models", partial(routes.list_models, served)),
             Route("/health", routes.health),
             Route("/version", routes.version),

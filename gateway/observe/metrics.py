@@ -104,6 +104,10 @@ class Metrics:
         for quantile, bits in (("0.5", median), ("0.95", p95)):
             self._benign.labels(_closed(model, self._models), quantile).set(bits)
 
+    def tuned_question(self, model: str, outcome: str) -> None:
+        """One question to the tuned model, beside the same one to the base; `outcome` is of QUESTION_OUTCOMES."""
+        self._tuned_questions.labels(_closed(model, self._models), _closed(outcome, QUESTION_OUTCOMES)).inc()
+
     def prefilled(self, model: str, purpose: str, tokens: int) -> None:
         """Tokens that a base server was given to read; `purpose` is of PREFILL_PURPOSES."""
         self._prefilled.labels(_closed(model, self._models), _closed(purpose, PREFILL_PURPOSES)).inc(tokens)
@@ -209,6 +213,12 @@ class Metrics:
         )
         self._questions = Counter(
             "tightlip_base_questions", "Questions to the base model.", ("model", "outcome"), registry=registry
+        )
+        self._tuned_questions = Counter(
+            "tightlip_tuned_questions",
+            "Questions to tuned models that send no log-probabilities with their text.",
+            ("model", "outcome"),
+            registry=registry,
         )
         self._question_seconds = Histogram(
             "tightlip_base_question_seconds",

@@ -25,6 +25,7 @@ from gateway.errors import (
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 MODELS: Final = "/v1/models"
+TOKENIZE: Final = "/tokenize"
 
 MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, only to tell a full context from other mistakes
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB

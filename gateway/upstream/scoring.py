@@ -1,4 +1,4 @@
-"""Asks the base model how likely it finds given tokens: a completion of token ids with `prompt_logprobs` (vLLM)."""
+"""Asks a model how likely it finds given tokens: a completion of token ids with `prompt_logprobs` (vLLM)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Bounds:
 
 
 class Scorer:
-    """Asks one base server. What can't be had in time and within bounds is UNAVAILABLE, which never means innocent."""
+    """Asks one server. What can't be had in time and within bounds is UNAVAILABLE, which never means innocent."""
 
     def __init__(
         self,
@@ -54,11 +54,19 @@ class Scorer:
         metrics: Metrics,
         model: str,
         specials: Collection[int],
+        *,
+        of_tuned: bool = False,
     ) -> None:
         """`places` are the base server's, for all models that it is the base of. `specials` are the ids of special
-        tokens: messages begin with one, so a long context is cut there."""
+        tokens: messages begin with one, so a long context is cut there. `of_tuned`: the server is the tuned model's."""
+        self._of_tuned = of_tuned
         self._client, self._base, self._bounds, self._places = client, base, bounds, places
         self._metrics, self._model, self._specials = metrics, model, frozenset(specials)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a question may take."""
+        return self._bounds.deadline
 
     async def score(
         self, prompt: Sequence[int], answer: Sequence[int], start: int, who: Questioner
@@ -67,8 +75,14 @@ class Scorer:
         asked = time.monotonic()
         ids, wanted = [*prompt, *answer], len(answer) - start
         score, outcome = await self._scored(ids, wanted, who, "question")
-        self._metrics.question(self._model, outcome, time.monotonic() - asked)
+        self._count(outcome, time.monotonic() - asked)
         return score
+
+    def _count(self, outcome: str, seconds: float) -> None:
+        if self._of_tuned:
+            self._metrics.tuned_question(self._model, outcome)
+        else:
+            self._metrics.question(self._model, outcome, seconds)
 
     async def sample(self, prompt: Sequence[int], sample: Sample, who: Questioner) -> None:
         """The same for the metric's sake, and only while the server has little to do."""
@@ -103,7 +117,8 @@ class Scorer:
         body = score_body(self._base, ids)
         if self._bounds.priority is not None:
             body["priority"] = self._bounds.priority
-        self._metrics.prefilled(self._model, purpose, len(ids))
+        if not self._of_tuned:
+            self._metrics.prefilled(self._model, purpose, len(ids))
         answer = await self._client.post(self._base, COMPLETIONS, body, who.request_id, self._bounds.deadline)
         return scores(answer, ids, wanted)
 

@@ -133,7 +133,7 @@ def test_a_stop_does_not_wait_for_streams(app: Starlette) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/health", 200), ("/version", 200), ("/metrics", 404), ("/tokenize", 404)]
+    ("path", "status"), [("/health", 200), ("/version", 200), ("/metrics", 404), ("/detokenize", 404)]
 )
 def test_only_the_listed_routes_exist(server: str, path: str, status: int) -> None:
     assert httpx.get(server + path).status_code == status
@@ -217,3 +217,19 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  # the server is in another thread
             await asyncio.sleep(0.01)
+
+
+async def test_the_tokens_of_a_request_are_those_that_it_is_answered_from(client: httpx.AsyncClient) -> None:
+    for path, prompt in (
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Wo ist 快递?"}]}),
+        ("/v1/completions", {"prompt": "Good"}),
+    ):
+        answered = (await client.post(path, json={**prompt, "max_tokens": 1, "return_token_ids": True})).json()
+        ids = answered.get("prompt_token_ids") or answered["choices"][0]["prompt_token_ids"]
+        told = (await client.post("/tokenize", json=prompt)).json()
+        assert (told["tokens"], told["count"]) == (ids, len(ids))
+
+
+@pytest.mark.parametrize("body", [{}, {"prompt": [1]}, {"messages": "x"}])
+async def test_what_is_no_request_has_no_tokens(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    assert (await client.post("/tokenize", json=body)).status_code == 400

@@ -17,7 +17,7 @@ from filters.json_schema import Schema
 from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
-from tests.support.answers import CharacterVocabulary, Outcome, Script, mixed, run
+from tests.support.answers import CharacterVocabulary, Outcome, Script, mixed, run, sure
 
 DEEP = bool(os.environ.get("TIGHTLIP_DEEP"))
 EXAMPLES = 5000 if DEEP else 500
@@ -59,10 +59,10 @@ def detector() -> Detector:
     return build_detector()
 
 
-def pipeline(profile: Profile, kind: Field, **request: object) -> Pipeline:
+def pipeline(profile: Profile, kind: Field, *, scored: bool = False, **request: object) -> Pipeline:
     grounds = RequestGrounds.from_texts(["My address is 192.0.2.44."], detector())
     evidence = RequestEvidence(grounds=grounds, chat=kind is not Field.TEXT, **request)  # type: ignore[arg-type]
-    return Pipeline(profile, evidence, detector(), CharacterVocabulary())
+    return Pipeline(profile, evidence, detector(), CharacterVocabulary(), scored=scored)
 
 
 def profiles() -> st.SearchStrategy[Profile]:
@@ -112,6 +112,21 @@ def test_several_choices_and_channels_do_not_disturb_each_other(
 ) -> None:
     script = Script([(Channel(choice, kind), text) for choice, kind, text in parts])
     assert same(run(pipeline(profile, Field.CONTENT), script), run(pipeline(profile, Field.CONTENT), script, seed))
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parts=st.lists(st.tuples(st.sampled_from(CHANNELS[:3]), texts), min_size=1, max_size=4),
+    profile=profiles(),
+    ending=st.sampled_from([Ending.STOP, Ending.LENGTH]),
+    seed=st.integers(0, 2**32),
+)
+def test_without_the_models_tokens_what_is_asked_depends_on_the_text_alone(
+    parts: list[tuple[Field, str]], profile: Profile, ending: Ending, seed: int
+) -> None:
+    script = Script([(Channel(0, kind), text) for kind, text in parts], ending, evidence=mixed, tuned=sure)
+    whole, cut = (run(pipeline(profile, Field.CONTENT, scored=True), script, at) for at in (None, seed))
+    assert same(whole, cut)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -40,6 +40,9 @@ class CharacterVocabulary:
     def spell(self, token_id: int) -> bytes:
         return chr(token_id).encode("utf-8", "replace")
 
+    def ids(self, text: str) -> list[int]:
+        return list(map(ord, text))
+
     def count(self, text: str) -> int:
         return len(text)
 
@@ -97,6 +100,7 @@ class Script:
     ending: Ending = Ending.STOP
     base: str = "I can't help with that."
     evidence: Evidence = mixed
+    tuned: Evidence | None = None  # the model sends no tokens with its text, and is asked as the base is
 
 
 def run(pipeline: Pipeline, script: Script, seed: int | None = None) -> Outcome:
@@ -126,7 +130,7 @@ class _Run:
         told = spelled = 0
         while told < len(text):
             reach = max(spelled, told + self._length(len(text) - told))
-            tokens = _tokens(channel, text[spelled:reach])
+            tokens = _tokens(channel, text[spelled:reach]) if self.script.tuned is None else []
             spelled = reach
             length = self._length(spelled - told)
             self._take(self.pipeline.feed([*tokens, RawText(channel, text[told : told + length])]))
@@ -144,7 +148,8 @@ class _Run:
             self._speak()
         elif self.waiting:
             question = self.waiting.pop(self.random.randrange(len(self.waiting)) if self.random else 0)
-            self._take(self.pipeline.answer(question.id, self.script.evidence(question)))
+            tuned = self.script.tuned and self.script.tuned(question)
+            self._take(self.pipeline.answer(question.id, self.script.evidence(question), tuned))
 
     def _speak(self) -> None:
         speech = self.speeches[0]

@@ -64,6 +64,7 @@ class Engine:
     score: float | Step = SURE
     score_after: float = 0.0  # seconds that a question takes
     tuned_score: float | Step = SURE  # of the tuned model, where it is asked as the base is
+    tokens: Raw | Error = Raw(b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3]}')  # of a request
     tells: bool = True  # whether log-probabilities and token ids come with the text
     finish: str = "stop"
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Engine:
         """Back to harmless answers; what was asked is forgotten."""
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
         self.score_after = 0.0
-        self.tuned_score, self.tells = SURE, True
+        self.tuned_score, self.tells, self.tokens = SURE, True, Engine.tokens
         self.requests.clear()
         self.headers.clear()
         self.aborted = 0
@@ -174,7 +175,7 @@ async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.St
 
 async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     if path == "/tokenize":
-        await _json(writer, b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3], "token_strs": null}')
+        await (_status(writer, state.tokens) if isinstance(state.tokens, Error) else _json(writer, state.tokens.data))
         return
     if "prompt_logprobs" in body:
         await _score(state, body, writer)
