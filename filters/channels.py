@@ -22,6 +22,7 @@ from filters.events import (
 from filters.evidence import Denied, Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.knowledge import KnownText
+from filters.left import Left
 from filters.pii.actions import Rewriter
 from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
@@ -135,7 +136,8 @@ class Choice:
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.known: dict[Channel, KnownText] = {}
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
-        self._released: list[str] = []
+        self.left = Left()
+        self.unheard: frozenset[Field] = frozenset()  # reasoning has ended where the answer starts anew
         self._segmenter = partial(Segmenter, whole_objects=bool(record_fields), quantities=quantities, denied=denied)
         self._stops = stops
         self._matchers: dict[Channel, StopMatcher] = {}
@@ -178,16 +180,12 @@ class Choice:
         self._speaking = item.channel
         self.queue.append(Part(item.channel, item.raw_text))
 
-    @property
-    def released_content(self) -> str:
-        """What of the content has left so far."""
-        self._released = ["".join(self._released)]
-        return self._released[0]
-
-    def note_released(self, channel: Channel, text: str) -> None:
-        """This has left. In a list, since a string would be copied with every segment."""
-        if channel.field is Field.CONTENT:
-            self._released.append(text)
+    def can_be_taken_over(self, channel: Channel) -> bool:
+        """Whether the base model can answer in place of what this channel would say next. Behind a document, a tool
+        call or a refusal nothing can stand; and what answers already has nobody behind it."""
+        if self.origin is Origin.BASE or self.documents.has_told or self.left.any_of(Field.REFUSAL):
+            return False
+        return channel.field is not Field.REFUSAL or not self.left.any_of(Field.CONTENT)
 
     def cut(self, item: RawText, unit: ReleaseUnit, detector: Detector, primed: Callable[[], str]) -> list[Segment]:
         """Add prose to its channel; the segments that it completed. `primed` gives what a new channel goes on from."""
@@ -235,6 +233,8 @@ class Choice:
     def start_over(self) -> None:
         """Let the base model speak from here on. What was released and hidden stays known; what was held is gone."""
         self.origin = Origin.BASE
+        if self.left.any_of():
+            self.unheard = frozenset({Field.REASONING})
         self.queue.clear()
         self.compares = False
         self.ledger = self._texts = None
@@ -247,7 +247,7 @@ class Choice:
         self.known.clear()
         self._segmenters.clear()
         self.documents.forget()
-        self._at_seam = self.released_content[-1:].isspace()
+        self._at_seam = self.left.content[-1:].isspace()
 
     def end(self) -> None:
         """Nothing more comes."""

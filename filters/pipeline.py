@@ -71,13 +71,12 @@ from filters.specificity.triggers import Own, exact_values
 from filters.strewn import SHARE, STREWN, StrewnValues
 from filters.tokens import encoded
 from filters.told import Piece, unchanged
-from filters.verdicts import Bits, Suspect
+from filters.verdicts import CONFIRMATION, OF_INDEX, Bits, Suspect
 
-_SENTENCE_ENDS = tuple(".!?…。！？\n")
 _ENDS = frozenset({Verdict.FALL_BACK, Verdict.STOP})
-_FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING})
+_FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL})
+_UNSAID = OF_INDEX | {CONFIRMATION}  # nothing stands in for these: it would say that there was something
 _PRIMED_CHARACTERS = WINDOW  # the longest value that is seen whole
-_CLOSED = "… "  # ends a sentence of which a part has left
 
 
 class PipelineClosed(Exception):
@@ -229,6 +228,8 @@ class Pipeline:
             if choice.ledger is not None:
                 choice.ledger.add(item.ids, item.logprobs)
             return []
+        if item.channel.field in choice.unheard:
+            return []
         if self._is_json(item.channel.field):
             choice.speaks_json(item)
             return self._drain(choice)
@@ -247,7 +248,7 @@ class Pipeline:
         return kind not in PROSE or (self._request.json_mode and kind in ANSWERS)
 
     def _primed(self, choice: Choice, channel: Channel) -> str:
-        said = choice.released_content[-_PRIMED_CHARACTERS:] if channel.field is Field.CONTENT else ""
+        said = choice.left.content[-_PRIMED_CHARACTERS:] if channel.field is Field.CONTENT else ""
         return (self._request.continued[-_PRIMED_CHARACTERS:] + said)[-_PRIMED_CHARACTERS:]
 
     # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
@@ -396,14 +397,14 @@ class Pipeline:
         if isinstance(head, Part):
             return self._told(choice, choice.documents.push(head.channel, head.raw_text))
         assert head.verdict is not None
-        if head.verdict is Verdict.FALL_BACK and choice.documents.has_told:
+        if head.verdict is Verdict.FALL_BACK and not choice.can_be_taken_over(head.channel):
             head.verdict = Verdict.MASK
         decided: list[Event] = [
             Decided(choice.index, hidden.span.type, _done(hidden, head.verdict), choice.origin, hidden.bits)
             for hidden in head.hidden
         ]
         if head.verdict is Verdict.FALL_BACK:
-            return decided + self._fall_back(choice)
+            return decided + self._fall_back(choice, head)
         if head.verdict is Verdict.STOP:
             return decided + self._stop(choice)
         pieces = self._pieces(choice, head.segment.raw_text, head.hidden, head.segment.context)
@@ -434,7 +435,7 @@ class Pipeline:
 
     def _release(self, choice: Choice, channel: Channel, text: str) -> list[Event]:
         text, stopped = choice.matcher(channel).push(text)
-        choice.note_released(channel, text)
+        choice.left.add(channel, text)
         events: list[Event] = [Released(channel, text, choice.tokens_of(channel, text))] if text else []
         if stopped:
             choice.end()
@@ -502,17 +503,24 @@ class Pipeline:
     def _note(self, choice: Choice, kind: str, verdict: Verdict) -> Decided:
         return Decided(choice.index, kind, verdict, choice.origin)
 
-    def _fall_back(self, choice: Choice) -> list[Event]:
+    def _fall_back(self, choice: Choice, head: Pending) -> list[Event]:
         """Close what has left, so that the base model can go on behind a finished sentence."""
         events = self._flush_matchers(choice)
-        content = Channel(choice.index, Field.CONTENT)
-        said = choice.released_content.rstrip()
-        if said and not said.endswith(_SENTENCE_ENDS):
+        for channel, text in choice.left.closings(head.channel, self._placeholder(choice, head)):
             if choice.told is not None:
-                choice.told.write(content, [(None, _CLOSED)], "", None, None)
-            events += self._release(choice, content, _CLOSED)
+                choice.told.write(channel, [(None, text)], "", None, None)
+            if not choice.done:  # a stop string may stand in what closes
+                events += self._release(choice, channel, text)
+        if choice.done:
+            return events
         choice.start_over()
-        return [*events, FallBack(choice.index, choice.released_content.rstrip())]
+        return [*events, FallBack(choice.index, choice.left.content.rstrip())]
+
+    def _placeholder(self, choice: Choice, head: Pending) -> str:
+        """What stands in for the first of the segment's values that may be named. All of them count as hidden."""
+        pieces = self._pieces(choice, head.segment.raw_text, head.hidden, head.segment.context)
+        unsaid = any(hidden.span.type in _UNSAID for hidden in head.hidden)
+        return next((text for place, text in pieces if place is None and not unsaid), "")
 
     def _stop(self, choice: Choice) -> list[Event]:
         return self._end(choice, Ending.CONTENT_FILTER)
@@ -527,7 +535,7 @@ class Pipeline:
         for channel, matcher in choice.open_matchers():
             if text := matcher.close():
                 events.append(Released(channel, text, choice.tokens_of(channel, text)))
-                choice.note_released(channel, text)
+                choice.left.add(channel, text)
         return events
 
 

@@ -52,7 +52,17 @@ class Error:
     body: bytes = b'{"error": {"message": "m", "type": "t", "param": null, "code": 400}}'
 
 
-Step = str | Raw | Pause | Reset | Close | Error | dict[str, Any]
+@dataclass(frozen=True)
+class Say:
+    """Text of any channel and choice, one frame per character, with its tokens; `finish` ends the choice."""
+
+    text: str
+    field: str = "content"
+    choice: int = 0
+    finish: str | None = None
+
+
+Step = str | Say | Raw | Pause | Reset | Close | Error | dict[str, Any]
 
 
 @dataclass
@@ -224,6 +234,11 @@ async def _stream(
             for char in step:
                 _chunk(writer, frames.text(char))
                 await _breathe(writer)
+        elif isinstance(step, Say):
+            for char in step.text:
+                _chunk(writer, frames.say(step, char))
+                await _breathe(writer)
+            _chunk(writer, frames.finish(step))
         elif isinstance(step, dict):
             _chunk(writer, frames.delta(step))
         elif isinstance(step, Raw):
@@ -269,12 +284,26 @@ class Frames:
     def text(self, char: str) -> bytes:
         return self.delta({"content": char}, char) if self.chat else self._legacy(char)
 
-    def delta(self, delta: dict[str, Any], spelled: str = "") -> bytes:
-        choice: dict[str, Any] = {"delta": delta, "logprobs": None, "finish_reason": None, "token_ids": None}
+    def delta(self, delta: dict[str, Any], spelled: str = "", index: int = 0) -> bytes:
+        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        choice["token_ids"] = None
         if spelled and self.body.get("logprobs"):
             entry = {"token": spelled, "logprob": SURE, "bytes": list(spelled.encode()), "top_logprobs": []}
             choice |= {"logprobs": {"content": [entry]}, "token_ids": [VOCABULARY.get(spelled, 0)]}
         return self._frame(choice)
+
+    def say(self, step: Say, char: str) -> bytes:
+        if step.field == "tool_name":
+            function = {"name": char, "arguments": ""}
+            return self.delta({"tool_calls": [{"index": 0, "id": "x", "type": "function", "function": function}]}, char)
+        if step.field == "tool_arguments":
+            return self.delta({"tool_calls": [{"index": 0, "function": {"arguments": char}}]}, char)
+        return self.delta({step.field: char}, char, step.choice)
+
+    def finish(self, step: Say) -> bytes:
+        if step.finish is None:
+            return b""
+        return self._frame({"index": step.choice, "delta": {}, "finish_reason": step.finish})
 
     def last(self, finish: str) -> bytes:
         usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
