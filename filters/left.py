@@ -50,12 +50,13 @@ class Left:
         """Whether anything has left in one of these; without any named, in any at all."""
         return not self._fields.isdisjoint(fields or Field)
 
-    def closings(self, at: Channel, placeholder: str) -> Iterator[tuple[Channel, str]]:
-        """What ends each sentence of which a part has left. `placeholder` stands in for the rest in the channel `at`,
-        if it is none of the empty ones."""
+    def closings(self, placeholder: tuple[Channel, str] | None) -> Iterator[tuple[Channel, str]]:
+        """What ends each sentence of which a part has left. `placeholder` stands in for the rest of the one in its
+        channel, unless it is empty."""
+        at, text = placeholder or (None, "")
         for channel, said in list(self._ends.items()):
             if said.strip() and not _ENDED.search(said):
-                yield channel, _closing(said, placeholder if channel == at else "")
+                yield channel, _closing(said, text if channel == at else "")
 
 
 def _closing(said: str, placeholder: str) -> str:

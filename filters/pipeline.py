@@ -128,8 +128,8 @@ class Pipeline:
         Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
         profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
         what they hid, never for a server. `budget` is the answer's, its profile's by default. `sampler` picks harmless
-        text that is scored for a metric. `scored`: the tuned model sends no log-probabilities with its text; it is asked
-        as the base is. ValueError where the index of `knowledge` knows no such clearance or k.
+        text that is scored for a metric. `scored`: the tuned model sends no log-probabilities with its text; it is
+        asked as the base is. ValueError where the index of `knowledge` knows no such clearance or k.
         """
         check_key(profile.actions, key)
         self._profile = profile
@@ -383,7 +383,7 @@ class Pipeline:
 
     def _give_way(self, choice: Choice) -> list[Event]:
         """The budget is spent: the base says the rest of the choice, or nobody does where it can't."""
-        possible = self._request.chat and not choice.documents.has_told
+        possible = self._request.chat and choice.can_be_taken_over(Channel(choice.index, Field.CONTENT))
         note = self._note(choice, LEAK_BUDGET, Verdict.FALL_BACK if possible else Verdict.STOP)
         return [note, *(self._fall_back(choice) if possible else self._stop(choice))]
 
@@ -503,10 +503,11 @@ class Pipeline:
     def _note(self, choice: Choice, kind: str, verdict: Verdict) -> Decided:
         return Decided(choice.index, kind, verdict, choice.origin)
 
-    def _fall_back(self, choice: Choice, head: Pending) -> list[Event]:
-        """Close what has left, so that the base model can go on behind a finished sentence."""
+    def _fall_back(self, choice: Choice, head: Pending | None = None) -> list[Event]:
+        """Close what has left, so that the base model can go on behind a finished sentence. `head`: the cause."""
         events = self._flush_matchers(choice)
-        for channel, text in choice.left.closings(head.channel, self._placeholder(choice, head)):
+        placeholder = (head.channel, self._placeholder(choice, head)) if head else None
+        for channel, text in choice.left.closings(placeholder):
             if choice.told is not None:
                 choice.told.write(channel, [(None, text)], "", None, None)
             if not choice.done:  # a stop string may stand in what closes

@@ -63,8 +63,8 @@ from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
-from gateway.upstream.scoring import Samples, Scorer
 from gateway.upstream.prompt_ids import prompt_ids
+from gateway.upstream.scoring import Samples, Scorer
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
 

@@ -30,8 +30,15 @@ class Words:
     def spell(self, token_id: int) -> bytes:
         return self.pieces[token_id]
 
+    def ids(self, text: str) -> list[int]:
+        return [self.pieces.index(text.encode())]
+
     def count(self, text: str) -> int:
         return len(text)
+
+    @property
+    def size(self) -> int:
+        return 1_000_000  # none of these tokens is rare
 
     def tokens(self, *pieces: str | bytes) -> list[RawTokens]:
         raw = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
