@@ -23,6 +23,7 @@ from filters.evidence import Denied, Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.knowledge import KnownText
 from filters.left import Left
+from filters.opening import Gate
 from filters.pii.actions import Rewriter
 from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
@@ -122,7 +123,7 @@ class Choice:
         self._vocabulary = vocabulary
         self.origin = Origin.TUNED
         self.done = False
-        self.queue: deque[Pending | Part | End] = deque()
+        self.queue: deque[Gate | Pending | Part | End] = deque()
         self.ledger = TokenLedger(vocabulary) if vocabulary and not scored else None
         self._texts = (
             defaultdict[Channel, TextLedger](lambda: TextLedger(vocabulary)) if vocabulary and scored else None
@@ -171,7 +172,7 @@ class Choice:
         """Whether any raw text is undecided."""
         if self.done:
             return False
-        if self.queue or self.documents.holds:
+        if (self.queue and not isinstance(self.queue[-1], Gate)) or self.documents.holds:
             return True
         return any(segmenter.holds for segmenter in self._segmenters.values())
 

@@ -115,6 +115,12 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """Ask the base model how it would begin to answer the request: a few tokens, greedily. No choice leaves before
+    that is known. Exactly one `Pipeline.answer_opening` call is owed."""
+
+
+@dataclass(frozen=True, slots=True)
 class FallBack:
     """Serve the rest of this choice from the base model, which goes on after `released_text` (content only)."""
 
@@ -161,4 +167,4 @@ class Sample:
     logprobs: tuple[float, ...]
 
 
-Event = Released | Question | FallBack | Finished | Decided | Sample
+Event = Released | Question | Opening | FallBack | Finished | Decided | Sample

@@ -37,7 +37,7 @@ class PassThrough:
         self._tokens = _Untouched(vocabulary) if vocabulary else None
 
     def begin(self, choices: Iterable[int]) -> list[Event]:
-        """As `Pipeline.begin`; there is no budget."""
+        """As `Pipeline.begin`; there is no budget, and nothing is asked."""
         return []
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
@@ -49,6 +49,10 @@ class PassThrough:
             elif self._tokens is not None:
                 self._tokens.add(item)
         return events
+
+    def answer_opening(self, raw_opening: str | Unavailable) -> list[Event]:
+        """As `answer`."""
+        raise KeyError("opening")
 
     def answer(
         self, question: int, score: Sequence[float] | Unavailable, tuned: Sequence[float] | Unavailable | None = None

@@ -21,9 +21,10 @@ Rules
    it knows what was hidden before it; nobody is asked about it. A tool's name leaves when its arguments begin, another
    call is spoken of or the answer ends well; what comes of an unknown tool stops the choice. Once JSON has begun to
    leave nothing can take its place, so that what only fine-tuning can have put into other channels is masked.
-8. After an exception the pipeline refuses more input, and what it held is gone.
-9. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
-   rest of the choice; where it can't, nobody does.
+8. Where the base has to say first whether it would decline (opening.py), nothing of any choice leaves before it has.
+9. After an exception the pipeline refuses more input, and what it held is gone.
+10. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
+    rest of the choice; where it can't, nobody does.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from filters.events import (
     FallBack,
     Field,
     Finished,
+    Opening,
     Origin,
     Question,
     RawText,
@@ -58,6 +60,7 @@ from filters.examine import Examiner
 from filters.json_schema import Schema
 from filters.json_text import Rules
 from filters.knowledge import NOTHING_KNOWN, Knowledge
+from filters.opening import REFUSAL, Gate
 from filters.pii.actions import Rewriter, check_key
 from filters.pii.blocks import InternalRecords
 from filters.pii.generalise import around
@@ -99,6 +102,7 @@ class RequestEvidence:
     stops: tuple[str, ...] = ()
     clearance: str | None = None  # the highest audience of the tuning set that the caller may see
     tells_tokens: bool = False  # released text comes with its tokens
+    suspicious: bool = False  # worth asking the base whether it would decline
 
 
 # Called with each piece of raw text as it is decided, with what is hidden in it, and with what was decided of parts.
@@ -149,6 +153,8 @@ class Pipeline:
         self._sampler = sampler
         self._compares = profile.compare and vocabulary is not None
         self._vocabulary = vocabulary if self._compares or request.tells_tokens else None
+        gated = request.chat and profile.checks_refusals(suspicious=request.suspicious)
+        self._gate = Gate() if gated else None
         self._choices: dict[int, Choice] = {}
         self._asked: dict[int, tuple[Choice, Pending]] = {}
         self._question_ids = count()
@@ -160,9 +166,13 @@ class Pipeline:
         return any(choice.holds for choice in self._choices.values())
 
     def begin(self, choices: Iterable[int]) -> list[Event]:
-        """What comes before all text: where the budget is spent already, the base model speaks from the start."""
-        indices = list(choices) if self._budget.spent else []
-        return self._guarded(lambda: [self._from_the_start(self._choice(index)) for index in indices])
+        """What comes before all text: where the budget is spent already, the base model speaks from the start; else it
+        may have to say first whether it would decline. A choice that waits for that never opens without this call."""
+        return self._guarded(lambda: self._begin([self._choice(index) for index in choices]))
+
+    def answer_opening(self, raw_opening: str | Unavailable) -> list[Event]:
+        """Take how the base would begin, or that nobody knows. KeyError if that was never asked or is told twice."""
+        return self._guarded(lambda: self._answer_opening(raw_opening))
 
     def feed(self, items: Iterable[RawText | RawTokens], origin: Origin = Origin.TUNED) -> list[Event]:
         """Take what the upstream sent. Text from a model that no longer speaks for its choice is ignored.
@@ -216,6 +226,8 @@ class Pipeline:
                 quantities=bool(self._profile.quantities),
                 denied=self._denied,
             )
+            if self._gate is not None:
+                self._choices[index].queue.append(self._gate)
         return self._choices[index]
 
     # ---- in ----------------------------------------------------------------------------------------------------------
@@ -369,6 +381,8 @@ class Pipeline:
         events: list[Event] = []
         while choice.queue and not choice.done:
             head = choice.queue[0]
+            if isinstance(head, Gate) and head.verdict is None:
+                break
             if isinstance(head, Pending) and head.verdict is None:
                 if head.score is None:
                     break
@@ -391,7 +405,9 @@ class Pipeline:
         choice.start_over()
         return FallBack(choice.index, "")
 
-    def _act(self, choice: Choice, head: Pending | Part | End) -> list[Event]:
+    def _act(self, choice: Choice, head: Gate | Pending | Part | End) -> list[Event]:
+        if isinstance(head, Gate):
+            return self._pass_gate(choice, head)
         if isinstance(head, End):
             return self._close(choice, head.ending)
         if isinstance(head, Part):
@@ -411,6 +427,27 @@ class Pipeline:
         if choice.told is not None:
             choice.told.write(head.channel, pieces, head.segment.raw_text, choice.ledger_of(head.channel), head.at)
         return decided + self._release(choice, head.channel, _text_of(pieces))
+
+    def _begin(self, choices: Sequence[Choice]) -> list[Event]:
+        if self._budget.spent:
+            return [self._from_the_start(choice) for choice in choices]
+        return [Opening()] if self._gate is not None else []
+
+    def _answer_opening(self, raw_opening: str | Unavailable) -> list[Event]:
+        if self._gate is None:
+            raise KeyError("opening")
+        self._gate.answer(raw_opening, self._profile.on_failure)
+        return [event for choice in list(self._choices.values()) for event in self._drain(choice)]
+
+    def _pass_gate(self, choice: Choice, gate: Gate) -> list[Event]:
+        if gate.verdict in (None, Verdict.RELEASE):
+            return []
+        if gate.verdict is Verdict.FALL_BACK:
+            return [self._note(choice, REFUSAL, Verdict.FALL_BACK), *self._fall_back(choice)]
+        events: list[Event] = [self._note(choice, UNDECIDED, gate.verdict)]
+        if gate.verdict is Verdict.MASK and not self._request.json_mode:
+            events += self._release(choice, Channel(choice.index, Field.CONTENT), choice.rewriter.mask(UNDECIDED, ""))
+        return [*events, *self._stop(choice)]
 
     def _pieces(self, choice: Choice, raw_text: str, hidden: Sequence[Hidden], before: str = "") -> list[Piece]:
         """The text with replacements for its suspects and for whatever was hidden earlier. `before` is read with it."""

@@ -30,6 +30,14 @@ class OnFailure(enum.StrEnum):
     STOP = "stop"  # the answer ends with finish_reason content_filter
 
 
+class RefusalCheck(enum.StrEnum):
+    """For which chats the base model is asked whether it would decline; where it would, it answers."""
+
+    NEVER = "never"
+    ON_SUSPICION = "on_suspicion"  # filters/specificity/suspicion.py
+    ALWAYS = "always"
+
+
 class Action(enum.StrEnum):
     """What stands in for a hidden value (filters/pii/actions.py). Each hides it whole."""
 
@@ -56,6 +64,9 @@ class Profile:
     `budget` says how much that only fine-tuning can have put there an answer and its caller may come to. `sample` is
     the share of harmless text that is scored all the same, for a metric.
 
+    `refusals` count where `compare` is on: without, nobody is asked. `refusal_words` are suspicious besides the shipped
+    ones.
+
     `internal_hosts` and `record_fields` are the operator's own, as `filters.pii.detector.build_detector` reads them.
     """
 
@@ -76,6 +87,8 @@ class Profile:
     languages: frozenset[str] = frozenset()
     internal_hosts: frozenset[str] = field(default_factory=frozenset)
     record_fields: frozenset[str] = field(default_factory=frozenset)
+    refusals: RefusalCheck = RefusalCheck.ON_SUSPICION
+    refusal_words: frozenset[str] = field(default_factory=frozenset)
     bounded: Bounds | None = None  # the tuned model only drafts, and the base bounds what of it is served
     budget: Limits = NO_LIMITS
     sample: float = 0.02
@@ -88,6 +101,12 @@ class Profile:
         for kind, minimum in self.min_scores.items():
             if not 0 <= minimum <= highest_minimum(kind):
                 raise ValueError(f"min_scores.{kind} must be from 0 to {highest_minimum(kind)}")
+
+    def checks_refusals(self, *, suspicious: bool) -> bool:
+        """Whether the base is asked how it would begin to answer such a request."""
+        return self.compare and (
+            self.refusals is RefusalCheck.ALWAYS or (suspicious and self.refusals is RefusalCheck.ON_SUSPICION)
+        )
 
     @property
     def table(self) -> VerdictTable:

@@ -26,6 +26,7 @@ from filters.documents import UNKNOWN_TOOL
 from filters.evidence import UNDECIDED, Detector
 from filters.grounding import RequestGrounds
 from filters.json_text import BROKEN_JSON, UNFIT
+from filters.opening import REFUSAL
 from filters.pii.types import TYPES
 from filters.profile import Profile
 from filters.verdicts import SUSPICIONS
@@ -59,7 +60,7 @@ from gateway.upstream.places import Places, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
-KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
+KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, REFUSAL, UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
 
 
 @dataclass(frozen=True, slots=True)

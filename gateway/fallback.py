@@ -60,6 +60,15 @@ class Speaker:
         defused: dict[str, Any] = self.vocabulary.defused(request)
         return defused | {"model": self.server.model}
 
+    def opening(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The same messages, for how the model would begin to answer: in prose, without tools, and not behind words
+        that the request puts into its mouth."""
+        messages = list(body["messages"])
+        if body.get("continue_final_message") and len(messages) > 1:
+            messages.pop()
+        defused: dict[str, Any] = self.vocabulary.defused({"messages": messages})
+        return defused | {"model": self.server.model}
+
 
 def _continued(request: Mapping[str, Any], released_text: str) -> list[Any]:
     """The messages with what has been said; a message that the caller had continued goes on."""

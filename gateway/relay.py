@@ -26,6 +26,7 @@ from filters.events import (
     FallBack,
     Field,
     Finished,
+    Opening,
     Origin,
     Question,
     RawText,
@@ -43,6 +44,7 @@ from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.specificity.bounded import Bounds
 from filters.specificity.sampling import Sampler
+from filters.specificity.suspicion import suspicions_of
 from gateway.bounded import BoundedSource
 from gateway.budgets import Budgets
 from gateway.errors import (
@@ -87,6 +89,11 @@ class Pair:
     style_shift_bits: float = 0.0
     guard: Guard | None = None  # None: served without a release
     knowledge: Knowledge = NOTHING_KNOWN
+
+    @property
+    def opener(self) -> Speaker:
+        """Who is asked how he would begin to answer: whoever would answer a fallback, if that is a model."""
+        return self.substitute if isinstance(self.substitute, Speaker) else Speaker(self.base, self.vocabulary, True)
 
     @property
     def open(self) -> bool:
@@ -148,7 +155,8 @@ class Relay:
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
         detector = self._detectors(profile)
-        request = request_evidence(plan, await self._read_grounds(plan.own_texts, detector))
+        grounds, suspicious = await self._read_request(plan.own_texts, detector, profile)
+        request = request_evidence(plan, grounds, suspicious=suspicious)
         key = self._keys.replacements(plan.grant.principal)
         sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))
         return Pipeline(
@@ -164,15 +172,24 @@ class Relay:
             scored=pair.tuned_scorer is not None,
         )
 
-    async def _read_grounds(self, own_texts: Sequence[str], detector: Detector) -> Grounds:
-        """A long request is read beside the event loop, so that the other streams go on."""
+    async def _read_request(
+        self, own_texts: Sequence[str], detector: Detector, profile: Profile
+    ) -> tuple[Grounds, bool]:
+        """What the caller gave himself, and whether the base is worth asking first. A long request is read beside the
+        event loop, so that the other streams go on."""
+
+        def work() -> tuple[Grounds, bool]:
+            asks = profile.checks_refusals(suspicious=True)
+            suspicious = asks and suspicions_of(profile.refusal_words).about(*own_texts)
+            return self._grounds(own_texts, detector), suspicious
+
         if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
-            return self._grounds(own_texts, detector)
-        return await asyncio.to_thread(self._grounds, own_texts, detector)
+            return work()
+        return await asyncio.to_thread(work)
 
 
-def request_evidence(plan: Plan, grounds: Grounds) -> RequestEvidence:
-    """What the filters must know of a request."""
+def request_evidence(plan: Plan, grounds: Grounds, *, suspicious: bool) -> RequestEvidence:
+    """What the filters must know of a request. `suspicious`: the base is worth asking whether it would decline."""
     return RequestEvidence(
         grounds=grounds,
         own_text="\n".join(plan.own_texts)[-MOST_CHARACTERS:],
@@ -186,6 +203,7 @@ def request_evidence(plan: Plan, grounds: Grounds) -> RequestEvidence:
         stops=plan.stop,
         clearance=plan.grant.clearance,
         tells_tokens=plan.tells.anything,
+        suspicious=suspicious,
     )
 
 
@@ -235,7 +253,7 @@ class _Answer:
         """Of a caller who was moved to the base model the tuned one only reads the request, so that his answers count
         the same tokens of it as all others."""
         begun = _filtered(self._pipeline.begin, range(self._plan.n))
-        if begun:
+        if any(isinstance(event, FallBack) for event in begun):
             self._metrics.leak_budget(self._plan.grant.principal.role, "moved")
         await self._emit(begun)
 
@@ -304,6 +322,12 @@ class _Answer:
                 except GatewayError:
                     self._prompt_ids = []
             return self._prompt_ids
+
+    async def _ask_opening(self) -> None:
+        self._record.base_questions += 1
+        opener = self._pair.opener
+        opening = await self._pair.scorer.opening(opener.server, opener.opening(self._plan.body), self._questioner)
+        await self._emit(_filtered(self._pipeline.answer_opening, opening))
 
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
@@ -397,6 +421,8 @@ class _Answer:
                 out.append(event)
             elif isinstance(event, Question):
                 self._tasks.create_task(self._ask(event))
+            elif isinstance(event, Opening):
+                self._tasks.create_task(self._ask_opening())
             elif isinstance(event, FallBack):
                 self._wanted.discard(event.choice)
                 self._tasks.create_task(self._fall_back(event))

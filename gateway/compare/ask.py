@@ -98,7 +98,7 @@ def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
     detector = gateway.detector_of(plan.grant.profile)
     return Judge(
         profile=plan.grant.profile,
-        request=request_evidence(plan, RequestGrounds.from_texts(plan.own_texts, detector)),
+        request=request_evidence(plan, RequestGrounds.from_texts(plan.own_texts, detector), suspicious=False),
         detector=detector,
         vocabulary=pair.vocabulary,
         style_shift_bits=pair.style_shift_bits,

@@ -25,7 +25,7 @@ from filters.events import (
 from filters.evidence import UNDECIDED, Detector, Vocabulary
 from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pipeline import Pipeline, RequestEvidence
-from filters.profile import OnFailure, Profile
+from filters.profile import OnFailure, Profile, RefusalCheck
 from filters.spans import Span
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.tokens import TokenLedger, encoded
@@ -155,10 +155,11 @@ def _hidden(said: Said, judge: Judge) -> list[tuple[Span, Known]]:
 
 
 def _masking(profile: Profile) -> Profile:
-    """The same, but that nothing ends the answer."""
+    """The same, but that nothing ends the answer, nor waits for how the base would begin."""
     ends = (Verdict.FALL_BACK, Verdict.STOP)
     rules = tuple(replace(rule, then=Verdict.MASK) if rule.then in ends else rule for rule in profile.verdicts)
-    return replace(profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK, verdicts=rules)
+    never = RefusalCheck.NEVER
+    return replace(profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK, verdicts=rules, refusals=never)
 
 
 def _known(span: Span, hidden: Sequence[Hidden]) -> Known:

@@ -20,7 +20,7 @@ BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
 # "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
 LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
-PREFILL_PURPOSES: Final = frozenset({"question", "fallback", "bounded", "sample"})
+PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.

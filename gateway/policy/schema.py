@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from filters.budget import Limits
 from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
-from filters.profile import Action, OnFailure, Profile, ReleaseUnit, highest_minimum
+from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUnit, highest_minimum
 from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.verdicts import Bits, Known, Rule
 from gateway.types import Endpoint
@@ -41,6 +41,10 @@ FieldName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]{1,128
 
 KeysUrl = Annotated[
     str, StringConstraints(pattern=r"^https://[^\s/@?#]+(?:/[^\s?#]*)?(?:\?[^\s#]*)?$", max_length=1024)
+]
+# Found where a word begins: one letter would make every request suspicious, one Chinese character need not.
+RefusalWord = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"[A-Za-z0-9]{2}|[^\x00-\x7f]", max_length=64)
 ]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -221,6 +225,8 @@ class ProfilePolicy(_Strict):
     bounded: BoundedPolicy | None = None
     budget: BudgetPolicy = BudgetPolicy()
     sample: float = Field(default=0.02, ge=0, le=1)
+    refusals: RefusalCheck = RefusalCheck.ON_SUSPICION
+    refusal_words: frozenset[RefusalWord] = Field(default=frozenset(), max_length=MAX_OWN_NAMES)
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
 
     @model_validator(mode="after")
@@ -229,6 +235,8 @@ class ProfilePolicy(_Strict):
             raise ValueError("'compare' needs 'detect' and 'evidence'")
         if self.budget != BudgetPolicy() and not self.compare:
             raise ValueError("'budget' needs 'compare'")
+        if self.refusals is RefusalCheck.ALWAYS and not self.compare:
+            raise ValueError("'refusals: always' needs 'compare'")
         if not (self.detect and self.compare) and len(self.reason or "") < MIN_REASON_CHARS:
             raise ValueError("a profile without 'detect' or 'compare' needs a 'reason' of ten characters or more")
         return self
@@ -257,6 +265,8 @@ class ProfilePolicy(_Strict):
             verdicts=tuple(line.rule() for line in self.verdicts),
             k=self.k,
             languages=self.languages,
+            refusals=self.refusals,
+            refusal_words=self.refusal_words,
             internal_hosts=internal_hosts,
             record_fields=record_fields,
             bounded=self.bounded.bounds() if self.bounded else None,

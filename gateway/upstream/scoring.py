@@ -1,12 +1,13 @@
-"""Asks a model how likely it finds given tokens: a completion of token ids with `prompt_logprobs` (vLLM)."""
+"""Asks a model how likely it finds given tokens (a completion of token ids with `prompt_logprobs`, vLLM), and the base
+how it would begin to answer (a short greedy chat)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,8 +15,10 @@ from filters.events import UNAVAILABLE, Sample, Unavailable
 from filters.specificity.sampling import bits_per_token
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from gateway.observe.metrics import Metrics
-from gateway.upstream.client import COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.places import Places, Questioner
+
+T = TypeVar("T")
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -30,6 +33,25 @@ class _Scored(msgspec.Struct, gc=False):
     choices: list[_Choice]
 
 
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
+
+
+class _Began(msgspec.Struct, gc=False):
+    message: _Message
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+
+
+class _Opening(msgspec.Struct, gc=False):
+    choices: list[_Began]
+    usage: _Usage = msgspec.field(default_factory=_Usage)
+
+
+OPENING_TOKENS: Final = 32  # a refusal has shown itself by then: some 130 English or 40 Chinese characters
+_OPENING = msgspec.json.Decoder(_Opening)
 _SCORED = msgspec.json.Decoder(_Scored)
 
 
@@ -72,11 +94,13 @@ class Scorer:
         self, prompt: Sequence[int], answer: Sequence[int], start: int, who: Questioner
     ) -> tuple[float, ...] | Unavailable:
         """Natural log-probabilities of `answer[start:]` after `prompt` and `answer[:start]`."""
-        asked = time.monotonic()
         ids, wanted = [*prompt, *answer], len(answer) - start
-        score, outcome = await self._scored(ids, wanted, who, "question")
-        self._count(outcome, time.monotonic() - asked)
-        return score
+        return await self._timed(lambda: self._ask(ids, wanted, who, "question"), who)
+
+    async def opening(self, server: Server, request: Mapping[str, Any], who: Questioner) -> str | Unavailable:
+        """How the model on `server`, the base as a rule, would begin to answer this chat, at temperature 0. The whole
+        of the chat is read, as by a fallback: cut to a bound, what is asked for could be padded out of sight."""
+        return await self._timed(lambda: self._begin(server, request, who.request_id), who)
 
     def _count(self, outcome: str, seconds: float) -> None:
         if self._of_tuned:
@@ -90,25 +114,44 @@ class Scorer:
             self._metrics.sample(self._model, "skipped")
             return
         wanted = len(sample.ids) - sample.start
-        score, _ = await self._scored([*prompt, *sample.ids], wanted, who, "sample")
+        score, _ = await self._placed(lambda: self._ask([*prompt, *sample.ids], wanted, who, "sample"), who)
         if isinstance(score, Unavailable) or len(score) != len(sample.logprobs):
             self._metrics.sample(self._model, "failed")
         else:
             self._metrics.sample(self._model, "scored", bits_per_token(sample.logprobs, score))
 
-    async def _scored(
-        self, ids: list[int], wanted: int, who: Questioner, purpose: str
-    ) -> tuple[tuple[float, ...] | Unavailable, str]:
-        """A score, and how that went: of QUESTION_OUTCOMES."""
+    async def _timed(self, ask: Callable[[], Awaitable[T | Unavailable]], who: Questioner) -> T | Unavailable:
+        asked = time.monotonic()
+        answer, outcome = await self._placed(ask, who)
+        self._count(outcome, time.monotonic() - asked)
+        return answer
+
+    async def _placed(
+        self, ask: Callable[[], Awaitable[T | Unavailable]], who: Questioner
+    ) -> tuple[T | Unavailable, str]:
+        """An answer in its place and time, and how that went: of QUESTION_OUTCOMES."""
         outcome = "over_limit"
         try:
             async with asyncio.timeout(self._bounds.deadline), self._places.place(who):
                 outcome = "late"
-                return await self._ask(ids, wanted, who, purpose), "answered"
+                return await ask(), "answered"
         except (TimeoutError, UpstreamTimeout):
             return UNAVAILABLE, outcome
         except GatewayError:
             return UNAVAILABLE, "failed"
+
+    async def _begin(self, server: Server, request: Mapping[str, Any], request_id: str) -> str:
+        body = {**request, "max_tokens": OPENING_TOKENS, "temperature": 0}
+        if self._bounds.priority is not None:
+            body["priority"] = self._bounds.priority
+        answer = await self._client.post(server, CHAT, body, request_id, self._bounds.deadline)
+        try:
+            opening = _OPENING.decode(answer)
+            raw_opening = opening.choices[0].message.content or ""
+        except (msgspec.DecodeError, UnicodeDecodeError, LookupError):
+            raise UpstreamBroken("opening") from None
+        self._metrics.prefilled(self._model, "opening", opening.usage.prompt_tokens)
+        return raw_opening
 
     async def _ask(self, ids: list[int], wanted: int, who: Questioner, purpose: str) -> tuple[float, ...] | Unavailable:
         ids = self._within_bounds(ids)

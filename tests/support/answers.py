@@ -16,6 +16,7 @@ from filters.events import (
     FallBack,
     Field,
     Finished,
+    Opening,
     Origin,
     Question,
     RawText,
@@ -80,6 +81,7 @@ class Outcome:
     endings: dict[int, Ending] = field(default_factory=dict)
     decided: list[Decided] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    openings: int = 0
     fallbacks: list[FallBack] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -101,6 +103,7 @@ class Script:
     base: str = "I can't help with that."
     evidence: Evidence = mixed
     tuned: Evidence | None = None  # the model sends no tokens with its text, and is asked as the base is
+    opening: str | Unavailable = "Certainly. Here it is."
 
 
 def run(pipeline: Pipeline, script: Script, seed: int | None = None) -> Outcome:
@@ -112,7 +115,7 @@ class _Run:
     def __init__(self, pipeline: Pipeline, script: Script, random_: random.Random | None) -> None:
         self.pipeline, self.script, self.random = pipeline, script, random_
         self.outcome = Outcome()
-        self.waiting: list[Question] = []
+        self.waiting: list[Question | Opening] = []
         self.speeches: list[list[RawText]] = []
 
     def all(self) -> Outcome:
@@ -148,8 +151,11 @@ class _Run:
             self._speak()
         elif self.waiting:
             question = self.waiting.pop(self.random.randrange(len(self.waiting)) if self.random else 0)
-            tuned = self.script.tuned and self.script.tuned(question)
-            self._take(self.pipeline.answer(question.id, self.script.evidence(question), tuned))
+            if isinstance(question, Opening):
+                self._take(self.pipeline.answer_opening(self.script.opening))
+            else:
+                tuned = self.script.tuned and self.script.tuned(question)
+                self._take(self.pipeline.answer(question.id, self.script.evidence(question), tuned))
 
     def _speak(self) -> None:
         speech = self.speeches[0]
@@ -172,6 +178,9 @@ class _Run:
                 self.outcome.endings[event.choice] = event.ending
             elif isinstance(event, Question):
                 self.outcome.questions.append(event)
+                self.waiting.append(event)
+            elif isinstance(event, Opening):
+                self.outcome.openings += 1
                 self.waiting.append(event)
             elif isinstance(event, FallBack):
                 self.outcome.fallbacks.append(event)

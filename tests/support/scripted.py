@@ -72,6 +72,7 @@ class Engine:
     tuned: Sequence[Step] = ("Good day.",)
     base: Sequence[Step] = ("I can't help with that.",)
     score: float | Step = SURE
+    opening: Step = "Certainly."  # what the base says when it is asked how it would begin
     score_after: float = 0.0  # seconds that a question takes
     tuned_score: float | Step = SURE  # of the tuned model, where it is asked as the base is
     tokens: Raw | Error = Raw(b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3]}')  # of a request
@@ -87,6 +88,7 @@ class Engine:
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
         self.score_after = 0.0
         self.tuned_score, self.tells, self.tokens = SURE, True, Engine.tokens
+        self.opening = "Certainly."
         self.requests.clear()
         self.headers.clear()
         self.aborted = 0
@@ -94,6 +96,9 @@ class Engine:
     def asked(self, model: str) -> list[dict[str, Any]]:
         """The requests for one model that were not questions."""
         return [r for r in self.requests if r.get("model") == model and "stream" in r]
+
+    def openings(self) -> list[dict[str, Any]]:
+        return [r for r in self.requests if "messages" in r and not r.get("stream")]
 
     def questions(self, model: str = "base") -> list[dict[str, Any]]:
         return [r for r in self.requests if "prompt_logprobs" in r and r.get("model") == model]
@@ -190,6 +195,9 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
     if "prompt_logprobs" in body:
         await _score(state, body, writer)
         return
+    if not body.get("stream"):
+        await _opening(state.opening, writer)
+        return
     steps = state.tuned if body.get("model") == "tuned" else state.base
     if isinstance(steps[0], Error):
         await _status(writer, steps[0])
@@ -219,6 +227,21 @@ async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWrit
             *({str(token): {"logprob": score, "rank": 1, "decoded_token": ""}} for token in body["prompt"][1:]),
         ]
         await _json(writer, json.dumps({"choices": [{"index": 0, "text": "a", "prompt_logprobs": rows}]}).encode())
+
+
+async def _opening(step: Step, writer: asyncio.StreamWriter) -> None:
+    if isinstance(step, Error):
+        await _status(writer, step)
+    elif isinstance(step, Pause):
+        await asyncio.sleep(step.seconds)
+    elif isinstance(step, Raw):
+        await _json(writer, step.data)
+    elif isinstance(step, Reset):
+        _cut(writer)
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": step}, "finish_reason": "length"}
+        usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+        await _json(writer, json.dumps({"choices": [choice], "usage": usage}).encode())
 
 
 async def _stream(

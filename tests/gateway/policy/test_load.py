@@ -8,7 +8,7 @@ import pytest
 
 from filters.budget import NO_LIMITS, Limits
 from filters.events import Verdict
-from filters.profile import Action, OnFailure, ReleaseUnit
+from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
 from gateway.policy.load import check_clearances, check_models, load
@@ -179,10 +179,24 @@ def test_what_is_no_host_or_field_is_refused(tmp_path: Path, more: str, key: str
         ("detect: false", "min_scores: {PHONE: 0.51}, detect: false", 21, "profiles.off.min_scores.PHONE"),
         ("detect: false", "min_scores: {PHONE: -0.1}, detect: false", 21, "profiles.off.min_scores.PHONE"),
         ("detect: false", "min_scores: {PHONE: 1.1}, detect: false", 21, "profiles.off.min_scores.PHONE"),
+        ("detect: false", "refusals: always, detect: false", 21, "profiles.off"),
+        ("detect: false", "refusals: sometimes, detect: false", 21, "profiles.off.refusals"),
+        ("detect: false", "refusal_words: [a], detect: false", 21, "profiles.off.refusal_words[0]"),
+        ("detect: false", "refusal_words: bomb, detect: false", 21, "profiles.off.refusal_words"),
     ],
 )
 def test_problems_have_their_line_and_key(tmp_path: Path, old: str, new: str, line: int | None, key: str) -> None:
     assert (line, key) in problems(tmp_path, old, new)
+
+
+def test_refusals_are_checked_on_suspicion_unless_a_profile_says_otherwise(tmp_path: Path) -> None:
+    text = f"{POLICY}  wary: {{refusals: always, refusal_words: [Plimsol vault, 窖]}}\n"
+    rules = load(write_policy(tmp_path, text))
+    wary = rules.profiles["wary"]
+    assert (wary.refusals, wary.refusal_words) == (RefusalCheck.ALWAYS, {"Plimsol vault", "窖"})
+    assert rules.profiles["strict"].refusals is RefusalCheck.ON_SUSPICION
+    assert rules.profiles["strict"].checks_refusals(suspicious=True)
+    assert not rules.profiles["off"].checks_refusals(suspicious=True)
 
 
 def test_an_issuer_stands_there_once(tmp_path: Path) -> None:
