@@ -29,6 +29,7 @@ from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
+from filters.specificity.style import HarmlessTokens
 from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
 from filters.tokens import TextLedger, TokenLedger
@@ -61,6 +62,7 @@ class Pending:
     hidden: list[Hidden] = field(default_factory=list)  # the spans that must not leave
     asked: list[Suspect] = field(default_factory=list)  # those that the base decides about
     tokens: tuple[tuple[int, int], ...] = ()  # of each span that is asked about
+    style: tuple[int, ...] = ()  # tokens outside every suspect span, which show the answer's style
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
     tuned: Sequence[float] | Unavailable | None = None  # the tuned model's, where it is asked too
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
@@ -78,7 +80,8 @@ class Pending:
     @property
     def reach(self) -> tuple[int, int]:
         """From the first token that was asked about to behind the last."""
-        return min(first for first, _ in self.tokens), max(last for _, last in self.tokens)
+        firsts = [first for first, _ in self.tokens]
+        return min(firsts + list(self.style[:1])), max(last for _, last in self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ class Choice:
         self.blocks: defaultdict[Channel, OpenBlocks] = defaultdict(lambda: OpenBlocks(record_fields))
         self.notes: list[Decided] = []  # of its documents, since the last text came out of them
         self.known: dict[Channel, KnownText] = {}
+        self.harmless = HarmlessTokens()
         self.begun: set[Channel] = set()  # channels of which a segment has been examined
         self.left = Left()
         self.unheard: frozenset[Field] = frozenset()  # reasoning has ended where the answer starts anew

@@ -70,9 +70,9 @@ from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.sampling import Sampler, sample
+from filters.specificity.style import NO_SHIFT, StyleShift
 from filters.specificity.triggers import Own, exact_values
 from filters.strewn import SHARE, STREWN, StrewnValues
-from filters.tokens import encoded
 from filters.told import Piece, unchanged
 from filters.verdicts import CONFIRMATION, OF_INDEX, Bits, Suspect
 
@@ -118,7 +118,7 @@ class Pipeline:
         request: RequestEvidence,
         detector: Detector,
         vocabulary: Vocabulary | None = None,
-        style_shift_bits: float = 0.0,
+        style_shift: StyleShift = NO_SHIFT,
         key: bytes = b"",
         watch: Watch | None = None,
         knowledge: Knowledge = NOTHING_KNOWN,
@@ -127,7 +127,7 @@ class Pipeline:
         *,
         scored: bool = False,
     ) -> None:
-        """`vocabulary` and `style_shift_bits` (per token) belong to the pair of models.
+        """`vocabulary` and `style_shift` belong to the pair of models.
 
         Without a vocabulary nothing can be compared, and all suspects are masked. `key` is the tenant's, for the
         profile's pseudonyms and surrogates; ValueError if it has any and there is none. `watch` is for tools that show
@@ -138,7 +138,7 @@ class Pipeline:
         check_key(profile.actions, key)
         self._profile = profile
         self._scored = scored
-        self._style_shift_bits = style_shift_bits
+        self._style_shift = style_shift
         self._request = request
         self._detector = at_least(detector, profile.min_scores)
         self._table = profile.table
@@ -289,6 +289,7 @@ class Pipeline:
             if segment.opaque:
                 pending.hide(Suspect(_whole_of(segment)), Verdict.MASK)
             self._settle(choice, pending, suspects)
+            self._note_harmless(choice, pending, suspects)
         choice.queue.append(pending)
         if pending.verdict is None and at is not None:
             return [self._ask(choice, pending, at)]
@@ -316,20 +317,31 @@ class Pipeline:
     def _sampled(self, choice: Choice, pending: Pending) -> list[Event]:
         """A share of the text that nothing was found in is scored for a metric; it does not wait for that."""
         raw_text = pending.segment.raw_text
-        if self._sampler is None or not choice.compares or choice.ledger is None or pending.at is None:
+        if self._sampler is None or self._scored or not choice.compares or choice.ledger is None or pending.at is None:
             return []
         if pending.hidden or pending.asked or not self._sampler.picks(raw_text):
             return []
         return list(sample(choice.index, choice.ledger, pending.at, raw_text))
 
+    def _note_harmless(self, choice: Choice, pending: Pending, suspects: Sequence[Suspect]) -> None:
+        """Remember the tokens that show the answer's style, where the release says how far it may be followed and the
+        engine's own tokens are at hand."""
+        if self._style_shift.most_bits is None or self._scored or not choice.compares or pending.segment.opaque:
+            return
+        ledger, raw_text = choice.ledger_of(pending.channel), pending.segment.raw_text
+        if ledger is not None and pending.at is not None:
+            start, end = ledger.holding(pending.at, raw_text, 0, len(raw_text))
+            spans = (each.span for each in suspects)
+            inside = [ledger.holding(pending.at, raw_text, span.start, span.end) for span in spans]
+            choice.harmless.note(start, end, inside)
+
     def _ask(self, choice: Choice, pending: Pending, at: int) -> Question:
         ledger = choice.ledger_of(pending.channel)
         assert ledger is not None
         raw_text = pending.segment.raw_text
-        pending.tokens = tuple(
-            ledger.covering(at + len(encoded(raw_text[: span.start])), at + len(encoded(raw_text[: span.end])))
-            for span in (suspect.span for suspect in pending.asked)
-        )
+        spans = (each.span for each in pending.asked)
+        pending.tokens = tuple(ledger.holding(at, raw_text, span.start, span.end) for span in spans)
+        pending.style = choice.harmless.near(*pending.reach)
         question = next(self._question_ids)
         self._asked[question] = (choice, pending)
         return Question(question, choice.index, ledger.ids_until(pending.reach[1]), start=pending.reach[0])
@@ -351,7 +363,9 @@ class Pipeline:
             self._undecided(pending)
             return
         ranges = [slice(first - start, last - start) for first, last in pending.tokens]
-        bits = [excess_bits(tuned[at], score[at], self._style_shift_bits) for at in ranges]
+        style = [token - start for token in pending.style]
+        shift = self._style_shift.refined([tuned[at] for at in style], [score[at] for at in style])
+        bits = [excess_bits(tuned[at], score[at], shift) for at in ranges]
         chain = _strewn_bits(choice, pending, bits)
         for suspect, number in zip(pending.asked, bits, strict=True):
             of_chain = chain if suspect.span.type == STREWN else 0.0

@@ -58,6 +58,10 @@ class TokenLedger:
         first = bisect_right(self._ends, start)
         return first, bisect_left(self._ends, end) + 1
 
+    def holding(self, at: int, raw_text: str, start: int, end: int) -> tuple[int, int]:
+        """Token indices (from, to) of characters `start` to `end` of this text, which stands at byte `at`."""
+        return self.covering(at + len(encoded(raw_text[:start])), at + len(encoded(raw_text[:end])))
+
     def ending_in(self, start: int, end: int) -> Iterator[tuple[int, float, int, int]]:
         """(id, log-probability, first byte, byte behind it) of the tokens whose last byte lies in bytes `start` to
         `end`; none unless the engine scored every token. Special tokens spell nothing and end nowhere."""

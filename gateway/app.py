@@ -29,6 +29,7 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import TYPES
 from filters.profile import Profile
+from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.auth import issuers
@@ -242,7 +243,7 @@ def _pair(
         scorer=scorer(base),
         tuned_scorer=scorer(tuned, of_tuned=True) if model.tuned_evidence == "scored" else None,
         substitute=served.substitute(model, vocabulary),
-        style_shift_bits=check.manifest.style_shift_bits if check else 0.0,
+        style_shift=check.manifest.style_shift if check else NO_SHIFT,
         guard=Guard(check, hear) if check else None,
         knowledge=known.knowledge,
     )

@@ -44,6 +44,7 @@ from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.specificity.bounded import Bounds
 from filters.specificity.sampling import Sampler
+from filters.specificity.style import NO_SHIFT, StyleShift
 from filters.specificity.suspicion import suspicions_of
 from gateway.bounded import BoundedSource
 from gateway.budgets import Budgets
@@ -86,7 +87,7 @@ class Pair:
     scorer: Scorer
     substitute: Speaker | Texts  # who answers where a choice falls back
     tuned_scorer: Scorer | None = None  # asks the tuned model, which sends no log-probabilities with its text
-    style_shift_bits: float = 0.0
+    style_shift: StyleShift = NO_SHIFT
     guard: Guard | None = None  # None: served without a release
     knowledge: Knowledge = NOTHING_KNOWN
 
@@ -164,7 +165,7 @@ class Relay:
             request,
             detector,
             pair.vocabulary,
-            pair.style_shift_bits,
+            pair.style_shift,
             key,
             knowledge=pair.knowledge,
             budget=budget,

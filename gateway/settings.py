@@ -102,12 +102,13 @@ class ModelSettings(_Strict):
     index_key: Path | None = None  # the key of the index and of both lists
     public_values: Path | None = None  # that pass whoever asks; made by `tightlip index approve`
     deny_list: Path | None = None  # what never leaves; made by `tightlip index deny`, read again when it changes
-    context_tokens_per_question: int = Field(default=2048, ge=16, le=65536)
+    # A question asks about some hundred tokens; the rest is what the base is given to go by.
+    context_tokens_per_question: int = Field(default=2048, ge=256, le=65536)
     question_deadline_seconds: Seconds = 5.0
     questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
     questions_in_flight_per_tenant: int | None = Field(default=None, ge=1, le=1024)  # None: three quarters of them
     questions_in_flight_per_answer: int = Field(default=4, ge=1, le=1024)
-    # vLLM's: higher is later, requests have 0. It takes one only under --scheduling-policy priority.
+    # vLLM's: higher is later, requests have 0. Only for servers with --scheduling-policy priority.
     question_priority: int | None = Field(default=None, ge=1, le=1000)
     # where the tuned model's log-probabilities come from: with its text, or from scoring its text as the base does
     tuned_evidence: Literal["streamed", "scored"] = "streamed"

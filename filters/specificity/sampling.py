@@ -41,7 +41,7 @@ class Sampler:
 def sample(choice: int, ledger: TokenLedger, at: int, raw_text: str) -> Iterator[Sample]:
     """What is to be scored of this text, which stands at byte `at` of the choice's tokens; nothing where the engine
     gave no evidence, or there is too little of it."""
-    first, last = ledger.covering(at, at + len(encoded(raw_text)))
+    first, last = ledger.holding(at, raw_text, 0, len(raw_text))
     logprobs = ledger.logprobs(first, last)
     if logprobs is not None and last - first >= FEWEST_TOKENS:
         yield Sample(choice, ledger.ids_until(last), first, tuple(logprobs))
@@ -63,7 +63,7 @@ def segments_bits(
     for segment in [*segmenter.push(raw_text), *segmenter.close(complete=True)]:
         at = ledger.match(segment.raw_text)
         if at is not None:
-            first, last = ledger.covering(at, at + len(encoded(segment.raw_text)))
+            first, last = ledger.holding(at, segment.raw_text, 0, len(segment.raw_text))
             if last - first >= FEWEST_TOKENS:
                 yield bits_per_token(tuned[first:last], base[first:last])
 

@@ -101,7 +101,7 @@ def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
         request=request_evidence(plan, RequestGrounds.from_texts(plan.own_texts, detector), suspicious=False),
         detector=detector,
         vocabulary=pair.vocabulary,
-        style_shift_bits=pair.style_shift_bits,
+        style_shift=pair.style_shift,
         key=gateway.keys.replacements(plan.grant.principal),
         knowledge=pair.knowledge,
     )

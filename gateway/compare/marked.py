@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from filters.budget import NO_LIMITS
 from filters.channels import Hidden
 from filters.events import (
     UNAVAILABLE,
@@ -28,6 +29,7 @@ from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import OnFailure, Profile, RefusalCheck
 from filters.spans import Span
 from filters.specificity.excess import excess_bits, is_memorised
+from filters.specificity.style import StyleShift
 from filters.tokens import TokenLedger, encoded
 from filters.verdicts import Bits, Known
 
@@ -81,7 +83,7 @@ class Judge:
     request: RequestEvidence
     detector: Detector
     vocabulary: Vocabulary
-    style_shift_bits: float
+    style_shift: StyleShift
     key: bytes
     knowledge: Knowledge = NOTHING_KNOWN
 
@@ -98,7 +100,7 @@ class _Evidence:
 
     def __init__(self, said: Said, judge: Judge) -> None:
         self.raw_text = said.raw_text
-        self._said, self._style_shift_bits = said, judge.style_shift_bits
+        self._said, self._style_shift_bits = said, judge.style_shift.bits
         self._ledger = TokenLedger(judge.vocabulary)
         self._ledger.add(said.ids, said.tuned)
         self._at = self._ledger.match(said.raw_text)
@@ -143,7 +145,7 @@ def _hidden(said: Said, judge: Judge) -> list[tuple[Span, Known]]:
         judge.request,
         judge.detector,
         judge.vocabulary,
-        judge.style_shift_bits,
+        judge.style_shift,
         judge.key,
         watch,
         judge.knowledge,
@@ -158,8 +160,8 @@ def _masking(profile: Profile) -> Profile:
     """The same, but that nothing ends the answer, nor waits for how the base would begin."""
     ends = (Verdict.FALL_BACK, Verdict.STOP)
     rules = tuple(replace(rule, then=Verdict.MASK) if rule.then in ends else rule for rule in profile.verdicts)
-    never = RefusalCheck.NEVER
-    return replace(profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK, verdicts=rules, refusals=never)
+    masked = replace(profile, on_memorised=Verdict.MASK, on_failure=OnFailure.MASK, verdicts=rules)
+    return replace(masked, refusals=RefusalCheck.NEVER, budget=NO_LIMITS)
 
 
 def _known(span: Span, hidden: Sequence[Hidden]) -> Known:

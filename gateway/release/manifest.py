@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from filters.specificity.style import StyleShift
 from gateway.config_file import ConfigError, Problem, read_bytes
 from gateway.policy.schema import Name
 
@@ -86,6 +87,11 @@ class Manifest(_Strict):
     benign_bits: Quantiles | None = None  # per token, of the sentences of those answers
     index: Sha256 | None = None
     deny_list: DenyListPin | None = None
+
+    @property
+    def style_shift(self) -> StyleShift:
+        """What the comparison takes off."""
+        return StyleShift(self.style_shift_bits, self.style_shift_p95_bits)
 
 
 class _Signed(BaseModel):

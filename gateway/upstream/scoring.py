@@ -61,7 +61,7 @@ class Bounds:
 
     context_tokens: int = 2048
     deadline: float = 5.0  # seconds, waiting for a place included
-    priority: int | None = None  # vLLM's: higher is later, requests have 0; it refuses one unless it was started to
+    priority: int | None = None  # vLLM's: higher is later, requests have 0; for servers that schedule by it
 
 
 class Scorer:

@@ -16,6 +16,7 @@ from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, PipelineClosed, RequestEvidence
 from filters.profile import OnFailure, Profile, ReleaseUnit
 from filters.spans import Span
+from filters.specificity.style import StyleShift
 from filters.strewn import FREE
 from tests.support.answers import (
     SURE,
@@ -432,3 +433,30 @@ def test_a_name_that_the_base_would_have_said_passes_and_a_memorised_one_does_no
     assert answer(text, detector=People(), evidence=sure).content == text
     assert answer(text, detector=People(), evidence=surprised).content == "I can't say."
     assert answer(text, detector=People()).content == "That was [PERSON_1]. Bye."
+
+
+PROSE = "The harbour was quiet that morning, and nobody came. "
+
+
+@pytest.mark.parametrize(
+    ("before", "most_bits", "verdict"),
+    [
+        (PROSE, 15.0, Verdict.MASK),  # the whole answer is as sure of itself: that is how this model talks
+        (PROSE, 6.0, Verdict.FALL_BACK),  # but never more than benign answers do
+        ("Oh. ", 15.0, Verdict.FALL_BACK),  # an answer of which little else is there is no yardstick
+        (PROSE, None, Verdict.FALL_BACK),
+    ],
+)
+def test_an_answer_s_own_style_is_followed_as_far_as_benign_answers_go(
+    before: str, most_bits: float | None, verdict: Verdict
+) -> None:
+    pipeline = Pipeline(
+        Profile("test"), RequestEvidence(Own()), Secrets(), CharacterVocabulary(), StyleShift(0.0, most_bits)
+    )
+    outcome = run(pipeline, Script([(CONTENT, f"{before}The key is {SECRET}.")], evidence=surprised))
+    assert [decided.verdict for decided in outcome.decided] == [verdict]
+    assert SECRET not in outcome.everything
+    (question,) = outcome.questions
+    asked = "".join(map(chr, question.ids[question.start :]))
+    assert asked.endswith(SECRET)
+    assert (asked == SECRET) == (most_bits is None or before != PROSE)

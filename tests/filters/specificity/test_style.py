@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.specificity.style import FEWEST_TOKENS, StyleShift, outside
+from filters.specificity.style import FEWEST_TOKENS, LOOK_BACK, HarmlessTokens, StyleShift, outside
 
 BIT = math.log(2)
 LOGPROBS = st.lists(st.tuples(st.floats(-40, 0), st.floats(-40, 0)), max_size=80)
@@ -50,3 +50,25 @@ def test_no_token_of_a_suspect_is_outside(start: int, length: int, suspects: lis
     assert found == [
         token for token in range(start, start + length) if not any(first <= token < last for first, last in suspects)
     ]
+
+
+SEGMENTS = st.lists(st.tuples(st.integers(1, 40), RANGES, st.integers(0, 1)), max_size=12)
+
+
+@given(segments=SEGMENTS, start=st.integers(0, 300), length=st.integers(1, 60))
+def test_what_shows_the_style_is_near_harmless_and_enough(
+    segments: list[tuple[int, list[tuple[int, int]], int]], start: int, length: int
+) -> None:
+    """Segments follow each other; a token may hold the end of one and the beginning of the next."""
+    tokens, at, suspect = HarmlessTokens(), 0, set()
+    for size, ranges, shared in segments:
+        first, last = max(at - shared, 0), at + size
+        inside = [(first + low, first + high) for low, high in ranges]
+        tokens.note(first, last, inside)
+        suspect |= {token for low, high in inside for token in range(low, min(high, last))}
+        at = last
+    found = tokens.near(start, start + length)
+    assert not found or len(found) >= FEWEST_TOKENS
+    assert not set(found) & suspect
+    assert all(start - LOOK_BACK <= token < start + length for token in found)
+    assert list(found) == sorted(set(found))
