@@ -11,6 +11,7 @@ import typer
 
 from gateway.config_file import ConfigError
 from gateway.index_cli import app as index_app
+from gateway.policy_cli import app as policy_app
 from gateway.release_cli import app as release_app
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.embedded.server import ModelSource
     from gateway.offline import Options
 
-EXIT_PROBLEMS: Final = 1  # of `policy check`: the file was read and is wrong
+EXIT_PROBLEMS: Final = 1  # it ran, and something was not as it should be
 EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130  # of `filter`: 128 and the signal's number, as shells have it
 
@@ -29,7 +30,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, texts and tokens among them
 )
-policy_app = typer.Typer(help="Work with policy files.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(release_app, name="release")
 app.add_typer(index_app, name="index")
@@ -93,19 +93,6 @@ def token(
         _warn(f"made a private key, {key}, and its public half, {public}")
     claims = development.Claims(issuer, audience, subject, role, tenant, ttl)
     print(development.sign(development.read_key(key), claims))
-
-
-@policy_app.command("check")
-def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
-    """Say what is wrong with a policy file, by line and key. Exit code 0: nothing, 1: something."""
-    from gateway.policy.load import load
-
-    try:
-        rules = load(file)
-    except ConfigError as error:
-        _print_problems(error)
-        raise typer.Exit(EXIT_PROBLEMS) from None
-    print(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
 
 
 @app.command("filter")

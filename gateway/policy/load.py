@@ -29,6 +29,7 @@ class Rules:
     roles: Mapping[str, Role]
     profiles: Mapping[str, Profile]
     document: Document
+    policy: Policy  # as it stands in the file
 
 
 def load(path: Path) -> Rules:
@@ -47,6 +48,7 @@ def load(path: Path) -> Rules:
             for name, profile in profiles.items()
         },
         document=document,
+        policy=policy,
     )
 
 

@@ -1,0 +1,239 @@
+"""What changes between two policies, and what of it weakens: lets somebody do more, or hides less.
+
+Each key of the schema has a direction here; one without is an error, so that a new key can't be forgotten. What can't
+be told (another claim names the role, a verdict reads otherwise) counts as weaker: a person should look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from filters.events import Verdict
+from filters.pii.types import QUANTITIES
+from filters.profile import Action, OnFailure, ReleaseUnit
+from gateway.policy.load import Rules
+from gateway.policy.schema import (
+    DEFAULT_PROFILES,
+    BoundedPolicy,
+    BudgetPolicy,
+    IssuerPolicy,
+    Policy,
+    ProfilePolicy,
+    Role,
+)
+
+Weakens = Callable[[Any, Any], bool]  # (old, new), which differ
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key that differs."""
+
+    key: str
+    text: str
+    weakens: bool
+
+
+def compare(old: Rules, new: Rules) -> list[Change]:
+    """What `new` changes, in the order of the file."""
+    return [
+        *_named("issuers", _issuers(old), _issuers(new), ISSUER),
+        *_named("roles", old.policy.roles, new.policy.roles, ROLE),
+        *_named("profiles", _profiles(old), _profiles(new), PROFILE),
+        *_fields("", old.policy, new.policy, POLICY),
+        *_moved(old, new),
+    ]
+
+
+# ---- directions ------------------------------------------------------------------------------------------------------
+
+
+def _more(old: Any, new: Any) -> bool:
+    return bool(set(new) - set(old))
+
+
+def _fewer(old: Any, new: Any) -> bool:
+    return bool(set(old) - set(new))
+
+
+def _more_or_any(old: Any, new: Any) -> bool:
+    """Of a list that allows everything when it is empty."""
+    return bool(old) and (not new or _more(old, new))
+
+
+def _higher(old: Any, new: Any) -> bool:
+    """None is no bound."""
+    return new is None or (old is not None and new > old)
+
+
+def _lower(old: Any, new: Any) -> bool:
+    return new is None or (old is not None and new < old)
+
+
+def _off(old: Any, new: Any) -> bool:
+    return bool(old) and not new
+
+
+def _later(*strictest_first: Any) -> Weakens:
+    return lambda old, new: strictest_first.index(new) > strictest_first.index(old)
+
+
+def _always(_old: Any, _new: Any) -> bool:
+    return True
+
+
+def _never(_old: Any, _new: Any) -> bool:
+    return False
+
+
+def _unless_dropped(_old: Any, new: Any) -> bool:
+    return new is not None
+
+
+def _entries(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> bool:
+    """Of a table that gives: what is new in it, or another."""
+    return any(old.get(key) != value for key, value in new.items())
+
+
+def _scores(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
+    """A type of QUANTITIES is looked for once it has an entry; of the others a higher score lets more pass."""
+    gone = QUANTITIES & old.keys() - new.keys()
+    return bool(gone) or any(value > old.get(kind, 1.0 if kind in QUANTITIES else 0.0) for kind, value in new.items())
+
+
+def _actions(old: Mapping[str, Action], new: Mapping[str, Action]) -> bool:
+    """A mask and nothing at all tell least; of the others nobody can say which tells more."""
+    gone = QUANTITIES & old.keys() - new.keys()
+    told = {kind for kind, action in new.items() if action not in (Action.MASK, Action.REMOVE)}
+    return bool(gone) or any(old.get(kind, Action.MASK) != new[kind] for kind in told)
+
+
+ISSUER: Final[Mapping[str, Weakens]] = {
+    "issuer": _always,
+    "audience": _more,
+    "algorithms": _more,
+    "keys": _more,
+    "roles": _more,
+    "role_claim": _always,
+    "role_of_subject": _entries,
+    "group_claim": _always,
+    "role_of_group": _entries,
+    "token_id_claim": _always,
+    "types": _more_or_any,
+    "max_life_seconds": _higher,
+    "tenant": _always,
+}
+ROLE: Final[Mapping[str, Weakens]] = {
+    "models": _more,
+    "endpoints": _more,
+    "fields": _more,
+    "max_output_tokens": _higher,
+    "max_choices": _higher,
+    "profile": _never,  # what it comes to is compared
+    "clearance": _unless_dropped,
+}
+PROFILE: Final[Mapping[str, Weakens]] = {
+    "detect": _off,
+    "compare": _off,
+    "names": _off,
+    "evidence": _off,
+    "release": _later(ReleaseUnit.SENTENCE, ReleaseUnit.CLAUSE),
+    "memorised_bits": _higher,
+    "on_memorised": _later(Verdict.STOP, Verdict.FALL_BACK, Verdict.MASK),
+    "on_failure": _later(OnFailure.STOP, OnFailure.MASK),
+    "allowed_types": _more,
+    "actions": _actions,
+    "min_scores": _scores,
+    "verdicts": _always,
+    "k": _lower,
+    "languages": _more_or_any,
+    "bounded": lambda old, new: old is not None and (new is None or _any_weaker(old, new, BOUNDED)),
+    "budget": lambda old, new: _any_weaker(old, new, BUDGET),
+    "sample": _lower,
+    "refusals": _later(RefusalCheck.ALWAYS, RefusalCheck.ON_SUSPICION, RefusalCheck.NEVER),
+    "refusal_words": _fewer,
+    "reason": _never,
+}
+BOUNDED: Final[Mapping[str, Weakens]] = {"ratio": _higher, "answer_bits": _higher, "draft_tokens": _never}
+BUDGET: Final[Mapping[str, Weakens]] = {
+    "answer_bits": _higher,
+    "caller_bits_per_hour": _higher,
+    "refuse_bits_per_hour": _higher,
+}
+POLICY: Final[Mapping[str, Weakens]] = {
+    "version": _never,
+    "internal_hosts": _fewer,
+    "record_fields": _fewer,
+}
+COMPARED_APART: Final = frozenset({"issuers", "roles", "profiles"})
+DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
+    IssuerPolicy: ISSUER,
+    Role: ROLE,
+    ProfilePolicy: PROFILE,
+    BoundedPolicy: BOUNDED,
+    BudgetPolicy: BUDGET,
+    Policy: POLICY,
+}
+
+
+def _any_weaker(old: BaseModel, new: BaseModel, directions: Mapping[str, Weakens]) -> bool:
+    return any(change.weakens for change in _fields("", old, new, directions))
+
+
+# ---- walking ---------------------------------------------------------------------------------------------------------
+
+
+def _issuers(rules: Rules) -> dict[str, IssuerPolicy]:
+    return {issuer.issuer: issuer for issuer in rules.policy.issuers}
+
+
+def _profiles(rules: Rules) -> dict[str, ProfilePolicy]:
+    return {**DEFAULT_PROFILES, **rules.policy.profiles}
+
+
+def _named(
+    kind: str, old: Mapping[str, BaseModel], new: Mapping[str, BaseModel], directions: Mapping[str, Weakens]
+) -> Iterator[Change]:
+    for name in sorted(old.keys() - new.keys()):
+        yield Change(f"{kind}.{name}", "is gone", weakens=False)
+    for name in sorted(new.keys() - old.keys()):
+        yield Change(f"{kind}.{name}", "is new", weakens=kind != "profiles")  # a profile that no role has does nothing
+    for name in sorted(old.keys() & new.keys()):
+        yield from _fields(f"{kind}.{name}.", old[name], new[name], directions)
+
+
+def _fields(prefix: str, old: BaseModel, new: BaseModel, directions: Mapping[str, Weakens]) -> Iterator[Change]:
+    for field in type(old).model_fields:
+        before, after = getattr(old, field), getattr(new, field)
+        if before != after and not (type(old) is Policy and field in COMPARED_APART):
+            yield Change(prefix + field, _told(before, after), directions[field](before, after))
+
+
+def _moved(old: Rules, new: Rules) -> Iterator[Change]:
+    """Roles that have another profile: what the two profiles, as each policy has them, differ in."""
+    for name in sorted(old.policy.roles.keys() & new.policy.roles.keys()):
+        before, after = old.policy.roles[name].profile, new.policy.roles[name].profile
+        if before != after:
+            profiles = _profiles(old)[before], _profiles(new)[after]
+            yield from _fields(f"roles.{name} ({before} → {after}) ", *profiles, PROFILE)
+
+
+def _told(old: Any, new: Any) -> str:
+    if isinstance(old, Sequence | frozenset) and not isinstance(old, str) and not isinstance(new, str):
+        added, gone = [entry for entry in new if entry not in old], [entry for entry in old if entry not in new]
+        parts = [f"+ {text}" for text in sorted(map(_short, added))] + [
+            f"- {text}" for text in sorted(map(_short, gone))
+        ]
+        return ", ".join(parts) or "another order"
+    return f"{_short(old)} → {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        told = value.model_dump(mode="json", exclude_defaults=True)
+        return ", ".join(f"{key}: {entry}" for key, entry in told.items()) or "the defaults"
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,46 @@
+"""What a policy grants, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from filters.profile import Profile
+from gateway.policy.load import Rules
+from gateway.policy.schema import Role
+
+
+def grants(rules: Rules, roles: Iterable[str]) -> Table:
+    """A row a role."""
+    table = Table(
+        "role", "models", "endpoints", "fields", "at most", "issuers", "answers", title=f"policy {rules.version}"
+    )
+    for name in roles:
+        role = rules.roles[name]
+        table.add_row(
+            name,
+            _list(role.models),
+            _list(role.endpoints),
+            _list(role.fields),
+            f"{role.max_output_tokens} tokens, {role.max_choices} choices",
+            _list(issuer.issuer for issuer in rules.issuers if name in issuer.roles),
+            _filtered(role, rules.profiles[role.profile]),
+        )
+    return table
+
+
+def _filtered(role: Role, profile: Profile) -> str:
+    if not profile.detect:
+        return f"{profile.name}: NOT FILTERED"
+    told = [f"{profile.name}: {profile.release}s"]
+    told.append(f"compared, {profile.memorised_bits:g} bits" if profile.compare else "NOT COMPARED")
+    if profile.allowed_types:
+        told.append(f"lets pass {_list(profile.allowed_types)}")
+    if role.clearance is not None:
+        told.append(f"cleared for {role.clearance}")
+    return ", ".join(told)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "–"
