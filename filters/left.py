@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from filters.events import Channel, Field
 from filters.pii.generalise import is_chinese
@@ -50,22 +50,18 @@ class Left:
         """Whether anything has left in one of these; without any named, in any at all."""
         return not self._fields.isdisjoint(fields or Field)
 
-    def closings(self, placeholder: tuple[Channel, str] | None) -> Iterator[tuple[Channel, str]]:
-        """What ends each sentence of which a part has left. `placeholder` stands in for the rest of the one in its
-        channel, unless it is empty."""
-        at, text = placeholder or (None, "")
-        for channel, said in list(self._ends.items()):
-            if said.strip() and not _ENDED.search(said):
-                yield channel, _closing(said, text if channel == at else "")
-
-
-def _closing(said: str, placeholder: str) -> str:
-    sentence = said[max(_ends_of(said), default=0) :]
-    chinese = is_chinese(sentence, sentence)
-    joined = chinese or said[-1].isspace() or said[-1] in _OPENING
-    if not placeholder:
-        return OPEN_CHINESE if chinese else ("" if joined else " ") + OPEN
-    return ("" if joined else " ") + placeholder + ("。" if chinese else ". ")
+    def closing(self, channel: Channel, placeholder: str = "") -> str:
+        """What ends the sentence of this channel of which a part has left; "" where none is open. `placeholder` stands
+        in for the rest of it, an ellipsis if it is empty."""
+        said = self._ends[channel]
+        if not said.strip() or _ENDED.search(said):
+            return ""
+        sentence = said[max(_ends_of(said), default=0) :]
+        chinese = is_chinese(sentence, sentence)
+        gap = "" if chinese or said[-1].isspace() or said[-1] in _OPENING else " "
+        if not placeholder:
+            return OPEN_CHINESE if chinese else gap + OPEN
+        return gap + placeholder + ("。" if chinese else ". ")
 
 
 def _ends_of(said: str) -> Iterable[int]:

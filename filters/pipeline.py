@@ -557,16 +557,23 @@ class Pipeline:
     def _fall_back(self, choice: Choice, head: Pending | None = None) -> list[Event]:
         """Close what has left, so that the base model can go on behind a finished sentence. `head`: the cause."""
         events = self._flush_matchers(choice)
-        placeholder = (head.channel, self._placeholder(choice, head)) if head else None
-        for channel, text in choice.left.closings(placeholder):
-            if choice.told is not None:
-                choice.told.write(channel, [(None, text)], "", None, None)
-            if not choice.done:  # a stop string may stand in what closes
-                events += self._release(choice, channel, text)
-        if choice.done:
+        placeholders = {Channel(choice.index, Field.CONTENT): ""}
+        if head is not None:
+            placeholders[head.channel] = self._placeholder(choice, head)
+        for channel, placeholder in placeholders.items():
+            events += self._close_sentence(choice, channel, placeholder)
+        if choice.done:  # a stop string stood in what closes
             return events
         choice.start_over()
         return [*events, FallBack(choice.index, choice.left.content.rstrip())]
+
+    def _close_sentence(self, choice: Choice, channel: Channel, placeholder: str) -> list[Event]:
+        text = choice.left.closing(channel, placeholder)
+        if choice.done or not text:
+            return []
+        if choice.told is not None:
+            choice.told.write(channel, [(None, text)], "", None, None)
+        return self._release(choice, channel, text)
 
     def _placeholder(self, choice: Choice, head: Pending) -> str:
         """What stands in for the first of the segment's values that may be named. All of them count as hidden."""

@@ -316,6 +316,8 @@ class Frames:
         return self._frame(choice)
 
     def say(self, step: Say, char: str) -> bytes:
+        if not self.chat:
+            return self._legacy(char)
         if step.field == "tool_name":
             function = {"name": char, "arguments": ""}
             return self.delta({"tool_calls": [{"index": 0, "id": "x", "type": "function", "function": function}]}, char)
