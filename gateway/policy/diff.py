@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from filters.events import Verdict
 from filters.pii.types import QUANTITIES
-from filters.profile import Action, OnFailure, ReleaseUnit
+from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from gateway.policy.load import Rules
 from gateway.policy.schema import (
     DEFAULT_PROFILES,

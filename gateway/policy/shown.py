@@ -13,9 +13,9 @@ from gateway.policy.schema import Role
 
 def grants(rules: Rules, roles: Iterable[str]) -> Table:
     """A row a role."""
-    table = Table(
-        "role", "models", "endpoints", "fields", "at most", "issuers", "answers", title=f"policy {rules.version}"
-    )
+    table = Table(title=f"policy {rules.version}", show_lines=True)
+    for column in ("role", "models", "endpoints", "fields", "at most", "issuers", "answers"):
+        table.add_column(column, overflow="fold")
     for name in roles:
         role = rules.roles[name]
         table.add_row(
