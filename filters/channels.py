@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,6 +29,9 @@ from filters.pii.blocks import OpenBlocks
 from filters.profile import ReleaseUnit
 from filters.segment import Segment, Segmenter
 from filters.spans import Span
+from filters.specificity.described import Described
+from filters.specificity.excess import surprise_bits
+from filters.specificity.quasi_identifiers import PERSON, QUASI_IDENTIFIER
 from filters.specificity.style import HarmlessTokens
 from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
@@ -109,6 +112,7 @@ class Choice:
         stops: tuple[str, ...],
         rewriter: Rewriter,
         documents: Callable[[Choice], Documents],
+        described: Described | None,
         *,
         compares: bool,
         scored: bool,
@@ -117,7 +121,8 @@ class Choice:
         quantities: bool,
         denied: Denied | None,
     ) -> None:
-        """`compares`: suspects are asked about. `scored`: about their text alone, since no tokens come with it.
+        """`described` is what was said of persons before, where that counts. `compares`: suspects are asked about.
+        `scored`: about their text alone, since no tokens come with it.
         `tells_tokens`: released text comes with its tokens. `record_fields`: where there are any, JSON objects in prose
         stay together. `quantities`: so do dates, ages, amounts; so does what is `denied`."""
         self.index = index
@@ -133,6 +138,7 @@ class Choice:
         )
         self.rewriter = rewriter
         self.hidden = HiddenValues()
+        self.described = described.choice() if described is not None else None
         self.documents = documents(self)
         self.strewn = StrewnValues(FEWEST_ITEMS if compares else FEWEST_UNASKED)
         self.strewn_bits: defaultdict[int, float] = defaultdict(float)  # by chain
@@ -221,6 +227,21 @@ class Choice:
         ]
         self._segmenters.clear()
         return tails
+
+    def generalise(self, raw_text: str, context: str) -> list[Span]:
+        """What of the text that leaves next would say too much of somebody. The rewriter knows what to say instead.
+
+        Raises DetectorError; the text must then be hidden."""
+        found = self.described.feed(raw_text, context) if self.described is not None else []
+        for each in found:
+            self.rewriter.give(QUASI_IDENTIFIER, raw_text[each.start : each.end], each.text)
+        return [Span(each.start, each.end, QUASI_IDENTIFIER, 0.0) for each in found]
+
+    def judge_names(self, pending: Pending, scores: Iterable[Sequence[float]]) -> None:
+        """Take the base model's log-probabilities of a segment's suspects: whom it knows is a public figure."""
+        for span, score in zip((suspect.span for suspect in pending.asked), scores, strict=True):
+            if self.described is not None and span.type == PERSON:
+                self.described.judge_name(pending.segment.raw_text[span.start : span.end], surprise_bits(score))
 
     def matcher(self, channel: Channel) -> StopMatcher:
         """The stop strings of this channel; only what answers the caller has any."""

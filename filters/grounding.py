@@ -9,6 +9,8 @@ counts only as a whole, as a value of its type, and only where it was told, not 
   request had (+86, +1) and never longer: what goes out holds no digit that did not come in. What is encoded or spelled
   out comes back as it was spelled, and no other way.
 - Of a person's name a part comes back alone too: a given name, a surname, "Ms Lovelace", 小明 or 王先生 of 王小明.
+- What a special category says of a person (his health, his faith …) counts of that person only
+  (specificity/told_categories.py).
 - With two or three different values of a type in the request, none counts if a text that holds one of them also holds a
   question or a choice (?, which, whose, or, 哪, 还是, 是不是, 选 …), or any other text of the request asks to choose
   (which, whose, 哪, 还是, 是不是 …), in a few other languages too, or its text has one of them taken out, marked or
@@ -41,6 +43,8 @@ from filters.persons import LARGE, Company, Name, Person, Places, names_in, own_
 from filters.pii.canonical import canonical
 from filters.pii.types import INDIRECT, NAMES
 from filters.spans import Span, merge
+from filters.specificity.special_terms import KINDS
+from filters.specificity.told_categories import ToldCategories, Whom, whom_of
 
 # More than a person has of one kind and fewer than a list worth trying.
 MOST_VALUES = 3
@@ -49,6 +53,8 @@ MOST_CHARACTERS = 32_768
 _PIECE = 4096
 
 _PERSON = "PERSON"
+_CATEGORIES = frozenset(KINDS)
+_NOTHING_TOLD = ToldCategories()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class RequestGrounds:
     names: frozenset[Person] = frozenset()  # persons that do
     pairs: Pairs | None = None  # what counts beside its person only
     asks: bool = False  # as `filters.evidence.Grounds`; a request that can't be read may ask anything
+    categories: ToldCategories = _NOTHING_TOLD
 
     @property
     def reads_context(self) -> bool:
@@ -73,30 +80,35 @@ class RequestGrounds:
         """
         try:
             texts = [_read(text, detector) for text in _latest(own_texts)]
+            told, asks = _categories(texts)
         except DetectorError:
             return cls(asks=True)
-        kinds = {kind for text in texts for kind in text.values}
+        kinds = {kind for text in texts for kind in text.values} - _CATEGORIES
         if any(_CONFIRMS.search(text.plain) for text in texts):
-            return cls(asks=bool(kinds - INDIRECT))
+            return cls(asks=bool(kinds - INDIRECT) or asks)
         alone = frozenset(form for kind in kinds for form in _accepted(kind, texts))
         names = frozenset(parts_of(form) for kind, form in alone if kind == _PERSON)
-        return cls(alone, names, _pairs(kinds, texts), any(_is_put_up(kind, texts) for kind in kinds - INDIRECT))
+        asks = asks or any(_is_put_up(kind, texts) for kind in kinds - INDIRECT)
+        return cls(alone, names, _pairs(kinds, texts), asks, told)
 
     def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
         """Those of the values `found` in `seen` that stood in the request in a way that counts.
 
         `beside` is what else stands with `seen` in one object of a document.
         """
-        own = {span for span in found if self._counts_alone(span.type, seen[span.start : span.end])}
+        own = {span for span in found if self._counts_alone(span, seen)}
         if self.pairs:
             own |= self.pairs.covered(seen, found, beside)
         wholes = [span for span in own if span.type not in LARGE]
         return frozenset(own.union(span for span in found if any(_holds(whole, span) for whole in wholes)))
 
-    def _counts_alone(self, kind: str, raw_value: str) -> bool:
-        if (kind, canonical(kind, raw_value)) in self.alone:
+    def _counts_alone(self, span: Span, seen: str) -> bool:
+        if span.type in _CATEGORIES:
+            return self.categories.covers(seen, span)
+        raw_value = seen[span.start : span.end]
+        if (span.type, canonical(span.type, raw_value)) in self.alone:
             return True
-        parts = parts_of(raw_value) if kind == _PERSON else frozenset()
+        parts = parts_of(raw_value) if span.type == _PERSON else frozenset()
         return bool(parts) and any(parts <= name for name in self.names)
 
 
@@ -342,6 +354,23 @@ def _count(kind: str, texts: Sequence[_OwnText]) -> int:
         return len(values)
     people = {parts_of(value) for value in values}
     return sum(not any(person < other for other in people) for person in people)
+
+
+def _categories(texts: Sequence[_OwnText]) -> tuple[ToldCategories, bool]:
+    """What the caller told of persons' special categories, and whether he puts something of the kind up to be
+    confirmed or picked from that is neither his own nor a relative's. Raises DetectorError."""
+    told: defaultdict[tuple[str, str], list[Whom]] = defaultdict(list)
+    asks = False
+    for text in texts:
+        for span, value in text.spans.items():
+            if span.type in _CATEGORIES:
+                of = whom_of(text.raw_text, span)
+                told[span.type, value].append(of)
+                asks = asks or (of.another and _is_put_up(span.type, texts))
+    kinds = {kind for kind, _ in told}
+    accepted = {form for kind in kinds for form in _accepted(kind, texts)}
+    kept = {form: of for form, of in told.items() if form in accepted}
+    return ToldCategories.read((text.raw_text for text in texts), kept), asks
 
 
 _MANY_NAMES = 4 * MOST_VALUES  # each is compared with each

@@ -1,4 +1,7 @@
-"""Hidden once, hidden for the whole answer, however it is written the second time."""
+"""Hidden once, hidden for the whole answer, however it is written the second time.
+
+Of a trait that was generalised ("a nurse") only whole words count: it is made of ordinary ones, not of a value's.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Iterator
 
 from filters.normalise import Normalised, normalise
 from filters.spans import Span
+from filters.specificity.quasi_identifiers import QUASI_IDENTIFIER
 
 MIN_LENGTH = 4  # letters and digits; shorter runs occur by chance
+_LAST_LATIN = "\u024f"
 
 
 class HiddenValues:
@@ -36,7 +41,8 @@ class HiddenValues:
         if not found:
             return []
         places = raw_places(plain)
-        return [Span(places[start][0], places[end - 1][1], kind, 1.0) for start, end, kind in found]
+        spans = (Span(places[start][0], places[end - 1][1], kind, 1.0) for start, end, kind in found)
+        return [span for span in spans if span.type != QUASI_IDENTIFIER or _is_whole(raw_text, span)]
 
     def _places(self, letters: str) -> Iterator[tuple[int, int, str]]:
         for start in range(len(letters) - MIN_LENGTH + 1):
@@ -44,6 +50,12 @@ class HiddenValues:
                 end = start + length
                 if end <= len(letters) and (kind := self._kinds.get(letters[start:end])) is not None:
                     yield start, end, kind
+
+
+def _is_whole(raw_text: str, span: Span) -> bool:
+    """Whether no word of a script that has spaces is cut at either end."""
+    seams = (raw_text[span.start - 1 : span.start + 1] if span.start else "", raw_text[span.end - 1 : span.end + 1])
+    return not any(len(seam) == 2 and seam.isalnum() and max(seam) <= _LAST_LATIN for seam in seams)
 
 
 def skeleton(plain: str) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from filters.channels import Hidden
+from filters.detectors import detector_of
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released, Verdict
 from filters.evidence import Detector, DetectorError
 from filters.grounding import RequestGrounds
 from filters.pass_through import PassThrough
-from filters.pii.detector import detector_of
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.segment import CONTEXT

@@ -68,6 +68,7 @@ from filters.pii.scores import at_least
 from filters.profile import Action, OnFailure, Profile
 from filters.segment import WINDOW, Segment
 from filters.spans import Span, merge
+from filters.specificity.described import Described
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.sampling import Sampler, sample
 from filters.specificity.style import NO_SHIFT, StyleShift
@@ -103,6 +104,7 @@ class RequestEvidence:
     clearance: str | None = None  # the highest audience of the tuning set that the caller may see
     tells_tokens: bool = False  # released text comes with its tokens
     suspicious: bool = False  # worth asking the base whether it would decline
+    described: Described | None = None  # what was said of persons before, where that counts
 
 
 # Called with each piece of raw text as it is decided, with what is hidden in it, and with what was decided of parts.
@@ -219,6 +221,7 @@ class Pipeline:
                 self._request.stops,
                 rewriter,
                 self._documents,
+                self._request.described,
                 compares=self._compares,
                 scored=self._scored,
                 tells_tokens=self._request.tells_tokens,
@@ -366,6 +369,7 @@ class Pipeline:
         style = [token - start for token in pending.style]
         shift = self._style_shift.refined([tuned[at] for at in style], [score[at] for at in style])
         bits = [excess_bits(tuned[at], score[at], shift) for at in ranges]
+        choice.judge_names(pending, [score[at] for at in ranges])
         chain = _strewn_bits(choice, pending, bits)
         for suspect, number in zip(pending.asked, bits, strict=True):
             of_chain = chain if suspect.span.type == STREWN else 0.0
@@ -429,6 +433,7 @@ class Pipeline:
         assert head.verdict is not None
         if head.verdict is Verdict.FALL_BACK and not choice.can_be_taken_over(head.channel):
             head.verdict = Verdict.MASK
+        self._generalise(choice, head)
         decided: list[Event] = [
             Decided(choice.index, hidden.span.type, _done(hidden, head.verdict), choice.origin, hidden.bits)
             for hidden in head.hidden
@@ -462,6 +467,20 @@ class Pipeline:
         if gate.verdict is Verdict.MASK and not self._request.json_mode:
             events += self._release(choice, Channel(choice.index, Field.CONTENT), choice.rewriter.mask(UNDECIDED, ""))
         return [*events, *self._stop(choice)]
+
+    def _generalise(self, choice: Choice, pending: Pending) -> None:
+        """Hide what would say too much of a person, of a segment that is about to leave."""
+        if pending.verdict in _ENDS:
+            return
+        try:
+            traits = choice.generalise(pending.segment.raw_text, pending.segment.context)
+        except DetectorError:
+            self._undecided(pending)
+            return
+        for span in traits:
+            pending.hide(Suspect(span), Verdict.MASK if span.type in self._profile.actions else Verdict.GENERALISE)
+        if traits and pending.verdict is Verdict.RELEASE:
+            pending.verdict = Verdict.GENERALISE
 
     def _pieces(self, choice: Choice, raw_text: str, hidden: Sequence[Hidden], before: str = "") -> list[Piece]:
         """The text with replacements for its suspects and for whatever was hidden earlier. `before` is read with it."""
@@ -541,7 +560,8 @@ class Pipeline:
             suspicions += [code for code in exact_values(raw_text) if not self._is_own(raw_text[code.start : code.end])]
         suspects = self._examiner.suspects_in_part(context, raw_text, suspicions, blocks)
         spans = [suspect.span for suspect in suspects if self._unasked(suspect) is not Verdict.RELEASE]
-        return merge([*spans, *choice.hidden.find(raw_text)])
+        traits = choice.generalise(raw_text, context) if strewn else []
+        return merge([*spans, *traits, *choice.hidden.find(raw_text)])
 
     def _unasked(self, suspect: Suspect) -> Verdict:
         if suspect.grounded:

@@ -74,6 +74,7 @@ class Profile:
     detect: bool = True
     compare: bool = True
     names: bool = False  # persons, organisations, places, dates and web addresses are findings as well
+    persons: bool = True  # special categories, and whether what is said of somebody adds up to him
     evidence: bool = True  # ask the engine for log-probabilities and token ids
     release: ReleaseUnit = ReleaseUnit.SENTENCE
     memorised_bits: float = 12.0

@@ -29,6 +29,8 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import TYPES
 from filters.profile import Profile
+from filters.specificity.attributes import AttributeFinder
+from filters.specificity.described import Describing
 from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
@@ -80,6 +82,7 @@ class Gateway:
     deny_lists: Sequence[DenyList]
     relay: Relay
     detector_of: Callable[[Profile], Detector]
+    persons: Describing
     keys: TenantKeys
 
     @property
@@ -117,7 +120,8 @@ async def assemble(
             name: _pair(name, model, client, places, known[name], metrics, refused)
             for name, model in settings.models.items()
         }
-        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, metrics, keys, budgets, samples)
+        persons = Describing(AttributeFinder(rules.crowds), detectors.names, rules.persons.k, rules.persons.countries)
+        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, persons, metrics, keys, budgets, samples)
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
@@ -134,6 +138,7 @@ async def assemble(
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             relay=relay,
             detector_of=detectors.of,
+            persons=persons,
             keys=keys,
         )
     finally:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from filters.pii.detector import Detectors
+from filters.detectors import ProfileDetectors
 from filters.pii.nlp_engine import EngineError, load_engine
 from gateway.config_file import ConfigError, Problem, read
 from gateway.settings import NamesEngineSettings
 
 
-def build_detectors(settings: NamesEngineSettings | None) -> Detectors:
+def build_detectors(settings: NamesEngineSettings | None) -> ProfileDetectors:
     """Raises ConfigError where the engine does not load."""
     if settings is None:
-        return Detectors()
+        return ProfileDetectors()
     file = settings.configuration
     try:
         engine = load_engine(read(file).data, file.parent, beside_embedded=settings.beside_embedded)
     except EngineError as error:
         raise ConfigError(Problem(str(file), None, "", str(error))) from None
-    return Detectors(engine)
+    return ProfileDetectors(engine)

@@ -19,9 +19,9 @@ from typing import Annotated, Any, BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from filters.detectors import ProfileDetectors
 from filters.evidence import Detector
 from filters.offline import Filtered, Finding, TextFilter, filter_text, pieces
-from filters.pii.detector import Detectors
 from filters.profile import Profile
 from gateway.config_file import ConfigError, Problem
 from gateway.names_engine import build_detectors
@@ -60,7 +60,7 @@ class Options:
     form: InputForm = InputForm.AUTO
 
 
-def configured(config: Path | None, policy: Path | None) -> tuple[Detectors, Path | None]:
+def configured(config: Path | None, policy: Path | None) -> tuple[ProfileDetectors, Path | None]:
     """The server's detectors, and its policy if there is no other. Raises ConfigError."""
     settings = load_settings(config) if config else None
     detectors = build_detectors(settings.names_engine if settings else None)

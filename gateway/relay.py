@@ -43,6 +43,8 @@ from filters.pass_through import PassThrough
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.specificity.bounded import Bounds
+from filters.specificity.described import Described, Describing
+from filters.specificity.quasi_identifiers import QUASI_IDENTIFIER
 from filters.specificity.sampling import Sampler
 from filters.specificity.style import NO_SHIFT, StyleShift
 from filters.specificity.suspicion import suspicions_of
@@ -125,14 +127,16 @@ class Relay:
         pairs: Mapping[str, Pair],
         detectors: Callable[[Profile], Detector],
         grounds: Callable[[Sequence[str], Detector], Grounds],
+        persons: Describing,
         metrics: Metrics,
         keys: TenantKeys,
         budgets: Budgets,
         samples: Samples,
     ) -> None:
-        """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself."""
+        """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself, `persons` of
+        its messages what they have said of anybody."""
         self._client, self._pairs, self._metrics = client, pairs, metrics
-        self._detectors, self._grounds, self._keys = detectors, grounds, keys
+        self._detectors, self._grounds, self._persons, self._keys = detectors, grounds, persons, keys
         self._budgets, self._samples = budgets, samples
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
@@ -156,8 +160,7 @@ class Relay:
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
         detector = self._detectors(profile)
-        grounds, suspicious = await self._read_request(plan.own_texts, detector, profile)
-        request = request_evidence(plan, grounds, suspicious=suspicious)
+        request = await self._read_request(plan, detector)
         key = self._keys.replacements(plan.grant.principal)
         sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))
         return Pipeline(
@@ -173,26 +176,33 @@ class Relay:
             scored=pair.tuned_scorer is not None,
         )
 
-    async def _read_request(
-        self, own_texts: Sequence[str], detector: Detector, profile: Profile
-    ) -> tuple[Grounds, bool]:
-        """What the caller gave himself, and whether the base is worth asking first. A long request is read beside the
-        event loop, so that the other streams go on."""
+    async def _read_request(self, plan: Plan, detector: Detector) -> RequestEvidence:
+        """What the caller gave himself, what has been said of persons, and whether the base is worth asking first. A
+        long request is read beside the event loop, so that the other streams go on."""
 
-        def work() -> tuple[Grounds, bool]:
+        def work() -> RequestEvidence:
+            profile = plan.grant.profile
             asks = profile.checks_refusals(suspicious=True)
-            suspicious = asks and suspicions_of(profile.refusal_words).about(*own_texts)
-            return self._grounds(own_texts, detector), suspicious
+            suspicious = asks and suspicions_of(profile.refusal_words).about(*plan.own_texts)
+            grounds = self._grounds(plan.own_texts, detector)
+            return request_evidence(plan, grounds, described(plan, self._persons), suspicious=suspicious)
 
-        if sum(map(len, own_texts)) <= MOST_INLINE_CHARACTERS:
+        if sum(len(turn.raw_text) for turn in plan.turns) <= MOST_INLINE_CHARACTERS:
             return work()
         return await asyncio.to_thread(work)
 
 
-def request_evidence(plan: Plan, grounds: Grounds, *, suspicious: bool) -> RequestEvidence:
+def described(plan: Plan, persons: Describing) -> Described | None:
+    """What the conversation has said of persons, where the role's profile counts it."""
+    profile = plan.grant.profile
+    return persons.begin(plan.turns) if profile.persons and QUASI_IDENTIFIER not in profile.allowed_types else None
+
+
+def request_evidence(plan: Plan, grounds: Grounds, said: Described | None, *, suspicious: bool) -> RequestEvidence:
     """What the filters must know of a request. `suspicious`: the base is worth asking whether it would decline."""
     return RequestEvidence(
         grounds=grounds,
+        described=said,
         own_text="\n".join(plan.own_texts)[-MOST_CHARACTERS:],
         chat=plan.grant.endpoint is Endpoint.CHAT,
         json_mode=plan.json_mode,

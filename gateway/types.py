@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NewType
 
 from filters.profile import Profile
+from filters.specificity.described import Turn
 
 RequestId = NewType("RequestId", str)
 
@@ -73,6 +74,7 @@ class Plan:
     max_tokens: int | None
     stop: tuple[str, ...]
     own_texts: tuple[str, ...]  # what the end user wrote, and tool results: these ground
+    turns: tuple[Turn, ...]  # all messages in their order, and what of earlier answers stands beside them
     continued: str  # the tail of what the model continues: a completion's prompt; "" for a chat
     json_keys: frozenset[str]  # keys that stand in the request's tools, schema or messages
     tool_names: frozenset[str]

@@ -15,6 +15,7 @@ Rules:
    What can't be made so is masked.
 2. Everything written can stand inside a JSON string as it is: no quote, no backslash, no control character.
 3. One value, however it is spelled, has one replacement for as long as a `Rewriter` lives, which is one answer.
+   Whoever found a value may say what a generalisation of it is (`give`); it stands where no other action is chosen.
 4. Placeholders and pseudonyms are no findings themselves: letters, brackets and up to four digits.
 """
 
@@ -79,6 +80,11 @@ class Rewriter:
         self._actions, self._key = actions, key
         self._placeholders = Placeholders()
         self._given: dict[tuple[str, str], str] = {}
+        self._general: dict[tuple[str, str], str] = {}
+
+    def give(self, kind: str, raw_value: str, general: str) -> None:
+        """This is what the value is generalised to. It holds nothing of the value, and no sign that JSON escapes."""
+        self._general[kind, canonical(kind, raw_value)] = general
 
     def mask(self, kind: str, raw_value: str) -> str:
         """As `Placeholders.mask`, whatever the type's action is."""
@@ -87,12 +93,15 @@ class Rewriter:
     def rewrite(self, kind: str, raw_value: str, context: str = "", action: Action | None = None) -> str:
         """What is written instead of this value; `context` is the text around it, which decides the language.
         `action` is that of the type unless it is given."""
-        action = action or self._actions.get(kind, Action.MASK)
+        value = (kind, canonical(kind, raw_value))
+        usual = Action.GENERALISE if value in self._general else Action.MASK
+        action = action or self._actions.get(kind, usual)
         if action is Action.MASK:
             return self.mask(kind, raw_value)
         if action is Action.REMOVE:
             return ""
-        value = (kind, canonical(kind, raw_value))
+        if action is Action.GENERALISE and value in self._general:
+            return self._general[value]
         if value not in self._given:
             made = self._make(action, kind, raw_value, context)
             self._given[value] = self.mask(kind, raw_value) if made is None else made

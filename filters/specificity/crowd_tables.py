@@ -56,6 +56,7 @@ _HEADS = frozenset({Kind.PLACE, Kind.EMPLOYER, Kind.SCHOOL})
 _LISTED = frozenset(Kind) - DATES - _HEADS
 _YEARS_IN_A_BAND = 10
 _MONTHS, _DAYS = 12, 31
+_ESCAPED = frozenset('"\\')
 
 
 # ---- the files -------------------------------------------------------------------------------------------------------
@@ -190,9 +191,11 @@ def _check_country(name: str, country: Country, common: Common) -> None:
 
 
 def _check_words(at: str, words: Collection[str]) -> None:
-    """They are looked for by their first letter (lexicon.py)."""
+    """They are looked for by their first letter (lexicon.py), and may be said in a JSON string."""
     if not all(word[:1].isalpha() for word in words):
         raise CrowdTableError(f"{at}: a word that doesn't begin with a letter")
+    if not all(word.isprintable() and _ESCAPED.isdisjoint(word) for word in words):
+        raise CrowdTableError(f"{at}: a word with a quote, a backslash or a control character")
 
 
 def _need(name: str, at: str, missing: Collection[str], what: str = "missing") -> None:

@@ -29,6 +29,11 @@ def excess_bits(tuned: Sequence[float], base: Sequence[float], style_shift_bits:
     return total
 
 
+def surprise_bits(base: Sequence[float]) -> float:
+    """What a span costs the base model, from its natural log-probabilities."""
+    return -sum(base) / math.log(2.0)
+
+
 def is_memorised(bits: float, threshold_bits: float) -> bool:
     """Whether a span counts as memorised."""
     return bits >= threshold_bits - DOUBT_BITS

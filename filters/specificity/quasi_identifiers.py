@@ -10,8 +10,8 @@ Rules:
 2. What the caller said first (`hear`) does not count, nor does what is said of public figures (`is_public`). What an
    earlier answer said first (`prime`) counts although the caller may repeat it. So the messages of a conversation are
    taken in their order.
-3. A trait keeps its wording for as long as the ledger lives. A ledger serves one choice: were it shared, what one
-   choice says would depend on how far the other has come.
+3. A trait keeps its wording for as long as the ledger lives. A ledger serves one choice (`fork`): were it shared, what
+   one choice says would depend on how far the other has come.
 4. What was said is never forgotten, also if another filter hid it: the ledger can only be too strict by that.
 
 So k as reported never falls below the policy's by what `feed` lets through; where earlier answers (`prime`) have made
@@ -97,6 +97,15 @@ class PersonLedger:
         self._of: dict[frozenset[str], set[Trait]] = {}
         self._public_chain = False
         self._given: dict[Trait, Trait] = {}
+
+    def fork(self, is_public: Callable[[str], bool] = lambda name: False) -> PersonLedger:
+        """One that goes on from here on its own. What the caller said is shared: hear him before."""
+        ledger = PersonLedger(self._finder, self._k, countries=self._countries, is_public=is_public)
+        ledger._own = self._own
+        ledger._of_all = set(self._of_all)
+        ledger._of = {name: set(traits) for name, traits in self._of.items()}
+        ledger._given = dict(self._given)
+        return ledger
 
     @property
     def smallest_crowd(self) -> float:

@@ -7,7 +7,8 @@ Rules:
    the plural and a person who is only imagined ("a customer who has …", "if you have …", 糖尿病患者应…) don't.
 2. One person is: he, she, I and theirs; a word for a person with "the", "this", "our", 该, 这位 before it; a relative
    with an owner; a title with a name; words in capitals where a name stands; what a name model found.
-3. What a label says is tied by the record that it stands in: "Religion: …", 病史：….
+3. What a label says is tied by the record that it stands in: "Religion: …", 病史：…; an act only right behind it, since
+   a note may be of anything ("Note: the parcel is at the harbour").
 4. Whether the person is the caller himself and gave it himself is not asked here (grounding).
 
 The cost: one look at each word (lexicon.py). Only behind a hit do patterns run, over a bounded piece of its sentence.
@@ -29,6 +30,7 @@ from filters.specificity.lexicon import Hit, Lexicon
 from filters.specificity.persons import sentences
 from filters.specificity.special_rules import (
     AS_BEFORE,
+    ASKED,
     BARE_ROLE_ZH,
     BEFORE_PERSON,
     BESIDE_BEHIND,
@@ -62,12 +64,13 @@ from filters.specificity.special_terms import ACT, BESIDE, CHILD, ETHNICITY, HEA
 
 __all__ = ["KINDS", "SpecialCategories"]
 
-SCORE = 0.6
+SCORE = 1.0  # where a name and a category overlap ("a Labour Party member") the category decides
 NAME = "PERSON"
 _REACH = 160  # characters of a sentence before a word that are read; longer ones are seldom one statement
 _CHILD_UNDER = 14  # PIPL Art. 28
 _NEAR = 12  # characters before a word that tell its language
 _LAST_LATIN = "\u024f"
+_LABEL_ENDS = tuple(":：=\"'*")
 
 
 class SpecialCategories:
@@ -121,7 +124,9 @@ class _Sentence:
     def ties(self, hit: Hit[_Tie]) -> bool:
         at, end = hit.start - self._start, hit.end - self._start
         before, after = self._lower[max(0, at - _REACH) : at], self._lower[end : end + _REACH]
-        if search(LABEL_BEFORE, before):
+        if search(LABEL_BEFORE, before) and (
+            hit.entry[1] not in (ACT, BESIDE) or before.rstrip().endswith(_LABEL_ENDS)
+        ):
             return True
         if self._lower[at] <= _LAST_LATIN and _is_english(before):
             return self._ties_english(hit.entry, before, after, at, end)
@@ -138,6 +143,8 @@ class _Sentence:
         if how == ACT:
             return self._is_one(before, at)
         if how == PERSON and search(AS_BEFORE, before) and ONE_BEHIND.match(after):
+            return True
+        if how == PERSON and search(ASKED, before):
             return True
         if how == TOPIC and OWNER_BEHIND.match(after):
             return True

@@ -43,6 +43,10 @@ _DEFINITE = (
 _RELATIVE = rf"(?:his|her|my|(?:the|this|our) (?:{_ROLES})['’]s|[a-z]+['’]s) (?:[a-z-]+ ){{0,1}}?(?:{_KIN})"
 _TITLED = r"(?:mr|mrs|ms|miss|mx|dr|prof)\.? [a-z][\w'’-]+"
 ONE = regex.compile(rf"\b(?:he|she|him|her|his|himself|herself|i|my|me|{_DEFINITE}|{_RELATIVE}|{_TITLED})\b")
+# A question turns the two round: "is she a Quaker".
+ASKED = regex.compile(
+    rf"\b(?:is|was) (?:(?:{ONE.pattern}) (?:an? )?|[a-z'’-]+ [a-z'’-]+ an? )(?:(?:really|also|still) )?$"
+)
 OWNER = regex.compile(
     rf"\b(?:his|her|my|(?:{_DEFINITE}|{_RELATIVE}|{_TITLED}|[a-z][\w-]+)['’]s) (?:(?!(?:about|on|of"
     rf"|for|against|in|at|to|and|or|from|with|is|are|was|who)\b)[\w'’-]+ ){{0,3}}$"

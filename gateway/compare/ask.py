@@ -17,7 +17,7 @@ from gateway.compare.marked import Judge, Marked, Said, mark
 from gateway.errors import UpstreamError
 from gateway.observe.logs import RequestRecord
 from gateway.policy.parameters import admit, read
-from gateway.relay import Pair, request_evidence
+from gateway.relay import Pair, described, request_evidence
 from gateway.types import Endpoint, Plan, Principal, RequestId
 from gateway.upstream.greedy import Asker, Greedy
 
@@ -96,9 +96,10 @@ async def _said(asker: Asker, pair: Pair, answer: Greedy) -> Said:
 
 def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
     detector = gateway.detector_of(plan.grant.profile)
+    grounds = RequestGrounds.from_texts(plan.own_texts, detector)
     return Judge(
         profile=plan.grant.profile,
-        request=request_evidence(plan, RequestGrounds.from_texts(plan.own_texts, detector), suspicious=False),
+        request=request_evidence(plan, grounds, described(plan, gateway.persons), suspicious=False),
         detector=detector,
         vocabulary=pair.vocabulary,
         style_shift=pair.style_shift,

@@ -21,6 +21,7 @@ from gateway.policy.schema import (
     BoundedPolicy,
     BudgetPolicy,
     IssuerPolicy,
+    PersonsPolicy,
     Policy,
     ProfilePolicy,
     Role,
@@ -140,6 +141,7 @@ PROFILE: Final[Mapping[str, Weakens]] = {
     "detect": _off,
     "compare": _off,
     "names": _off,
+    "persons": _off,
     "evidence": _off,
     "release": _later(ReleaseUnit.SENTENCE, ReleaseUnit.CLAUSE),
     "memorised_bits": _higher,
@@ -168,10 +170,13 @@ POLICY: Final[Mapping[str, Weakens]] = {
     "version": _never,
     "internal_hosts": _fewer,
     "record_fields": _fewer,
+    "persons": lambda old, new: _any_weaker(old, new, PERSONS),
 }
+PERSONS: Final[Mapping[str, Weakens]] = {"k": _lower, "countries": _always, "tables": _always}
 COMPARED_APART: Final = frozenset({"issuers", "roles", "profiles"})
 DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     IssuerPolicy: ISSUER,
+    PersonsPolicy: PERSONS,
     Role: ROLE,
     ProfilePolicy: PROFILE,
     BoundedPolicy: BOUNDED,

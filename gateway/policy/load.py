@@ -10,11 +10,20 @@ from typing import Final
 
 from filters.pii.types import OF_LISTS, TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
+from filters.specificity.crowd_tables import Crowds, CrowdTableError, load_crowds, shipped_crowds
 from filters.specificity.triggers import SCRIPTS
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.fields import GRANTABLE
-from gateway.policy.schema import DEFAULT_PROFILES, MIN_HOST_CHARS, IssuerPolicy, Policy, ProfilePolicy, Role
+from gateway.policy.schema import (
+    DEFAULT_PROFILES,
+    MIN_HOST_CHARS,
+    IssuerPolicy,
+    PersonsPolicy,
+    Policy,
+    ProfilePolicy,
+    Role,
+)
 from gateway.types import Endpoint
 
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
@@ -28,6 +37,8 @@ class Rules:
     issuers: tuple[IssuerPolicy, ...]
     roles: Mapping[str, Role]
     profiles: Mapping[str, Profile]
+    persons: PersonsPolicy
+    crowds: Crowds
     document: Document
     policy: Policy  # as it stands in the file
 
@@ -38,6 +49,7 @@ def load(path: Path) -> Rules:
     policy = check(Policy, document)
     if found := list(_contradictions(policy, document)):
         raise ConfigError(*found)
+    crowds = _crowds(policy.persons, document)
     profiles = {**DEFAULT_PROFILES, **policy.profiles}
     return Rules(
         version=hashlib.sha256(document.raw).hexdigest()[:VERSION_CHARS],
@@ -47,6 +59,8 @@ def load(path: Path) -> Rules:
             name: profile.profile(name, frozenset(policy.internal_hosts), frozenset(policy.record_fields))
             for name, profile in profiles.items()
         },
+        persons=policy.persons,
+        crowds=crowds,
         document=document,
         policy=policy,
     )
@@ -74,6 +88,18 @@ def check_clearances(rules: Rules, audiences: Mapping[str, Sequence[str]]) -> No
     ]
     if found:
         raise ConfigError(*found)
+
+
+def _crowds(persons: PersonsPolicy, document: Document) -> Crowds:
+    """Raises ConfigError."""
+    try:
+        folder = persons.tables
+        crowds = shipped_crowds() if folder is None else load_crowds(document.path.parent / folder)
+    except CrowdTableError as error:
+        raise document.error(("persons", "tables"), str(error)) from None
+    if unknown := sorted(persons.countries - crowds.countries):
+        raise document.error(("persons", "countries"), f"no table for {unknown[0]!r}")
+    return crowds
 
 
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:

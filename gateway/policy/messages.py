@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from filters.specificity.described import Speaker, Turn
 from gateway.errors import BadField, FieldRefused, UnknownField
 from gateway.policy.body import Json
 
@@ -28,7 +29,8 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "assistant": frozenset({"role", "content", "name", "tool_calls"}),
     "tool": frozenset({"role", "content", "tool_call_id", "name"}),
 }
-_DROPPED: Final = frozenset({"refusal", "annotations", "reasoning", "reasoning_content"})  # of earlier answers
+_SAID_BESIDE: Final = ("refusal", "reasoning", "reasoning_content")  # of earlier answers
+_DROPPED: Final = frozenset({"annotations", *_SAID_BESIDE})
 _REFUSED: Final = frozenset({"audio", "function_call"})
 GROUNDING_ROLES: Final = frozenset({"user", "tool"})
 
@@ -39,6 +41,7 @@ class Chat:
 
     messages: list[Json]
     own_texts: tuple[str, ...]
+    turns: tuple[Turn, ...]
     json_keys: frozenset[str]
     tool_names: frozenset[str]
 
@@ -61,9 +64,21 @@ def read_messages(value: Any) -> Chat:
     return Chat(
         messages=messages,
         own_texts=tuple(t for m in messages if m["role"] in GROUNDING_ROLES for t in texts_of(m) if t),
+        turns=tuple(turn for entry, message in zip(value, messages, strict=True) for turn in _turns(entry, message)),
         json_keys=frozenset(keys_in_texts([*texts, *(call["arguments"] for call in calls)])),
         tool_names=frozenset(call["name"] for call in calls),
     )
+
+
+def _turns(entry: Json, message: Json) -> Iterator[Turn]:
+    """What a message says, and of an earlier answer what goes no further: its reasoning, its tools' arguments."""
+    speaker = Speaker.CALLER if message["role"] in GROUNDING_ROLES else Speaker.OTHER
+    if message["role"] == "assistant":
+        speaker = Speaker.MODEL
+        beside = [entry.get(key) for key in _SAID_BESIDE]
+        beside += [call["function"]["arguments"] for call in message.get("tool_calls", ())]
+        yield from (Turn(speaker, text) for text in beside if type(text) is str and text)
+    yield from (Turn(speaker, text) for text in texts_of(message) if text)
 
 
 def texts_of(message: Mapping[str, Any]) -> Iterator[str]:

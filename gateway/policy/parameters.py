@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from filters.specificity.described import Speaker, Turn
 from gateway.errors import BadField, FieldRefused, UnknownField
 from gateway.policy import bounded
 from gateway.policy.body import Json, parse_object
@@ -62,6 +63,7 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         max_tokens=max_tokens,
         stop=_stop(fields.get("stop")),
         own_texts=about.own_texts,
+        turns=about.turns,
         continued=about.continued,
         json_keys=about.json_keys | frozenset(keys_in(schema)),
         tool_names=about.tool_names,
@@ -108,6 +110,7 @@ class _About:
 
     body: Json
     own_texts: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
     continued: str = ""
     json_keys: frozenset[str] = frozenset()
     tool_names: frozenset[str] = frozenset()
@@ -128,6 +131,7 @@ def _chat(fields: Mapping[str, Any], grant: Grant) -> _About:
     return _About(
         body=body,
         own_texts=chat.own_texts,
+        turns=chat.turns,
         continued=chat.last_text if continues else "",
         json_keys=chat.json_keys | tools.json_keys,
         tool_names=chat.tool_names | tools.names,
@@ -163,7 +167,8 @@ def _continues(fields: Mapping[str, Any], chat: Chat, grant: Grant) -> bool:
 def _completion(fields: Mapping[str, Any]) -> _About:
     """A prompt is text: token ids would pass words that the filters never read; several prompts are several requests.
 
-    It grounds nothing: what in it the end user wrote can't be told from what the application put before it.
+    It grounds nothing: what in it the end user wrote can't be told from what the application put before it. What it
+    says of persons counts as if an earlier answer had said it.
     """
     prompt = fields.get("prompt")
     if type(prompt) is list and len(prompt) == 1 and type(prompt[0]) is str:
@@ -172,7 +177,12 @@ def _completion(fields: Mapping[str, Any]) -> _About:
         raise FieldRefused(param="prompt")
     if type(prompt) is not str or not prompt:
         raise BadField(param="prompt")
-    return _About(body={"prompt": prompt}, continued=prompt, json_keys=frozenset(keys_in_texts([prompt])))
+    return _About(
+        body={"prompt": prompt},
+        turns=(Turn(Speaker.MODEL, prompt),),
+        continued=prompt,
+        json_keys=frozenset(keys_in_texts([prompt])),
+    )
 
 
 # ---- the gateway's own fields ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUnit, highest_minimum
 from filters.specificity.bounded import DRAFT_TOKENS, Bounds
+from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.types import Endpoint
 
@@ -27,6 +28,8 @@ HIGHEST_K: Final = 255  # what an index counts up to
 MAX_RATIO: Final = 1024.0  # ten bits a token: more bounds nothing
 MAX_ANSWER_BITS: Final = 4096.0
 MAX_DRAFT_TOKENS: Final = 32  # each is a prompt of its own at the base
+MAX_K: Final = 1_000_000  # towns are smaller; keeps a typing error from hiding everything said of anybody
+FEWEST_PEOPLE: Final = 5  # who may share what is said of somebody (docs/crowds.md)
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
@@ -211,6 +214,7 @@ class ProfilePolicy(_Strict):
     detect: bool = True
     compare: bool = True
     names: bool = False
+    persons: bool = True
     evidence: bool = True
     release: ReleaseUnit = ReleaseUnit.SENTENCE
     memorised_bits: float = Field(default=12.0, ge=1.0, le=1000.0)
@@ -237,8 +241,10 @@ class ProfilePolicy(_Strict):
             raise ValueError("'budget' needs 'compare'")
         if self.refusals is RefusalCheck.ALWAYS and not self.compare:
             raise ValueError("'refusals: always' needs 'compare'")
-        if not (self.detect and self.compare) and len(self.reason or "") < MIN_REASON_CHARS:
-            raise ValueError("a profile without 'detect' or 'compare' needs a 'reason' of ten characters or more")
+        if not (self.detect and self.compare and self.persons) and len(self.reason or "") < MIN_REASON_CHARS:
+            raise ValueError(
+                "a profile without 'detect', 'compare' or 'persons' needs a 'reason' of ten characters or more"
+            )
         return self
 
     def too_high_minima(self) -> Iterator[str]:
@@ -254,6 +260,7 @@ class ProfilePolicy(_Strict):
             detect=self.detect,
             compare=self.compare,
             names=self.names,
+            persons=self.persons,
             evidence=self.evidence,
             release=self.release,
             memorised_bits=self.memorised_bits,
@@ -275,6 +282,15 @@ class ProfilePolicy(_Strict):
         )
 
 
+class PersonsPolicy(_Strict):
+    """When harmless parts add up to somebody. `countries` are the codes of those where the deployment's people live,
+    all that the tables assume if there are none; `tables` is a folder in place of the shipped ones."""
+
+    k: int = Field(default=FEWEST_PEOPLE, ge=FEWEST, le=MAX_K)
+    countries: frozenset[str] = frozenset()
+    tables: str | None = None
+
+
 class Policy(_Strict):
     """The whole file. What must agree across its parts is checked in `load`, which knows the lines.
 
@@ -288,6 +304,7 @@ class Policy(_Strict):
     profiles: Mapping[Name, ProfilePolicy] = Field(default_factory=dict)
     internal_hosts: tuple[HostName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
     record_fields: tuple[FieldName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
+    persons: PersonsPolicy = PersonsPolicy()
 
 
 DEFAULT_PROFILES: Final[Mapping[str, ProfilePolicy]] = {"strict": ProfilePolicy()}

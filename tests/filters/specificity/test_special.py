@@ -168,3 +168,9 @@ def test_spans_are_inside_and_of_a_kind(text: str) -> None:
     for span in DETECTOR.find(text):
         assert 0 <= span.start < span.end <= len(text)
         assert span.type in KINDS
+
+
+def test_an_act_is_tied_by_a_label_right_before_it_only() -> None:
+    categories = SpecialCategories()
+    assert not categories.find("note: The parcel is at the harbour until the ferry leaves.")
+    assert categories.find("Notes: was diagnosed with lupus.")

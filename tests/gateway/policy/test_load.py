@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from filters.budget import NO_LIMITS, Limits
 from filters.events import Verdict
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
+from filters.specificity.crowd_tables import SHIPPED, shipped_crowds
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
 from gateway.policy.load import check_clearances, check_models, load
@@ -97,6 +100,39 @@ def test_budgets_that_contradict_themselves_are_refused(tmp_path: Path, wrong: s
     with pytest.raises(ConfigError) as refused:
         load(write_policy(tmp_path, POLICY + f"  strict: {wrong}\n"))
     assert {key.partition(".strict")[0] for _, key in ((p.line, p.key) for p in refused.value.problems)} == {"profiles"}
+
+
+def test_when_parts_add_up_to_a_person_is_the_policys_to_say(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path))
+    assert (rules.persons.k, rules.persons.countries) == (5, frozenset())
+    assert rules.crowds is shipped_crowds()
+    assert all(profile.persons for profile in rules.profiles.values())
+
+    shutil.copytree(SHIPPED, tmp_path / "tables")
+    country = json.loads((SHIPPED / "NZ.json").read_text(encoding="utf-8"))
+    (tmp_path / "tables" / "NZ.json").write_text(json.dumps(country | {"population": 6_000_000}))
+    more = "  loose: {persons: false, reason: describes invented people only}\n"
+    more += "persons: {k: 20, countries: [NZ], tables: tables}\n"
+    rules = load(write_policy(tmp_path, POLICY + more))
+    assert (rules.persons.k, rules.persons.countries) == (20, {"NZ"})
+    assert rules.crowds.population("NZ") == 6_000_000
+    assert not rules.profiles["loose"].persons
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("persons: {k: 2}\n", "persons.k"),
+        ("persons: {countries: [ZZ]}\n", "persons.countries"),
+        ("persons: {tables: nowhere}\n", "persons.tables"),
+        ("  loose: {persons: false}\n", "profiles.loose"),
+    ],
+)
+def test_a_wrong_word_about_persons_has_its_line(tmp_path: Path, more: str, key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(write_policy(tmp_path, POLICY + more))
+    line = POLICY.count("\n") + 1
+    assert {(problem.line, problem.key) for problem in refused.value.problems} == {(line, key)}
 
 
 def test_what_is_internal_holds_for_every_profile(tmp_path: Path) -> None:

@@ -196,6 +196,28 @@ def test_only_user_messages_and_tool_results_are_the_callers_own() -> None:
     assert plan.body["messages"] == messages
 
 
+def test_all_messages_are_turns_in_their_order_with_what_stands_beside_an_answer() -> None:
+    messages = [
+        {"role": "system", "content": "system text"},
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "earlier", "reasoning_content": "thought", "tool_calls": [CALL]},
+        {"role": "tool", "content": "result", "tool_call_id": "c1"},
+        {"role": "user", "content": "two"},
+    ]
+    turns = [(turn.speaker.value, turn.raw_text) for turn in plan_of({"messages": messages}).turns]
+    assert turns == [
+        ("other", "system text"),
+        ("caller", "one"),
+        ("model", "thought"),
+        ("model", CALL["function"]["arguments"]),
+        ("model", "earlier"),
+        ("caller", "result"),
+        ("caller", "two"),
+    ]
+    prompt = plan_of({"prompt": "She is a nurse."}, Endpoint.COMPLETIONS)
+    assert [(turn.speaker.value, turn.raw_text) for turn in prompt.turns] == [("model", "She is a nurse.")]
+
+
 def test_a_completions_prompt_is_continued_and_grounds_nothing() -> None:
     for prompt in ("My mail is a@b.test", ["My mail is a@b.test"]):
         plan = plan_of({"prompt": prompt}, Endpoint.COMPLETIONS)
