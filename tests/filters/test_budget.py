@@ -18,6 +18,7 @@ from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.spans import Span
 from filters.specificity.sampling import Sampler
+from filters.specificity.style import NO_SHIFT, StyleShift
 from filters.strewn import STREWN
 from filters.verdicts import CONFIRMATION, FEW_SUBJECTS
 from tests.support.answers import (
@@ -72,12 +73,13 @@ def pipeline(
     on_memorised: Verdict = Verdict.MASK,
     chat: bool = True,
     sampler: Sampler | None = None,
+    style: StyleShift = NO_SHIFT,
 ) -> Pipeline:
     """With the verdict "mask" nobody is asked about a secret: it is hidden whatever the base says."""
     profile = Profile("test", on_memorised=on_memorised, budget=limits)
     request = RequestEvidence(RequestGrounds.from_texts([], Secrets()), chat=chat, tool_names=frozenset({"send"}))
     budget = Budget(limits, hour)
-    return Pipeline(profile, request, Secrets(), CharacterVocabulary(), budget=budget, sampler=sampler)
+    return Pipeline(profile, request, Secrets(), CharacterVocabulary(), style, budget=budget, sampler=sampler)
 
 
 def told(answer: Pipeline, evidence: Evidence = surprised) -> Outcome:
@@ -182,7 +184,9 @@ def test_however_it_arrives_the_same_is_said_spent_and_sampled(
     def once(seed: int | None) -> tuple[Outcome, float]:
         hour = Hour(spent)
         limits = Limits(answer_bits, caller_bits_per_hour=200.0)
-        answer = pipeline(limits, hour, on_memorised=on_memorised, sampler=Sampler(0.5, KEY))
+        answer = pipeline(
+            limits, hour, on_memorised=on_memorised, sampler=Sampler(0.5, KEY), style=StyleShift(0.0, 13.0)
+        )
         return run(answer, Script(pieces, evidence=mixed), seed), hour.bits
 
     (whole, bits), (cut, bits_cut) = once(None), once(seed)

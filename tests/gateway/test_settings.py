@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gateway.config_file import ConfigError
 from gateway.settings import load, read_secret
+from gateway.upstream.places import Shares
 
 SECRET = "hunter2secret"
 GOOD = """\
@@ -230,3 +231,20 @@ def test_the_demos_configuration_is_good() -> None:
     assert settings.models.keys() == {"assistant"}
     assert settings.policy.exists()
     assert settings.models["assistant"].tokenizer == Path.cwd() / "deploy/demo/models/base"
+
+
+def test_one_tenant_and_one_answer_get_a_part_of_the_places_at_the_base(tmp_path: Path) -> None:
+    def shares(more: str) -> Shares:
+        return (
+            load(written(tmp_path, GOOD.replace("unreleased: true", f"unreleased: true{more}")))
+            .models["assistant"]
+            .question_shares
+        )
+
+    assert shares("") == Shares(server=8, tenant=6, answer=4)
+    assert shares("\n    questions_in_flight: 1") == Shares(server=1, tenant=1, answer=4)
+    own = "\n    questions_in_flight: 40\n    questions_in_flight_per_tenant: 5\n    questions_in_flight_per_answer: 2"
+    assert shares(own) == Shares(server=40, tenant=5, answer=2)
+    assert "question_priority" in refusal(
+        tmp_path, GOOD.replace("unreleased: true", "unreleased: true\n    question_priority: 0")
+    )
