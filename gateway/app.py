@@ -34,6 +34,7 @@ from filters.specificity.described import Describing
 from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
+from gateway.addresses import NO_PROXIES
 from gateway.auth import issuers
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
@@ -98,6 +99,7 @@ async def assemble(
     Raises ConfigError."""
     rules = policies.load(settings.policy)
     policies.check_models(rules, frozenset(settings.models))
+    policies.check_addresses(rules, known=settings.trusted_proxies is not None)
     logs = build_logs(settings.log)
     metrics = _metrics(settings, rules, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
@@ -268,6 +270,7 @@ def _public(
     logs: Logs,
     lifecycle: Lifecycle,
 ) -> ASGIApp:
+    proxies = settings.trusted_proxies.proxies() if settings.trusted_proxies else NO_PROXIES
     surface = routes.Surface(
         rules=rules,
         verifier=verifier,
@@ -275,7 +278,7 @@ def _public(
         limits=BodyLimits(settings.limits.body_bytes, settings.limits.body_seconds),
         metrics=metrics,
     )
-    return Accounted(routes.create_app(surface), logs, metrics, lifecycle, settings.limits.answer_seconds)
+    return Accounted(routes.create_app(surface), logs, metrics, lifecycle, settings.limits.answer_seconds, proxies)
 
 
 # ---- listening -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from gateway.addresses import HeaderName, Network, Proxies
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
@@ -173,6 +174,17 @@ class NamesEngineSettings(_Strict):
     beside_embedded: bool = False  # whether the embedded model goes on looking as well
 
 
+class ProxySettings(_Strict):
+    """The machines that may stand before the gateway (gateway/addresses.py); none: callers connect directly."""
+
+    networks: tuple[Network, ...] = ()
+    hops: int = Field(default=1, ge=1, le=16)
+    header: HeaderName = "x-forwarded-for"
+
+    def proxies(self) -> Proxies:
+        return Proxies(self.networks, self.hops, self.header)
+
+
 class LogSettings(_Strict):
     """`key_file` holds the secret (32 bytes or more) for hashed callers; without it one is made for each run."""
 
@@ -201,6 +213,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    trusted_proxies: ProxySettings | None = None  # not said: nobody's address is known for sure
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
     pseudonym_key_file: Path | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from gateway.errors import ModelNotFound, NotAllowed
 from gateway.policy.load import Rules
 from gateway.policy.schema import Role
@@ -24,6 +26,15 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         allowed_fields=role.fields,
         clearance=role.clearance,
     )
+
+
+def check_address(principal: Principal, rules: Rules, address: str | None) -> None:
+    """Raises NotAllowed: the role is for callers in certain networks, and this one is in none of them."""
+    role = rules.roles.get(principal.role)
+    if role is None or not role.networks:
+        return
+    if address is None or not any(ipaddress.ip_address(address) in network for network in role.networks):
+        raise NotAllowed
 
 
 def visible_models(principal: Principal, rules: Rules) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.addresses import NO_PROXIES, Proxies
 from gateway.errors import GatewayError, ShuttingDown, UpstreamTimeout
 from gateway.http.headers import error_event, error_response
 from gateway.http.lifecycle import Lifecycle
@@ -38,14 +39,20 @@ class Accounted:
     """Wraps the public application."""
 
     def __init__(
-        self, app: ASGIApp, logs: Logs, metrics: Metrics, lifecycle: Lifecycle, longest: float | None = None
+        self,
+        app: ASGIApp,
+        logs: Logs,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        longest: float | None = None,
+        proxies: Proxies = NO_PROXIES,
     ) -> None:
-        """`longest`: seconds that one request may take, however lively it is."""
+        """`longest`: seconds that one request may take, however lively it is. `proxies` say where callers are."""
         self._app, self._logs, self._metrics = app, logs, metrics
-        self._lifecycle, self._longest = lifecycle, longest
+        self._lifecycle, self._longest, self._proxies = lifecycle, longest, proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_RECORD] = record = _new_record(scope)
+        scope[_RECORD] = record = _new_record(scope, self._proxies)
         scope[_SERVER_SEND] = send
         exchange = _Exchange(send, record)
         try:
@@ -103,11 +110,11 @@ class _Exchange:
             await self.send({"type": "http.response.body", "body": error_event(error), "more_body": False})
 
 
-def _new_record(scope: Scope) -> RequestRecord:
+def _new_record(scope: Scope, proxies: Proxies) -> RequestRecord:
     client = scope.get("client")
     return RequestRecord(
         request_id=RequestId("req_" + secrets.token_hex(ID_BYTES)),
         arrived=time.time(),
         clock=time.monotonic(),
-        address=client[0] if client else None,
+        address=proxies.caller(client[0] if client else None, scope["headers"]),
     )

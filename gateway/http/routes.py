@@ -75,6 +75,7 @@ class Surface:
     async def _authenticate(self, request: Request, head: inbound.Head, record: RequestRecord) -> Principal:
         inbound.refuse_token_in_query(request.scope["query_string"])
         record.principal = await self.verifier.authenticate(tokens.bearer(head.authorization))
+        rbac.check_address(record.principal, self.rules, record.address)
         return record.principal
 
 

@@ -134,6 +134,7 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "fields": _more,
     "max_output_tokens": _higher,
     "max_choices": _higher,
+    "networks": _more_or_any,
     "profile": _never,  # what it comes to is compared
     "clearance": _unless_dropped,
 }

@@ -102,6 +102,18 @@ def _crowds(persons: PersonsPolicy, document: Document) -> Crowds:
     return crowds
 
 
+def check_addresses(rules: Rules, *, known: bool) -> None:
+    """A role for certain networks needs to know where callers are. Raises ConfigError."""
+    text = "needs the setting 'trusted_proxies': what stands before the gateway, or {networks: []} for nothing"
+    found = [
+        rules.document.problem(("roles", name, "networks"), text)
+        for name, role in rules.roles.items()
+        if role.networks and not known
+    ]
+    if found:
+        raise ConfigError(*found)
+
+
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     yield from _doubled_issuers(policy, document)
     for index, issuer in enumerate(policy.issuers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, model_validator
 
 from filters.budget import Limits
 from filters.events import Verdict
@@ -146,6 +146,7 @@ class Role(_Strict):
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = "strict"
+    networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=MAX_OWN_NAMES)  # callers elsewhere are refused
     clearance: Name | None = None  # the highest audience of the index that it may see; the lowest where nothing is said
 
     def may_call(self, endpoint: Endpoint) -> bool:

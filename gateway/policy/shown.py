@@ -37,6 +37,8 @@ def _filtered(role: Role, profile: Profile) -> str:
     told.append(f"compared, {profile.memorised_bits:g} bits" if profile.compare else "NOT COMPARED")
     if profile.allowed_types:
         told.append(f"lets pass {_list(profile.allowed_types)}")
+    if role.networks:
+        told.append(f"only from {_list(map(str, role.networks))}")
     if role.clearance is not None:
         told.append(f"cleared for {role.clearance}")
     return ", ".join(told)

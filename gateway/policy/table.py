@@ -6,7 +6,8 @@
       - {role: customer, endpoint: chat, model: assistant, fields: {logit_bias: {"7": 5}},
          expect: unsupported_parameter, param: logit_bias}
 
-`expect` is `allowed` or the error's public code, `param` the field that it names.
+`address` is where the caller is, for roles that have `networks`; `expect` is `allowed` or the error's public code,
+`param` the field that it names.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.auth.rbac import authorize
+from gateway.auth.rbac import authorize, check_address
 from gateway.config_file import check, read
 from gateway.errors import CallerError
 from gateway.policy import parameters
@@ -46,6 +47,7 @@ class Row(_Strict):
     endpoint: Literal["chat", "completions"]
     model: str
     fields: Mapping[str, Any] = Field(default_factory=dict)
+    address: str | None = None
     expect: str = ALLOWED
     param: str | None = None
 
@@ -85,6 +87,7 @@ def _outcome(rules: Rules, row: Row) -> tuple[str, str | None]:
     asked = {**_LEAST[endpoint], "model": row.model, **row.fields}
     caller = Principal("policy test", "policy test", "policy test", None, row.role, float("inf"))
     try:
+        check_address(caller, rules, row.address)
         request = parameters.read(json.dumps(asked).encode(), endpoint)
         parameters.admit(request, authorize(caller, rules, endpoint, request.model))
     except CallerError as refused:

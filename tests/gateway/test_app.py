@@ -74,6 +74,14 @@ async def test_a_file_of_another_kind_is_named_and_not_quoted(folder: Path, name
     assert "canary" not in told
 
 
+async def test_a_role_for_certain_networks_needs_to_know_where_callers_are(folder: Path) -> None:
+    write_policy(folder, POLICY.replace("  idle: {}", "  idle: {networks: [192.0.2.0/24]}"))
+    assert "trusted_proxies" in await refusal(folder)
+    (folder / "tightlip.yaml").write_text(CONFIG + "trusted_proxies: {networks: []}\n")
+    async with assemble(loaded(folder), CollectorRegistry(), print):
+        pass
+
+
 async def test_a_role_with_a_model_that_is_not_served_stops_the_start(folder: Path) -> None:
     write_policy(folder, POLICY.replace("[assistant, second]", "[assistant, third]"))
     assert "'third' is not a model of the configuration" in await refusal(folder)

@@ -84,3 +84,18 @@ def test_models_are_listed_as_far_as_the_role_may_use_them(rules: Rules) -> None
 def test_a_role_that_left_the_policy_may_nothing(rules: Rules) -> None:
     with pytest.raises(NotAllowed):
         rbac.authorize(principal("customer"), replace(rules, roles={}), Endpoint.CHAT, "assistant")
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [("192.0.2.7", True), ("2001:db8::7", True), ("198.51.100.1", False), ("2001:db9::1", False), (None, False)],
+)
+def test_a_role_for_certain_networks_is_for_no_others(tmp_path: Path, address: str | None, allowed: bool) -> None:
+    networks = "endpoints: [chat, models]\n    networks: [192.0.2.0/24, '2001:db8::/32']"
+    rules = load(write_policy(tmp_path, POLICY.replace("endpoints: [chat, models]", networks)))
+    rbac.check_address(principal("support"), rules, address)
+    if allowed:
+        rbac.check_address(principal("customer"), rules, address)
+    else:
+        with pytest.raises(NotAllowed):
+            rbac.check_address(principal("customer"), rules, address)

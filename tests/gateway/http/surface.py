@@ -16,6 +16,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
 from gateway.http.accounting import Accounted
@@ -28,7 +29,7 @@ from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
 from gateway.settings import Listener
 from gateway.types import Endpoint, Plan
-from tests.gateway.support import CLAIMS, make_token, write_policy
+from tests.gateway.support import CLAIMS, POLICY, make_token, write_policy
 
 MOST_BYTES = 4096
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
@@ -81,8 +82,14 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def public(folder: Path, run: Run = say_ok, longest: float | None = None) -> AsyncIterator[Public]:
-    rules = load(write_policy(folder))
+async def public(
+    folder: Path,
+    run: Run = say_ok,
+    longest: float | None = None,
+    proxies: Proxies = NO_PROXIES,
+    policy: str = POLICY,
+) -> AsyncIterator[Public]:
+    rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
     plans: list[Plan] = []
@@ -95,7 +102,7 @@ async def public(folder: Path, run: Run = say_ok, longest: float | None = None) 
     )
     logs = Logs(log, Pseudonyms(b"k" * 32))
     async with (
-        serving(Accounted(create_app(surface), logs, metrics, lifecycle, longest)) as address,
+        serving(Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies)) as address,
         httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client,
     ):
         yield Public(client, lifecycle, registry, log, plans)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
+from gateway.addresses import Proxies
 from gateway.errors import ContextTooLong, UpstreamUnavailable
 from gateway.types import Endpoint, Plan
 from tests.gateway.http.surface import CHAT, MOST_BYTES, Public, authorization, public
-from tests.gateway.support import CANARY, make_token
+from tests.gateway.support import CANARY, POLICY, make_token
 
 HEADERS = {"content-type", "content-length", "cache-control", "x-request-id", "date"}
 
@@ -307,3 +309,30 @@ async def test_request_ids_are_ours_and_never_the_same(surface: Public) -> None:
     answers = [await surface.client.get("/x", headers={"x-request-id": CANARY}) for _ in range(3)]
     assert len({answer.headers["x-request-id"] for answer in answers}) == 3
     assert [record["request_id"] for record in surface.records] == [a.headers["x-request-id"] for a in answers]
+
+
+NETWORKS = POLICY.replace("endpoints: [chat, models]", "endpoints: [chat, models]\n    networks: [198.51.100.0/24]")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"x-forwarded-for": "198.51.100.7"}, 200),
+        ({"x-forwarded-for": "192.0.2.9, 198.51.100.7"}, 200),
+        ({"x-forwarded-for": "198.51.100.7, 192.0.2.9"}, 403),
+        ({"x-forwarded-for": "198.51.100.7,"}, 403),
+        ({"forwarded": "for=198.51.100.7"}, 403),
+        ({}, 403),
+    ],
+)
+async def test_a_role_for_certain_networks_believes_our_proxy_alone(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    ours = Proxies((ip_network("127.0.0.0/8"),), 1)
+    async with public(tmp_path, proxies=ours, policy=NETWORKS) as gateway:
+        answer = await gateway.client.post(Endpoint.CHAT, json=CHAT, headers=authorization() | headers)
+        assert answer.status_code == status
+    async with public(tmp_path, policy=NETWORKS) as gateway:
+        answer = await gateway.client.post(Endpoint.CHAT, json=CHAT, headers=authorization() | headers)
+        assert answer.status_code == 403
+        assert len(gateway.plans) == 0
