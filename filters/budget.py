@@ -1,9 +1,9 @@
 """How much an answer may say that only fine-tuning can have put there, before the base model speaks instead.
 
-Counted are the excess bits of findings that were judged memorised and hidden: they say how hard somebody pulls. What
-was hidden without a comparison (on the index's word, in JSON) counts like the least of them. Bits of released text are
-not counted: what the company taught on purpose carries more of them than a record does, and those who ask for it would
-be put off first. The histogram of sampled text watches those, for all callers together.
+Counted are the excess bits of findings that were judged memorised and hidden: they say how hard somebody pulls. Direct
+identifiers that were hidden without a comparison (on the index's word, in JSON) count like the least of them. Bits of
+released text are not counted: what the company taught on purpose carries more of them than a record does, and those who
+ask for it would be put off first. The histogram of sampled text watches those, for all callers together.
 
 The pipeline adds what it hides at once and reads `spent` at each segment's end. What other answers to the same caller
 have added meanwhile is an input, like a revocation.
@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from filters.events import Decided, Event, Origin, Verdict
-from filters.pii.types import TYPES
+from filters.pii.types import INDIRECT, OF_PERSONS, TYPES
 from filters.specificity.excess import is_memorised
+from filters.strewn import STREWN
 from filters.verdicts import CONFIRMATION, OF_INDEX, SUSPICIONS
 
 LEAK_BUDGET = "LEAK_BUDGET"  # the finding type of text that the base model has to say, since a budget is spent
 _COUNTED = frozenset(TYPES) | SUSPICIONS
+# Not so ages, traits and what belongs to special categories: those are hidden whoever's they are.
+_COUNTED_UNASKED = (frozenset(TYPES) - INDIRECT - OF_PERSONS) | OF_INDEX
 _AROUND_OTHERS = OF_INDEX | {CONFIRMATION}  # their spans hold other findings
 MOST_BITS = 1024.0  # of one finding: a log-probability may be minus infinity, and one answer must not cost an hour
 
@@ -96,5 +99,6 @@ def _weight(decided: Decided, memorised_bits: float) -> float:
         return 0.0
     if bits is not None and is_memorised(bits, memorised_bits):
         return bits
-    # A suspicion is not hidden for nothing: strewn characters are counted together, each of them has few bits.
-    return memorised_bits if bits is None or decided.kind in SUSPICIONS else 0.0
+    # Strewn characters are hidden for what all of them have in common, of which each has few bits.
+    counts = decided.kind == STREWN or (bits is None and decided.kind in _COUNTED_UNASKED)
+    return memorised_bits if counts else 0.0
