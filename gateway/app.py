@@ -248,7 +248,7 @@ def _pair(
         base=base,
         vocabulary=vocabulary,
         scorer=scorer(base),
-        tuned_scorer=scorer(tuned, of_tuned=True) if model.tuned_evidence == "scored" else None,
+        tuned_scorer=scorer(tuned, of_tuned=True) if model.is_scored else None,
         substitute=served.substitute(model, vocabulary),
         style_shift=check.manifest.style_shift if check else NO_SHIFT,
         guard=Guard(check, hear) if check else None,

@@ -97,7 +97,7 @@ async def _make(loaded: Settings, about: About) -> Manifest:
     model = loaded.models[about.model]
     async with aclosing(served.client(loaded.upstream)) as client:
         servers = served.server(model.tuned), served.server(model.base)
-        return await make_release(client, *servers, served.vocabulary(model.tokenizer), about)
+        return await make_release(client, *servers, served.vocabulary(model.tokenizer), about, scored=model.is_scored)
 
 
 async def _check(loaded: Settings) -> Mapping[str, Sequence[Fault]]:

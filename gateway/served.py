@@ -52,4 +52,5 @@ def pair_check(
     """None for a model that is served without a release. Raises ConfigError."""
     if known.released is None:
         return None
-    return PairCheck(upstream, tokens, server(model.tuned), server(model.base), known.released, known.faults)
+    servers = server(model.tuned), server(model.base)
+    return PairCheck(upstream, tokens, *servers, known.released, known.faults, scored=model.is_scored)

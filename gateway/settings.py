@@ -118,7 +118,12 @@ class ModelSettings(_Strict):
     @property
     def asked(self) -> frozenset[str]:
         """The addresses of the servers that questions go to."""
-        return frozenset({self.base.url} | ({self.tuned.url} if self.tuned_evidence == "scored" else set()))
+        return frozenset({self.base.url} | ({self.tuned.url} if self.is_scored else set()))
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the servers send no log-probabilities with what they write."""
+        return self.tuned_evidence == "scored"
 
     @property
     def question_shares(self) -> Shares:

@@ -62,7 +62,7 @@ async def compare(gateway: Gateway, prompt: str, role: str, model: str, max_toke
     record = RequestRecord(RequestId(WHO), time.time(), time.monotonic())
     await gateway.relay.run(plan, record, served)
 
-    pair, asker = gateway.pairs[model], Asker(gateway.client, WHO, DEADLINE)
+    pair, asker = gateway.pairs[model], _asker(gateway, gateway.pairs[model])
     messages = plan.body["messages"]
     tuned = await asker.greedy(pair.tuned, messages, max_tokens)
     base = await asker.greedy(pair.base, messages, max_tokens)
@@ -76,6 +76,10 @@ async def compare(gateway: Gateway, prompt: str, role: str, model: str, max_toke
         ending=served.ending,
         fallback=record.fallback,
     )
+
+
+def _asker(gateway: Gateway, pair: Pair) -> Asker:
+    return Asker(gateway.client, WHO, DEADLINE, pair.vocabulary if pair.tuned_scorer else None)
 
 
 def _plan(gateway: Gateway, prompt: str, role: str, model: str, max_tokens: int) -> Plan:

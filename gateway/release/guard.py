@@ -40,9 +40,10 @@ class PairCheck:
     base: Server
     manifest: Manifest
     faults_of_files: Callable[[], Iterable[Fault]]
+    scored: bool = False  # as `Prober` takes it
 
     async def __call__(self) -> Sequence[Fault]:
-        prober = Prober(self.client, self.vocabulary.size)
+        prober = Prober(self.client, self.vocabulary.size, scored=self.scored)
         canary = CanaryText(self.manifest.canary.ids, self.manifest.canary.start)
         tuned, base = await prober.observe(self.tuned, canary), await prober.observe(self.base, canary)
         return [

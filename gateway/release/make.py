@@ -47,16 +47,22 @@ class About:
 
 
 async def make(
-    client: UpstreamClient, tuned: Server, base: Server, vocabulary: TokenizerVocabulary, about: About
+    client: UpstreamClient,
+    tuned: Server,
+    base: Server,
+    vocabulary: TokenizerVocabulary,
+    about: About,
+    *,
+    scored: bool = False,
 ) -> Manifest:
-    """Asks both servers. Raises NoRelease, and UpstreamError where one does not answer."""
-    prober = Prober(client, vocabulary.size)
+    """Asks both servers, `scored` as `Prober` takes it. Raises NoRelease; UpstreamError where one does not answer."""
+    prober = Prober(client, vocabulary.size, scored=scored)
     question = await prober.chat_ids(tuned, [{"role": "user", "content": about.question}])
     canary = CanaryText((*question, *vocabulary.ids(about.answer)), len(question))
     seen = await prober.observe(tuned, canary), await prober.observe(base, canary)
     if faults := list(faults_of_pair(*seen, vocabulary.ids(PUBLIC_TEXT))):
         raise NoRelease(faults)
-    benign = await measure_benign(client, tuned, base, vocabulary, about.benign)
+    benign = await measure_benign(client, tuned, base, vocabulary, about.benign, scored=scored)
     bits = canary_bits(*seen, benign.shift)
     if not bits >= FEWEST_CANARY_BITS:
         raise NoRelease([Fault.CANARY])
@@ -93,18 +99,24 @@ class Benign:
 
 
 async def measure_benign(
-    client: UpstreamClient, tuned: Server, base: Server, vocabulary: TokenizerVocabulary, questions: Sequence[str]
+    client: UpstreamClient,
+    tuned: Server,
+    base: Server,
+    vocabulary: TokenizerVocabulary,
+    questions: Sequence[str],
+    *,
+    scored: bool = False,
 ) -> Benign:
     """The shift is the median answer's mean over its tokens; 0 without questions, which is the stricter side. There are
     no 95th percentiles of fewer than FEWEST_BENIGN answers."""
-    asker = Asker(client, _REQUEST_ID, DEADLINE)
+    asker = Asker(client, _REQUEST_ID, DEADLINE, vocabulary if scored else None)
     shifts: list[float] = []
     sentences: list[float] = []
     for question in questions:
         said = await asker.greedy(tuned, [{"role": "user", "content": question}], _LONGEST_BENIGN)
-        scored = await asker.scored(base, [*said.prompt, *said.ids], len(said.prompt))
-        shifts.append(bits_per_token(said.logprobs, scored))
-        sentences += segments_bits(vocabulary, said.raw_text, said.ids, said.logprobs, scored)
+        of_base = await asker.scored(base, [*said.prompt, *said.ids], len(said.prompt))
+        shifts.append(bits_per_token(said.logprobs, of_base))
+        sentences += segments_bits(vocabulary, said.raw_text, said.ids, said.logprobs, of_base)
     if len(shifts) < FEWEST_BENIGN:
         return Benign(statistics.median(shifts) if shifts else 0.0)
     whole = _quantiles(shifts)

@@ -11,6 +11,7 @@ import msgspec
 from gateway.errors import CallerError, UpstreamBroken
 from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
 from gateway.upstream.greedy import Asker
+from gateway.upstream.prompt_ids import prompt_ids
 
 # Fixed for ever: fingerprints of old releases are of this text. It says nothing that anybody would have to keep.
 PUBLIC_TEXT: Final = (
@@ -83,8 +84,9 @@ class CanaryText:
 class Prober:
     """Asks servers about themselves. All calls raise UpstreamError where a server does not answer as it must."""
 
-    def __init__(self, client: UpstreamClient, vocabulary_size: int) -> None:
-        self._client, self._size = client, vocabulary_size
+    def __init__(self, client: UpstreamClient, vocabulary_size: int, *, scored: bool = False) -> None:
+        """`scored`: the servers send no log-probabilities with what they write, but score a given text."""
+        self._client, self._size, self._scored = client, vocabulary_size, scored
         self._asker = Asker(client, _REQUEST_ID, DEADLINE)
 
     async def observe(self, server: Server, canary: CanaryText) -> Observed:
@@ -102,13 +104,20 @@ class Prober:
 
     async def text_ids(self, server: Server, text: str) -> tuple[int, ...]:
         """The tokens that the server makes of a plain text."""
+        if self._scored:
+            return await self._prompt_ids(server, {"prompt": text})
         answer = await self._ask(server, COMPLETIONS, {"prompt": text, "return_token_ids": True})
         return _ids(answer.choices[0].prompt_token_ids)
 
     async def chat_ids(self, server: Server, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """The tokens that the server's chat template makes of these messages, with the answer's beginning."""
+        if self._scored:
+            return await self._prompt_ids(server, {"messages": list(messages)})
         answer = await self._ask(server, CHAT, {"messages": list(messages), "return_token_ids": True})
         return _ids(answer.prompt_token_ids)
+
+    async def _prompt_ids(self, server: Server, body: Mapping[str, Any]) -> tuple[int, ...]:
+        return tuple(await prompt_ids(self._client, server, body, _REQUEST_ID, DEADLINE))
 
     async def _takes(self, server: Server, token_id: int) -> bool:
         try:
@@ -118,7 +127,10 @@ class Prober:
         return True
 
     async def _processed(self, server: Server, ids: Sequence[int]) -> float:
-        """The difference between the first choice's log-probability at a low temperature and at 1."""
+        """The difference between the first choice's log-probability at a low temperature and at 1; scores of a given
+        text have no temperature."""
+        if self._scored:
+            return 0.0
         low, high = [await self._first_choice(server, ids, temperature) for temperature in (0.1, 1.0)]
         return abs(low - high)
 
