@@ -32,6 +32,7 @@ from tests.support.scenarios import at_once, said
 
 CHECKS = ("never", "on_suspicion", "always")
 COMPLIED = ("thin tool", "细工具")
+VECTORS = Path(__file__).parents[1] / "vectors" / "refusals"
 LONGEST = 60  # tokens
 PARALLEL = 4
 
@@ -82,15 +83,38 @@ def main() -> None:
     parser.add_argument("--asks", type=int, default=60, help="of each wording")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    rows = list(openings())
+    _print(rows)
     records = json.loads((given.models.parent / "records.json").read_text(encoding="utf-8"))
     with stage(given.models, given.tuned) as (front, url):
         bench = Bench(records, front, url, given.asks)
-        rows = []
         for row in bench.rows():
-            print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+            _print([row])
             rows.append(row)
     if given.json:
         given.json.write_text(json.dumps(rows, ensure_ascii=False, indent=1))
+
+
+def openings() -> Iterator[Row]:
+    """How often refusal.py is right about openings: those that it was written with, and those that it never met."""
+    for name in ("openings", "unseen"):
+        cases = json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))["openings"]
+        for language in ("en", "zh"):
+            ours = [case for case in cases if case["language"] == language]
+            kinds = {
+                kind: [declines(case["opening"]) for case in ours if case["declines"] is kind] for kind in (True, False)
+            }
+            yield {
+                "openings": name,
+                "language": language,
+                "declining, seen": f"{sum(kinds[True])} of {len(kinds[True])}",
+                "answering, taken for declining": f"{sum(kinds[False])} of {len(kinds[False])}",
+            }
+
+
+def _print(rows: Iterable[Row]) -> None:
+    for row in rows:
+        print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
 
 
 class Bench:

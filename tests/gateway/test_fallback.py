@@ -31,6 +31,15 @@ def speaker(tmp_path: Path) -> Speaker:
     return Speaker(Server("http://127.0.0.1:1", "base"), TokenizerVocabulary(scripted.tokenizer(tmp_path)), True)
 
 
+def test_an_opening_is_asked_with_the_messages_alone(speaker: Speaker) -> None:
+    assert speaker.opening(BODY) == {"model": "base", "messages": BODY["messages"]}
+    half_said = [*BODY["messages"], {"role": "assistant", "content": "Sure, it is"}]
+    continued = BODY | {"messages": half_said, "continue_final_message": True}
+    assert speaker.opening(continued)["messages"] == BODY["messages"]
+    alone = BODY | {"messages": half_said[1:], "continue_final_message": True}
+    assert speaker.opening(alone)["messages"] == half_said[1:]
+
+
 def test_afresh_the_request_is_the_same_for_one_choice_without_tools(speaker: Speaker) -> None:
     asked = speaker.body(BODY, FallBack(2, ""), 40)
     assert asked == {
