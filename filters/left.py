@@ -14,7 +14,8 @@ from filters.events import Channel, Field
 from filters.pii.generalise import is_chinese
 from filters.segment import WINDOW
 
-OPEN, OPEN_CHINESE = "… ", "……"  # stand in for the rest of a sentence of which nothing may be said
+# Stands in for the rest of a sentence of which nothing may be said. Behind a bare ellipsis models finish the sentence.
+OMITTED = "[…]"
 _DOCUMENTS = frozenset({Field.TOOL_NAME, Field.TOOL_ARGUMENTS})
 # A sentence's end, as in segment.py and with the mark-up that may stand behind it.
 _ENDED = re.compile(r"""[.!?…。！？；]["'”’»)\]）】」』》*_`]*+\s*+\Z|\n\s*+\Z""")
@@ -52,16 +53,14 @@ class Left:
 
     def closing(self, channel: Channel, placeholder: str = "") -> str:
         """What ends the sentence of this channel of which a part has left; "" where none is open. `placeholder` stands
-        in for the rest of it, an ellipsis if it is empty."""
+        in for the rest of it, OMITTED if it is empty."""
         said = self._ends[channel]
         if not said.strip() or _ENDED.search(said):
             return ""
         sentence = said[max(_ends_of(said), default=0) :]
         chinese = is_chinese(sentence, sentence)
         gap = "" if chinese or said[-1].isspace() or said[-1] in _OPENING else " "
-        if not placeholder:
-            return OPEN_CHINESE if chinese else gap + OPEN
-        return gap + placeholder + ("。" if chinese else ". ")
+        return gap + (placeholder or OMITTED) + ("。" if chinese else ". ")
 
 
 def _ends_of(said: str) -> Iterable[int]:

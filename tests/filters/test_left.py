@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from filters.events import Channel, Field
+from filters.events import Channel, Field, Question
+from filters.grounding import RequestGrounds
 from filters.left import Left
+from filters.pii.detector import build_detector
+from filters.pipeline import Pipeline, RequestEvidence
+from filters.profile import Profile, ReleaseUnit
+from tests.support.answers import CharacterVocabulary, Score, Script, run, sure, surprised
 
 CONTENT, REASONING = Channel(0, Field.CONTENT), Channel(0, Field.REASONING)
 
@@ -45,11 +50,11 @@ def test_a_finished_sentence_is_not_closed(said: str) -> None:
         ("As you know, ", "[EMAIL_1]", "[EMAIL_1]. "),
         ("As you know,", "[EMAIL_1]", " [EMAIL_1]. "),
         ("As you know (", "[EMAIL_1]", "[EMAIL_1]. "),
-        ("As you know, ", "", "… "),
-        ("As you know", "", " … "),
+        ("As you know, ", "", "[…]. "),
+        ("As you know", "", " […]. "),
         ("我查了一下，", "[EMAIL_1]", "[EMAIL_1]。"),
         ("我查了一下，", "北京某地址", "北京某地址。"),
-        ("我查了一下，", "", "……"),
+        ("我查了一下，", "", "[…]。"),
         ("I looked. 我查了一下，", "[EMAIL_1]", "[EMAIL_1]。"),
         ("我查了一下。As you know, ", "[EMAIL_1]", "[EMAIL_1]. "),
         ("我的 iPhone 在，", "[EMAIL_1]", "[EMAIL_1]。"),
@@ -65,7 +70,7 @@ def test_an_open_one_is_closed_in_its_language(said: str, placeholder: str, clos
 def test_each_channel_has_its_own_sentence() -> None:
     said = left("I see, ", channel=REASONING)
     said.add(CONTENT, "Yes. ")
-    assert (said.closing(CONTENT), said.closing(REASONING)) == ("", "… ")
+    assert (said.closing(CONTENT), said.closing(REASONING)) == ("", "[…]. ")
     assert said.content == "Yes. "
 
 
@@ -78,3 +83,17 @@ def test_what_has_left_is_known_by_field() -> None:
     assert said.any_of()
     assert said.any_of(Field.CONTENT, Field.REASONING)
     assert not said.any_of(Field.CONTENT)
+
+
+def test_nothing_is_named_in_place_of_what_would_confirm() -> None:
+    """A placeholder would say that there was something; the first clause is one that the base would have said too."""
+
+    def base(question: Question) -> Score:
+        return surprised(question) if question.start else sure(question)
+
+    grounds = RequestGrounds.from_texts(["Is 13812345678 Ada's number?"], build_detector())
+    profile = Profile("clauses", release=ReleaseUnit.CLAUSE)
+    pipeline = Pipeline(profile, RequestEvidence(grounds), build_detector(), CharacterVocabulary())
+    outcome = run(pipeline, Script([(CONTENT, "As it happens, it is hers.")], evidence=base, base="I can't say."))
+    assert outcome.content == "As it happens, […]. I can't say."
+    assert outcome.fallbacks[0].released_text == "As it happens, […]."

@@ -14,7 +14,12 @@ from tests.support.vllm_server import Arrangement
 from tests.vllm.wire import CHAT, LEGACY, ask, post
 
 ASKED = [{"role": "user", "content": "What is her e-mail address?"}]
-CLOSED = ("I looked that up. As you know, [EMAIL_1].", "As you know, …", "我查了一下，[EMAIL_1]。", "我查了一下，……")
+CLOSED = (
+    "I looked that up. As you know, [EMAIL_1].",
+    "As you know, […].",
+    "我查了一下，[EMAIL_1]。",
+    "我查了一下，[…]。",
+)
 GOES_ON = {"continue_final_message": True, "add_generation_prompt": False}
 
 
