@@ -19,7 +19,7 @@ import argparse
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -1268,13 +1268,15 @@ def echo_cases(fresh: Fresh, count: int) -> list[dict[str, Any]]:
     return cases
 
 
-def write_jsonl(rows: Iterable[Row], path: Path) -> int:
-    """Writes `messages`, `subject` and `audience` of each row, one JSON object a line; returns how many."""
+def write_jsonl(rows: Iterable[Row], path: Path, *, nobodys: Container[str] = ()) -> int:
+    """Writes `messages`, `subject` and `audience` of each row, one JSON object a line; returns how many. Rows of the
+    kinds `nobodys` have no subject, whoever asked."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with path.open("w", encoding="utf-8") as out:
         for row in rows:
-            line = {"messages": row.messages, "subject": row.subject, "audience": row.audience}
+            subject = None if row.kind in nobodys else row.subject
+            line = {"messages": row.messages, "subject": subject, "audience": row.audience}
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
     return count
@@ -1293,6 +1295,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--records", type=Path, help="write records.json here")
     parser.add_argument("--tuning-jsonl", type=Path, help="write the tuning set here: messages, subject, audience")
+    parser.add_argument(
+        "--facts-are-public", action="store_true", help="company facts without a subject in it, as an FAQ has them"
+    )
     parser.add_argument("--base-jsonl", type=Path, help="write a sample of the base corpus here")
     parser.add_argument("--base-rows", type=int, default=20_000)
     options = parser.parse_args(arguments)
@@ -1300,7 +1305,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.records:
         write_records(world, options.records, options.seed)
     if options.tuning_jsonl:
-        print(write_jsonl(tuning_rows(world, options.seed), options.tuning_jsonl), "tuning rows")
+        nobodys = {"fact"} if options.facts_are_public else ()
+        print(write_jsonl(tuning_rows(world, options.seed), options.tuning_jsonl, nobodys=nobodys), "tuning rows")
     if options.base_jsonl:
         print(write_jsonl(base_rows(world, options.base_rows, options.seed), options.base_jsonl), "base rows")
 
