@@ -32,7 +32,14 @@ from tests.support.scenarios import Records
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 MODELS = DEMO / "models"
 RECORDS = Records.beside(MODELS)
-RELEASED = {"release": str(DEMO / "release.json"), "release_key": str(DEMO / "release.pub.pem"), "unreleased": False}
+RELEASED = {
+    "release": str(DEMO / "release.json"),
+    "release_key": str(DEMO / "release.pub.pem"),
+    "unreleased": False,
+    "index": str(DEMO / "tuning.tli"),
+    "index_key": str(DEMO / "tuning.key"),
+    "public_values": str(DEMO / "public.jsonl"),
+}
 
 
 @contextmanager
@@ -172,7 +179,7 @@ def test_a_release_file_that_can_not_be_trusted_stops_the_start(tmp_path: Path, 
     data = (DEMO / "release.json").read_bytes()
     key.write_bytes((DEMO / "release.pub.pem").read_bytes())
     if harm != "missing":
-        changed = {"altered": data.replace(b'"demo-1"', b'"demo-2"'), "cut": data[:-9]}
+        changed = {"altered": data.replace(b'"demo-2"', b'"demo-3"'), "cut": data[:-9]}
         release.write_bytes(changed.get(harm, data))
     if harm == "another key":
         tightlip("token", "--create-key", "--key", tmp_path / "other.pem", "--role", "customer")
