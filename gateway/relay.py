@@ -158,7 +158,7 @@ class Relay:
     async def _pipeline(self, plan: Plan, pair: Pair, budget: Budget) -> Pipeline | PassThrough:
         profile = plan.grant.profile
         if not profile.detect:
-            return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None)
+            return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None, pair.knowledge.denied)
         detector = self._detectors(profile)
         request = await self._read_request(plan, detector)
         key = self._keys.replacements(plan.grant.principal)
@@ -492,7 +492,7 @@ class _Answer:
 
     def _counts(self) -> Counts:
         usage = self._frames.usage
-        if isinstance(self._pipeline, PassThrough) and usage is not None:
+        if isinstance(self._pipeline, PassThrough) and not self._pipeline.has_hidden and usage is not None:
             return Counts(usage.prompt_tokens, usage.completion_tokens)
         prompt = len(self._frames.prompt) or (usage.prompt_tokens if usage else 0)
         return Counts(prompt, self._count_released())
