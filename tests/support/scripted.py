@@ -35,6 +35,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Goes on when the test says so, or after a minute."""
+
+    event: threading.Event
+
+
+@dataclass(frozen=True)
 class Reset:
     """The connection is cut with an RST."""
 
@@ -62,7 +69,7 @@ class Say:
     finish: str | None = None
 
 
-Step = str | Say | Raw | Pause | Reset | Close | Error | dict[str, Any]
+Step = str | Say | Raw | Pause | Until | Reset | Close | Error | dict[str, Any]
 
 
 @dataclass
@@ -269,6 +276,9 @@ async def _stream(
         elif isinstance(step, Pause):
             await writer.drain()
             await asyncio.sleep(step.seconds)
+        elif isinstance(step, Until):
+            await writer.drain()
+            await asyncio.to_thread(step.event.wait, 60)
         elif isinstance(step, Reset):
             await writer.drain()
             await asyncio.sleep(0.1)
