@@ -42,6 +42,7 @@ from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList
 from gateway.http import management, routes
 from gateway.http.accounting import Accounted
+from gateway.http.connection import ConnectionLimits
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
@@ -55,7 +56,7 @@ from gateway.policy.load import Rules
 from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
 from gateway.release.guard import Guard
-from gateway.settings import LogSettings, ModelSettings, Settings, read_secret
+from gateway.settings import LimitSettings, LogSettings, ModelSettings, Settings, read_secret
 from gateway.state.memory import MemoryTotals
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
@@ -72,6 +73,7 @@ class Gateway:
     """Everything that a running process consists of."""
 
     public: ASGIApp
+    connections: ConnectionLimits
     management: ASGIApp
     lifecycle: Lifecycle
     logs: Logs
@@ -127,6 +129,7 @@ async def assemble(
         lifecycle = Lifecycle()
         yield Gateway(
             public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
+            connections=_connections(settings.limits),
             management=management.create_app(
                 registry, lambda: lifecycle.ready and verifier.ready and _serves(pairs.values())
             ),
@@ -281,6 +284,10 @@ def _public(
     return Accounted(routes.create_app(surface), logs, metrics, lifecycle, settings.limits.answer_seconds, proxies)
 
 
+def _connections(limits: LimitSettings) -> ConnectionLimits:
+    return ConnectionLimits(limits.connections, limits.connections_per_address, limits.head_seconds)
+
+
 # ---- listening -------------------------------------------------------------------------------------------------------
 
 
@@ -328,7 +335,7 @@ async def _listening(
 
     The public one closes first, so that probes see the process not ready while it drains.
     """
-    public, admin = make_server(gateway.public), make_server(gateway.management)
+    public, admin = make_server(gateway.public, gateway.connections), make_server(gateway.management)
     async with asyncio.TaskGroup() as tasks:
         admin_task = tasks.create_task(admin.serve([management_socket]))
         public_task = tasks.create_task(public.serve([public_socket]))

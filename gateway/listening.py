@@ -12,8 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.config_file import ConfigError, Problem
+from gateway.http.connection import ConnectionLimits, guarded
 from gateway.settings import Listener
 
+ORDINARY: Final = ConnectionLimits()
 BACKLOG: Final = 2048  # connections that wait to be accepted; the system may allow fewer
 KEEP_ALIVE_SECONDS: Final = 75  # of an idle connection; longer than common load balancers', who should close first
 
@@ -37,12 +39,12 @@ def url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
+def make_server(app: ASGIApp, limits: ConnectionLimits = ORDINARY) -> uvicorn.Server:
     """A server that writes no log of its own, adds no header but the date, and leaves signals to the process."""
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=guarded(limits),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -169,6 +169,9 @@ class UpstreamSettings(_Strict):
 class LimitSettings(_Strict):
     body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
     body_seconds: Seconds = 30.0
+    head_seconds: Seconds = 5.0  # for a request's first line and headers
+    connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    connections_per_address: int = Field(default=1_000, ge=1, le=1_000_000)  # a proxy is one address
     answer_seconds: Seconds = 600.0  # from the request to the answer's end
 
 
