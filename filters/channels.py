@@ -21,6 +21,7 @@ from filters.events import (
 )
 from filters.evidence import Denied, Detector, Vocabulary
 from filters.hidden import HiddenValues
+from filters.json_evidence import Part, Stretches, Wants
 from filters.knowledge import KnownText
 from filters.left import Left
 from filters.opening import Gate
@@ -69,6 +70,7 @@ class Pending:
     score: Sequence[float] | Unavailable | None = None  # the base's answer, until its turn comes
     tuned: Sequence[float] | Unavailable | None = None  # the tuned model's, where it is asked too
     chains: frozenset[int] = frozenset()  # of strewn values, that its own spans of that kind may belong to
+    is_glimpse: bool = False  # of a segment that is still open: it tells what must stay hidden, and nothing leaves
 
     def hide(self, suspect: Suspect, verdict: Verdict, bits: float | None = None) -> None:
         """Note what has been decided about one of its spans."""
@@ -85,14 +87,6 @@ class Pending:
         """From the first token that was asked about to behind the last."""
         firsts = [first for first, _ in self.tokens]
         return min(firsts + list(self.style[:1])), max(last for _, last in self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a JSON document, or of a tool's name. It is read when its turn in the queue comes."""
-
-    channel: Channel
-    raw_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +133,7 @@ class Choice:
         self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.described = described.choice() if described is not None else None
+        self.stretches = Stretches(self.ledger) if self.ledger and compares else None  # of its documents
         self.documents = documents(self)
         self.strewn = StrewnValues(FEWEST_ITEMS if compares else FEWEST_UNASKED)
         self.strewn_bits: defaultdict[int, float] = defaultdict(float)  # by chain
@@ -184,12 +179,28 @@ class Choice:
             return False
         if (self.queue and not isinstance(self.queue[-1], Gate)) or self.documents.holds:
             return True
+        if self.stretches is not None and self.stretches.holds:
+            return True
         return any(segmenter.holds for segmenter in self._segmenters.values())
 
-    def speaks_json(self, item: RawText) -> None:
-        """Put a piece of a document, or of a tool's name, into the queue."""
+    def open_tails(self, before: Channel) -> list[tuple[Channel, Segment]]:
+        """The open segments of prose, if this is the channel of a document that begins or goes on behind them."""
+        if before == self._speaking:
+            return []
+        return [(channel, segmenter.tail) for channel, segmenter in self._segmenters.items() if segmenter.holds]
+
+    def speaks_json(self, item: RawText, wants: Wants) -> Iterable[Part]:
+        """The parts of documents that this piece of one, or of a tool's name, completes."""
         self._speaking = item.channel
-        self.queue.append(Part(item.channel, item.raw_text))
+        if self.stretches is None:
+            return [Part(item.channel, item.raw_text)]
+        if item.channel.field is Field.TOOL_NAME:
+            return [*self.close_json(wants), Part(item.channel, item.raw_text)]
+        return self.stretches.push(item.channel, item.raw_text, wants)
+
+    def close_json(self, wants: Wants) -> Iterable[Part]:
+        """The part of a document that is held until more of it comes: something else does, or the choice ends."""
+        return self.stretches.close(wants) if self.stretches is not None else []
 
     def can_be_taken_over(self, channel: Channel) -> bool:
         """Whether the base model can answer in place of what this channel would say next. Behind a document, a tool
@@ -272,7 +283,8 @@ class Choice:
         self.blocks.clear()
         self.known.clear()
         self._segmenters.clear()
-        self.documents.forget()
+        self.stretches = None
+        self.documents.start_over()
         self._at_seam = self.left.content[-1:].isspace()
 
     def end(self) -> None:
@@ -280,6 +292,7 @@ class Choice:
         self.done = True
         self.queue.clear()
         self._segmenters.clear()
+        self.stretches = None
         self.documents.forget()
 
     def _without_seam(self, raw_text: str) -> str:

@@ -74,6 +74,11 @@ class Documents:
         self.forget()
         return self._noted(told)
 
+    def start_over(self) -> None:
+        """Nothing has come out, and another model speaks from here on."""
+        self.forget()
+        self._called.clear()
+
     def forget(self) -> None:
         """Drop what is held. Nothing of it can come out any more."""
         self._documents.clear()
@@ -117,7 +122,8 @@ class Documents:
     def _read_document(self, channel: Channel, raw_text: str) -> Told:
         if channel not in self._documents:
             tool = self._called[channel.call] if channel.field is Field.TOOL_ARGUMENTS else None
-            self._documents[channel] = JsonFilter(replace(self._rules, place=self._schemas.of(tool)))
+            rules = replace(self._rules, judge=self._rules.judge.of(channel), place=self._schemas.of(tool))
+            self._documents[channel] = JsonFilter(rules)
         document = self._documents[channel]
         return self._told(channel, document, document.push(raw_text))
 

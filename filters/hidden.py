@@ -22,11 +22,13 @@ class HiddenValues:
     """
 
     def __init__(self) -> None:
+        self.types: set[str] = set()  # of all that was hidden, also what is too short to be found again
         self._kinds: dict[str, str] = {}  # skeleton → finding type
         self._lengths: dict[str, set[int]] = {}  # its first MIN_LENGTH characters → the lengths of those that begin so
 
     def add(self, raw_value: str, kind: str) -> None:
         """Remember a value that was hidden."""
+        self.types.add(kind)
         letters = skeleton(normalise(raw_value).text)
         if len(letters) >= MIN_LENGTH:
             self._kinds[letters] = kind

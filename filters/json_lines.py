@@ -17,10 +17,11 @@ there on purpose. The rules of one line:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from filters.json_reader import Places, Where
 from filters.segment import CONTEXT, WINDOW
 from filters.spans import Span
 from filters.strewn import STREWN, StrewnValues
@@ -36,6 +37,7 @@ class Scalar:
 
     text: str
     at: int  # the place of its end
+    places: Places  # of its characters in the document's text
     written: str | None = None  # what stands there instead; None while it may say what it said
     strewn: list[Span] = field(default_factory=list)  # what of it is hidden by rule 3, when it leaves
     open_lines: int = 0  # in whose run it is
@@ -49,8 +51,12 @@ class Scalar:
 class Reader(Protocol):
     """Looks at what a line joins."""
 
-    def find(self, context: str, raw_text: str) -> Sequence[Span]:
-        """What must not leave of a text behind some context."""
+    def find(self, context: str, scalars: Sequence[Scalar], glue: str) -> Sequence[Span]:
+        """What must not leave of these, joined, behind some context."""
+        ...
+
+    def is_strewn(self, scalar: Scalar, strewn: StrewnValues) -> bool:
+        """Count it; whether it says too much of what is strewn along the line."""
         ...
 
     def is_border(self, before: str, after: str) -> bool:
@@ -73,7 +79,7 @@ class Line:
 
     def add(self, scalar: Scalar, *, counts: bool) -> None:
         """The next scalar, which says nothing by itself. `counts`: it falls under rule 3."""
-        if counts and self._strewn.find(scalar.text + " "):
+        if counts and self.reader.is_strewn(scalar, self._strewn):
             scalar.strewn.append(Span(0, len(scalar.text), STREWN, 1.0))
         if self._run and self._is_border(scalar.text):
             self.close()
@@ -104,17 +110,11 @@ class Line:
     def _hides_any(self, glue: str) -> bool:
         if len(self._run) + len(self._context) < 2:
             return False
-        joined = glue.join(scalar.text for scalar in self._run)
-        spans = self.reader.find("".join(part + glue for part in self._context), joined)
-        touched, start = [], 0
-        for scalar in self._run:
-            end = start + len(scalar.text)
-            if any(span.start < end and start < span.end for span in spans):
-                touched.append(scalar)
-            start = end + len(glue)
-        if touched:
-            self.reader.hide(touched, joined, spans)
-        return any(scalar.written is not None for scalar in touched)
+        spans = self.reader.find("".join(part + glue for part in self._context), self._run, glue)
+        hit = [scalar for scalar, at in joined(self._run, glue) if any(at.overlaps(span) for span in spans)]
+        if hit:
+            self.reader.hide(hit, glue.join(scalar.text for scalar in self._run), spans)
+        return any(scalar.written is not None for scalar in hit)
 
     def _drop_hidden(self) -> None:
         self._run = [scalar for scalar in self._run if scalar.written is None]
@@ -126,3 +126,23 @@ class Line:
         self._context += [scalar.text for scalar in gone]
         while sum(len(text) + 1 for text in self._context) > CONTEXT:
             del self._context[0]
+
+
+def joined(scalars: Sequence[Scalar], glue: str) -> Iterator[tuple[Scalar, Span]]:
+    """Each scalar with its place in the text that they make."""
+    start = 0
+    for scalar in scalars:
+        end = start + len(scalar.text)
+        yield scalar, Span(start, end, "", 0.0)
+        start = end + len(glue)
+
+
+def where_joined(scalars: Sequence[Scalar], glue: str) -> Where:
+    """Where a part of the text that they make stands in the document's: with all that is between what it touches."""
+
+    def where(start: int, end: int) -> tuple[int, int]:
+        part = Span(start, end, "", 0.0)
+        hit = [scalar.places.span(0, len(scalar.text)) for scalar, at in joined(scalars, glue) if at.overlaps(part)]
+        return (hit[0][0], hit[-1][1]) if hit else (0, 0)
+
+    return where

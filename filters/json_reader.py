@@ -7,14 +7,16 @@ as an escape, becomes U+FFFD.
 Refused are what the standard refuses (NaN, comments, a comma too many, a second document, controls in strings), what
 is nested deeper than MOST_DEPTH and a number longer than MOST_NUMBER. Held is one number, literal or escape at most. Of
 the white space between two tokens MOST_SPACE characters are told: more carries nothing, and could go on for ever.
+Numbers and what strings say come with their places in the document's text, where evidence about them can be found.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 MOST_DEPTH = 64  # deeper than any tool's arguments
 MOST_NUMBER = 480  # characters; numbers can't be cut, and no number that says something is as long
@@ -36,10 +38,17 @@ class Kind(enum.Enum):
     END = enum.auto()  # of the open key or string
 
 
+# So many characters that are said, and where they stand in the document's text: as they are said, or as one escape.
+Piece = tuple[int, int, int]
+# Where characters from one to behind another stand in the document's text.
+Where = Callable[[int, int], tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     kind: Kind
     text: str = ""
+    pieces: tuple[Piece, ...] = field(default=(), compare=False)  # of a number and of what is said, in order
 
 
 class _Expects(enum.Enum):
@@ -67,6 +76,55 @@ _LONE = re.compile(r"[\ud800-\udfff]")
 _NO_CHARACTER = "\ufffd"
 
 
+class Places:
+    """Where the characters of one number or string stand in the document's text."""
+
+    __slots__ = ("_ends", "_offsets", "_starts", "length")
+
+    def __init__(self) -> None:
+        self.length = 0  # characters that are said
+        self._offsets: list[int] = []  # of the pieces, among them
+        self._starts: list[int] = []  # and in the document's text
+        self._ends: list[int] = []
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """What is said next."""
+        for said, start, end in pieces:
+            if self._goes_on(said, start, end):
+                self._ends[-1] = end
+            else:
+                self._offsets.append(self.length)
+                self._starts.append(start)
+                self._ends.append(end)
+            self.length += said
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where these characters, of which there is at least one, begin in the document's text, and where they end."""
+        first, last = bisect_right(self._offsets, start) - 1, bisect_right(self._offsets, end - 1) - 1
+        behind = self._offsets[last + 1] if last + 1 < len(self._offsets) else self.length
+        return self._starts[first] + start - self._offsets[first], self._ends[last] - (behind - end)
+
+    def whole(self, _start: int, _end: int) -> tuple[int, int]:
+        """The same for all of them, whatever of it is asked about."""
+        return self.span(0, self.length)
+
+    def behind(self, begin: int) -> Where:
+        """The same for what is said from this character on."""
+        return lambda start, end: self.span(begin + start, begin + end)
+
+    def forget(self, before: int) -> None:
+        """Nobody will ask about the characters before this one."""
+        gone = max(0, bisect_right(self._offsets, before) - 1)
+        for row in (self._offsets, self._starts, self._ends):
+            del row[:gone]
+
+    def _goes_on(self, said: int, start: int, end: int) -> bool:
+        """Whether this and the piece before it stand there as they are said, in one."""
+        if not self._starts or end - start != said or start != self._ends[-1]:
+            return False
+        return self._ends[-1] - self._starts[-1] == self.length - self._offsets[-1]
+
+
 class JsonReader:
     """One document. After a JsonTextError it must not be asked again."""
 
@@ -76,6 +134,7 @@ class JsonReader:
         self._expects = _Expects.VALUE
         self._in_string = False
         self._spaces = 0
+        self._begin = 0  # of the text that is being read, in the document
 
     @property
     def holds(self) -> bool:
@@ -96,8 +155,9 @@ class JsonReader:
             yield from tokens
             if end == at:
                 self._rest = text[at:]
-                return
+                break
             at = end
+        self._begin += at
 
     def close(self) -> Iterator[Token]:
         """The end of the text: a number at the top is whole now. JsonTextError unless the document is."""
@@ -167,7 +227,7 @@ class JsonReader:
         if not _NUMBER.fullmatch(text, at, end):
             raise JsonTextError("not JSON")
         self._value_ends()
-        return [Token(Kind.NUMBER, text[at:end])], end
+        return [Token(Kind.NUMBER, text[at:end], (self._piece(end - at, at, end),))], end
 
     def _literal(self, text: str, at: int, *, last: bool) -> tuple[list[Token], int]:
         self._require(_VALUES)
@@ -192,29 +252,35 @@ class JsonReader:
     def _string(self, text: str, at: int) -> tuple[list[Token], int]:
         """All that is left of the string, or as much as can be told. What is broken is met with nothing before it."""
         parts: list[str] = []
+        pieces: list[Piece] = []
         while at < len(text) and text[at] != '"':
             try:
-                piece = _piece(text, at)
+                told = _told(text, at)
             except JsonTextError:
                 if parts:
                     break
                 raise
-            if piece is None:
+            if told is None:
                 break
-            said, at = piece
+            said, end = told
             parts.append(said)
+            pieces.append(self._piece(len(said), at, end))
+            at = end
         else:
             if at < len(text):
                 self._in_string = False
-                return [*_said(parts), Token(Kind.END)], at + 1
-        return _said(parts), at
+                return [*_said(parts, pieces), Token(Kind.END)], at + 1
+        return _said(parts, pieces), at
+
+    def _piece(self, said: int, start: int, end: int) -> Piece:
+        return said, self._begin + start, self._begin + end
 
 
-def _said(parts: list[str]) -> list[Token]:
-    return [Token(Kind.TEXT, "".join(parts))] if parts else []
+def _said(parts: list[str], pieces: list[Piece]) -> list[Token]:
+    return [Token(Kind.TEXT, "".join(parts), tuple(pieces))] if parts else []
 
 
-def _piece(text: str, at: int) -> tuple[str, int] | None:
+def _told(text: str, at: int) -> tuple[str, int] | None:
     """What is said from here on, one escape or all up to the next, and where it ends; None if more text is needed."""
     if text[at] == "\\":
         return _escape(text, at)

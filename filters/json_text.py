@@ -40,9 +40,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
+from filters.events import Channel
 from filters.evidence import UNDECIDED, Denied, Detector, DetectorError
-from filters.json_lines import LONGEST_PART, REACH, Line, Scalar
-from filters.json_reader import JsonReader, JsonTextError, Kind, Token
+from filters.json_lines import LONGEST_PART, REACH, Line, Scalar, where_joined
+from filters.json_reader import JsonReader, JsonTextError, Kind, Places, Token, Where
 from filters.json_schema import PLACEHOLDER, Place, read_number
 from filters.normalise import normalise
 from filters.pii.blocks import InternalRecords, OpenBlocks
@@ -65,10 +66,24 @@ class Judge(Protocol):
     """What is private, and what stands in for it."""
 
     def find(
-        self, context: str, raw_text: str, strewn: StrewnValues | None = None, blocks: Sequence[Span] = ()
+        self,
+        context: str,
+        raw_text: str,
+        strewn: StrewnValues | None = None,
+        blocks: Sequence[Span] = (),
+        where: Where | None = None,
     ) -> Sequence[Span]:
         """What must not leave of a text behind some context. `strewn` counts along a text that comes in parts; `blocks`
-        are findings that began in an earlier part. Raises DetectorError."""
+        are findings that began in an earlier part; `where` says where it stands in the document. Raises
+        DetectorError."""
+        ...
+
+    def count(self, raw_text: str, strewn: StrewnValues, where: Where) -> Sequence[Span]:
+        """What must not leave of it because it is strewn along a text that comes in parts."""
+        ...
+
+    def of(self, channel: Channel) -> Judge:
+        """The judge of one document."""
         ...
 
     def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
@@ -198,8 +213,9 @@ class _Open:
     label: str
     is_held: bool  # whole, whatever its length
     parts: list[str] = field(default_factory=list)
-    length: int = 0
+    places: Places = field(default_factory=Places)
     segmenter: Segmenter | None = None  # once it flows
+    decided: int = 0  # characters of it, then
     blocks: OpenBlocks | None = None
     strewn: StrewnValues = field(default_factory=StrewnValues)
     hides_run: bool = False  # the last segment was part of an unbroken run
@@ -218,7 +234,7 @@ class _Writer:
         self._at = 0
         self._out: deque[str | _Held] = deque()
         self._left: list[str] = []
-        self._looked: dict[tuple[str, str], Sequence[Span]] = {}
+        self._looked: dict[tuple[str, str, tuple[int, ...]], Sequence[Span]] = {}
         self._borders: dict[tuple[str, str], bool] = {}
         self._reads: Mapping[Kind, Callable[[Token], None]] = {
             Kind.SPACE: self._space,
@@ -279,7 +295,9 @@ class _Writer:
 
     def _number(self, token: Token) -> None:
         place, label = self._value_begins()
-        self._scalar(_Held(token.text, 0, kind=Kind.NUMBER, place=place), label)
+        places = Places()
+        places.add(token.pieces)
+        self._scalar(_Held(token.text, 0, places, kind=Kind.NUMBER, place=place), label)
 
     def _string_begins(self, token: Token) -> None:
         if token.kind is Kind.KEY:
@@ -291,15 +309,15 @@ class _Writer:
     def _text(self, token: Token) -> None:
         assert self._string is not None
         string = self._string
+        string.places.add(token.pieces)
         if string.segmenter is not None:
             self._flow(string, token.text)
             return
         string.parts.append(token.text)
-        string.length += len(token.text)
         if string.is_held:
-            if string.length > MOST_HELD:
+            if string.places.length > MOST_HELD:
                 raise JsonTextError("a string is too long")
-        elif string.length > LONGEST_PART:
+        elif string.places.length > LONGEST_PART:
             fields = self._rules.record_fields
             string.segmenter = Segmenter(
                 self._rules.unit,
@@ -326,7 +344,7 @@ class _Writer:
             self._containers[-1].key = text
             if _folded(text) in self._record_fields:
                 raise _Stopped(InternalRecords.kind)
-        self._scalar(_Held(text, 0, kind=string.kind, place=string.place), string.label)
+        self._scalar(_Held(text, 0, string.places, kind=string.kind, place=string.place), string.label)
 
     def _value_begins(self) -> tuple[Place, str]:
         outer = self._containers[-1]
@@ -356,8 +374,12 @@ class _Writer:
         text, continues = segment.raw_text, string.hides_run
         string.hides_run = segment.opaque
         blocks = string.blocks.find(segment.context, text)
+        begin = string.decided
+        string.decided += len(text)
+        string.places.forget(begin)
         if not segment.opaque:
-            return self._judge.rewrite(text, self._judge.find(segment.context, text, string.strewn, blocks))
+            spans = self._judge.find(segment.context, text, string.strewn, blocks, string.places.behind(begin))
+            return self._judge.rewrite(text, spans)
         shown = "" if continues else self._judge.rewrite("?", [Span(0, 1, UNDECIDED, 1.0)])
         return shown + text[len(text.rstrip()) :]
 
@@ -380,7 +402,8 @@ class _Writer:
     def _filtered_alone(self, scalar: _Held, context: str) -> bool:
         """Whether something in it had to be hidden."""
         for text in _readings(scalar):
-            spans = self._judge.find(context, text, StrewnValues())
+            where = scalar.places.span if text is scalar.text else scalar.places.whole
+            spans = self._judge.find(context, text, StrewnValues(), where=where)
             if not spans:
                 continue
             if scalar.is_given:
@@ -423,12 +446,17 @@ class _Writer:
 
     # ---- scalars together: what lines ask for ------------------------------------------------------------------------
 
-    def find(self, context: str, raw_text: str) -> Sequence[Span]:
+    def find(self, context: str, scalars: Sequence[Scalar], glue: str) -> Sequence[Span]:
         """As `Line` wants it; several lines often ask the same."""
-        asked = context, raw_text
+        joined = glue.join(scalar.text for scalar in scalars)
+        asked = context, joined, tuple(scalar.at for scalar in scalars)
         if asked not in self._looked:
-            self._looked[asked] = self._judge.find(context, raw_text)
+            self._looked[asked] = self._judge.find(context, joined, where=where_joined(scalars, glue))
         return self._looked[asked]
+
+    def is_strewn(self, scalar: Scalar, strewn: StrewnValues) -> bool:
+        """As `Line` wants it."""
+        return bool(self._judge.count(scalar.text + " ", strewn, scalar.places.whole))
 
     def is_border(self, before: str, after: str) -> bool:
         """As `Line` wants it."""

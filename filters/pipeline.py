@@ -18,9 +18,12 @@ Rules
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.
 7. JSON (tool arguments, JSON mode) is filtered as it streams (json_text.py) when its turn in the queue comes, so that
-   it knows what was hidden before it; nobody is asked about it. A tool's name leaves when its arguments begin, another
-   call is spoken of or the answer ends well; what comes of an unknown tool stops the choice. Once JSON has begun to
-   leave nothing can take its place, so that what only fine-tuning can have put into other channels is masked.
+   it knows what was hidden before it. It is read ahead (json_scout.py) and asked about in stretches (json_evidence.py);
+   with the answer at hand each suspicion in it is decided (json_judge.py). Direct identifiers are hidden unasked. What
+   prose that is still open says before a document is judged first: nothing of it leaves, but a copy of what must stay
+   hidden is known. A tool's name leaves when its arguments begin, another call is spoken of or the answer ends well;
+   what comes of an unknown tool stops the choice. Once JSON has begun to leave nothing can take its place, so that what
+   only fine-tuning can have put there, or into other channels, is masked.
 8. Where the base has to say first whether it would decline (opening.py), nothing of any choice leaves before it has.
 9. After an exception the pipeline refuses more input, and what it held is gone.
 10. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
@@ -30,13 +33,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
 from filters.begun import BegunValues
 from filters.budget import LEAK_BUDGET, Budget, counted_bits
-from filters.channels import ANSWERS, PROSE, Choice, End, Hidden, Part, Pending
+from filters.channels import ANSWERS, PROSE, Choice, End, Hidden, Pending
 from filters.documents import Documents, Schemas, Told
 from filters.events import (
     Channel,
@@ -57,6 +60,8 @@ from filters.events import (
 )
 from filters.evidence import UNDECIDED, Detector, DetectorError, Grounds, Vocabulary
 from filters.examine import Examiner
+from filters.json_evidence import Part, Wants
+from filters.json_judge import JsonJudge
 from filters.json_schema import Schema
 from filters.json_text import Rules
 from filters.knowledge import NOTHING_KNOWN, Knowledge
@@ -73,10 +78,13 @@ from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.sampling import Sampler, sample
 from filters.specificity.style import NO_SHIFT, StyleShift
 from filters.specificity.triggers import Own, exact_values
-from filters.strewn import SHARE, STREWN, StrewnValues
+from filters.strewn import SHARE, STREWN
+from filters.tokens import TokenLedger
 from filters.told import Piece, unchanged
 from filters.verdicts import CONFIRMATION, OF_INDEX, Bits, Suspect
 
+_NEAR = 8192  # bytes around the text that was matched last
+_OF_GLIMPSES = -1  # the chain that counts the strewn values of open segments
 _ENDS = frozenset({Verdict.FALL_BACK, Verdict.STOP})
 _FALLS_BACK = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL})
 _UNSAID = OF_INDEX | {CONFIRMATION}  # nothing stands in for these: it would say that there was something
@@ -149,6 +157,7 @@ class Pipeline:
             profile, request.grounds, self._detector, begun, knowledge, request.clearance, Own(request.own_text)
         )
         self._denied = knowledge.denied
+        self._reads_types = profile.names or bool(profile.verdicts) or knowledge.index is not None
         self._key = key
         self._watch = watch
         self._budget = budget or Budget(profile.budget)
@@ -158,7 +167,8 @@ class Pipeline:
         gated = request.chat and profile.checks_refusals(suspicious=request.suspicious)
         self._gate = Gate() if gated else None
         self._choices: dict[int, Choice] = {}
-        self._asked: dict[int, tuple[Choice, Pending]] = {}
+        self._judges: dict[int, JsonJudge] = {}  # by choice
+        self._asked: dict[int, tuple[Choice, Pending | Part]] = {}
         self._question_ids = count()
         self._closed = False
 
@@ -246,16 +256,18 @@ class Pipeline:
         if item.channel.field in choice.unheard:
             return []
         if self._is_json(item.channel.field):
-            choice.speaks_json(item)
-            return self._drain(choice)
+            return self._hear_json(choice, item) + self._drain(choice)
+        questions = self._read_ahead(choice, choice.close_json(self._wants(choice))) if item.raw_text else []
         primed = partial(self._primed, choice, item.channel)
         segments = choice.cut(item, self._profile.release, self._detector, primed)
-        return self._queue(choice, [(item.channel, segment) for segment in segments]) if segments else []
+        questions += self._examine_all(choice, [(item.channel, segment) for segment in segments])
+        return questions + self._drain(choice)
 
     def _finish(self, choice: Choice, ending: Ending, origin: Origin) -> list[Event]:
         if choice.done or choice.origin is not origin:
             return []
-        questions = self._examine_all(choice, choice.close(complete=ending in (Ending.STOP, Ending.TOOL_CALLS)))
+        questions = self._read_ahead(choice, choice.close_json(self._wants(choice)))
+        questions += self._examine_all(choice, choice.close(complete=ending in (Ending.STOP, Ending.TOOL_CALLS)))
         choice.queue.append(End(ending))
         return questions + self._drain(choice)
 
@@ -267,12 +279,6 @@ class Pipeline:
         return (self._request.continued[-_PRIMED_CHARACTERS:] + said)[-_PRIMED_CHARACTERS:]
 
     # ---- examine: what is suspect, and what must be asked -----------------------------------------------------------
-
-    def _queue(self, choice: Choice, parts: Sequence[tuple[Channel, Segment]]) -> list[Event]:
-        if not parts:
-            return []
-        questions = self._examine_all(choice, parts)
-        return questions + self._drain(choice)
 
     def _examine_all(self, choice: Choice, parts: Sequence[tuple[Channel, Segment]]) -> list[Event]:
         return [question for part in parts for question in self._examine(choice, *part)]
@@ -345,9 +351,12 @@ class Pipeline:
         spans = (each.span for each in pending.asked)
         pending.tokens = tuple(ledger.holding(at, raw_text, span.start, span.end) for span in spans)
         pending.style = choice.harmless.near(*pending.reach)
+        return self._question(choice, pending, ledger, pending.reach)
+
+    def _question(self, choice: Choice, about: Pending | Part, ledger: TokenLedger, reach: tuple[int, int]) -> Question:
         question = next(self._question_ids)
-        self._asked[question] = (choice, pending)
-        return Question(question, choice.index, ledger.ids_until(pending.reach[1]), start=pending.reach[0])
+        self._asked[question] = (choice, about)
+        return Question(question, choice.index, ledger.ids_until(reach[1]), start=reach[0])
 
     # ---- judge: evidence in, verdict out ----------------------------------------------------------------------------
 
@@ -357,7 +366,9 @@ class Pipeline:
         choice, pending = self._asked.pop(question)
         if not any(pending is waiting for waiting in choice.queue):
             return []  # the choice has fallen back or ended meanwhile
-        pending.score, pending.tuned = score, tuned
+        pending.score = score
+        if isinstance(pending, Pending):
+            pending.tuned = tuned
         return self._drain(choice)
 
     def _judge(self, choice: Choice, pending: Pending, score: Sequence[float] | Unavailable) -> None:
@@ -401,6 +412,8 @@ class Pipeline:
             head = choice.queue[0]
             if isinstance(head, Gate) and head.verdict is None:
                 break
+            if isinstance(head, Part) and head.waits:
+                break
             if isinstance(head, Pending) and head.verdict is None:
                 if head.score is None:
                     break
@@ -429,11 +442,16 @@ class Pipeline:
         if isinstance(head, End):
             return self._close(choice, head.ending)
         if isinstance(head, Part):
-            return self._told(choice, choice.documents.push(head.channel, head.raw_text))
+            return self._read(choice, head)
         assert head.verdict is not None
         if head.verdict is Verdict.FALL_BACK and not choice.can_be_taken_over(head.channel):
             head.verdict = Verdict.MASK
-        self._generalise(choice, head)
+        if head.is_glimpse and head.verdict not in _ENDS:
+            for hidden in head.hidden:
+                choice.hidden.add(head.segment.raw_text[hidden.span.start : hidden.span.end], hidden.span.type)
+            return []
+        if not head.is_glimpse:
+            self._generalise(choice, head)
         decided: list[Event] = [
             Decided(choice.index, hidden.span.type, _done(hidden, head.verdict), choice.origin, hidden.bits)
             for hidden in head.hidden
@@ -516,8 +534,20 @@ class Pipeline:
 
     def _documents(self, choice: Choice) -> Documents:
         request = self._request
+        judge = self._judges[choice.index] = JsonJudge(
+            choice,
+            self._examiner,
+            self._table,
+            class_of=self._class,
+            rewrite=partial(self._rewritten, choice),
+            style_shift_bits=self._style_shift.bits,
+            own_text=request.own_text,
+            allowed_keys=request.json_keys,
+            asks=request.grounds.asks,
+            reads_types=self._reads_types,
+        )
         rules = Rules(
-            judge=_JsonJudge(self, choice),
+            judge=judge,
             detector=self._detector,
             unit=self._profile.release,
             allowed_keys=request.json_keys,
@@ -533,6 +563,66 @@ class Pipeline:
             return frozenset()
         return frozenset(self._profile.record_fields)
 
+    def _rewritten(self, choice: Choice, raw_text: str, spans: Sequence[Span]) -> str:
+        choice.notes += [self._note(choice, span.type, Verdict.MASK) for span in spans]
+        return _text_of(self._pieces(choice, raw_text, [Hidden(span, Verdict.MASK) for span in spans]))
+
+    def _hear_json(self, choice: Choice, item: RawText) -> list[Event]:
+        questions: list[Event] = []
+        if choice.stretches is not None and item.raw_text:
+            for channel, tail in choice.open_tails(item.channel):
+                questions += self._read_ahead(choice, choice.close_json(self._wants(choice)))
+                questions += self._glimpse(choice, channel, tail)
+        return questions + self._read_ahead(choice, choice.speaks_json(item, self._wants(choice)))
+
+    def _glimpse(self, choice: Choice, channel: Channel, tail: Segment) -> list[Event]:
+        """Judge prose that is still open: what a document copies from it the base would copy as well."""
+        assert choice.ledger is not None
+        at = choice.ledger.find(tail.raw_text, max(0, choice.ledger.matched - _NEAR), 2 * _NEAR)
+        pending = Pending(channel, tail, at, chains=frozenset({_OF_GLIMPSES}), is_glimpse=True)
+        suspicions = [*replace(choice.strewn).find(tail.raw_text), *exact_values(tail.raw_text)]
+        try:
+            suspects = self._examiner.suspects_in_part(tail.context, tail.raw_text, suspicions, ())
+        except DetectorError:
+            self._undecided(pending)
+        else:
+            self._settle(choice, pending, suspects)
+        choice.queue.append(pending)
+        return [self._ask(choice, pending, at)] if pending.verdict is None and at is not None else []
+
+    def _wants(self, choice: Choice) -> Wants:
+        return self._judges[choice.index].wants
+
+    def _read_ahead(self, choice: Choice, parts: Iterable[Part]) -> list[Event]:
+        """Queue these parts of documents; the questions about them."""
+        questions: list[Event] = []
+        for part in parts:
+            choice.queue.append(part)
+            if part.asked and part.tokens is not None and choice.ledger is not None:
+                questions.append(self._question(choice, part, choice.ledger, part.tokens))
+        return questions
+
+    def _read(self, choice: Choice, part: Part) -> list[Event]:
+        self._judges[choice.index].take(part)
+        return self._judged(choice, lambda: choice.documents.push(part.channel, part.raw_text))
+
+    def _judged(self, choice: Choice, tell: Callable[[], Told]) -> list[Event]:
+        """What comes out of the choice's documents, unless something in it ends the tuned model's part."""
+        content = Channel(choice.index, Field.CONTENT)
+        is_fresh = self._request.chat and choice.can_be_taken_over(content) and not choice.left.any_of(Field.CONTENT)
+        told = tell()
+        noted = self._judges[choice.index].take_noted()
+        if noted is None or choice.documents.failure is not None:
+            return self._told(choice, told)
+        verdict, kind, bits = noted
+        decided = Decided(choice.index, kind, verdict, choice.origin, bits)
+        if verdict is Verdict.FALL_BACK and is_fresh:
+            choice.notes.clear()
+            return [decided, *self._fall_back(choice)]
+        if verdict is Verdict.STOP or kind == CONFIRMATION:
+            return [decided, *self._stop(choice)]
+        return self._told(choice, told)
+
     def _told(self, choice: Choice, told: Told) -> list[Event]:
         """What has come out of the choice's documents, and its end if one has failed."""
         events: list[Event] = [*choice.notes]
@@ -547,29 +637,8 @@ class Pipeline:
     def _close(self, choice: Choice, ending: Ending) -> list[Event]:
         """The upstream's own end."""
         complete = ending in (Ending.STOP, Ending.TOOL_CALLS)
-        events = self._told(choice, choice.documents.close(complete=complete))
+        events = self._judged(choice, lambda: choice.documents.close(complete=complete))
         return events if choice.done else [*events, *self._end(choice, ending)]
-
-    def _hidden_in(
-        self, choice: Choice, context: str, raw_text: str, strewn: StrewnValues | None, blocks: Sequence[Span]
-    ) -> list[Span]:
-        """What must not leave of a part of a document. There is nobody to ask about it: suspicions are hidden too,
-        unless the caller wrote the same."""
-        suspicions = strewn.find(raw_text) if strewn else []
-        if self._compares and strewn:  # joined scalars look like codes: a date beside a time does
-            suspicions += [code for code in exact_values(raw_text) if not self._is_own(raw_text[code.start : code.end])]
-        suspects = self._examiner.suspects_in_part(context, raw_text, suspicions, blocks)
-        spans = [suspect.span for suspect in suspects if self._unasked(suspect) is not Verdict.RELEASE]
-        traits = choice.generalise(raw_text, context) if strewn else []
-        return merge([*spans, *traits, *choice.hidden.find(raw_text)])
-
-    def _unasked(self, suspect: Suspect) -> Verdict:
-        if suspect.grounded:
-            return self._table.of_grounded(suspect.span.type, suspect.known)
-        return self._table.decide(suspect.span.type, suspect.known, Bits.UNKNOWN)
-
-    def _is_own(self, raw_code: str) -> bool:
-        return all(part in self._request.own_text for part in raw_code.split())
 
     def _note(self, choice: Choice, kind: str, verdict: Verdict) -> Decided:
         return Decided(choice.index, kind, verdict, choice.origin)
@@ -616,24 +685,6 @@ class Pipeline:
                 events.append(Released(channel, text, choice.tokens_of(channel, text)))
                 choice.left.add(channel, text)
         return events
-
-
-class _JsonJudge:
-    """Fulfils `filters.json_text.Judge` for one choice."""
-
-    def __init__(self, pipeline: Pipeline, choice: Choice) -> None:
-        self._pipeline, self._choice = pipeline, choice
-
-    def find(
-        self, context: str, raw_text: str, strewn: StrewnValues | None = None, blocks: Sequence[Span] = ()
-    ) -> list[Span]:
-        """What must not leave. Raises DetectorError."""
-        return self._pipeline._hidden_in(self._choice, context, raw_text, strewn, blocks)
-
-    def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
-        """The text without these, which are noted and remembered."""
-        self._choice.notes += [self._pipeline._note(self._choice, span.type, Verdict.MASK) for span in spans]
-        return _text_of(self._pipeline._pieces(self._choice, raw_text, [Hidden(span, Verdict.MASK) for span in spans]))
 
 
 def _done(hidden: Hidden, verdict: Verdict) -> Verdict:

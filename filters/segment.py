@@ -118,6 +118,12 @@ class Segmenter:
         """Whether raw text is held."""
         return len(self._text) > self._start
 
+    @property
+    def tail(self) -> Segment:
+        """What is held, as if the text ended there."""
+        context = self._text[max(0, self._start - self._context) : self._start]
+        return Segment(context, self._text[self._start :], self._in_run)
+
     def push(self, raw_text: str) -> list[Segment]:
         """Add text; return what it completed."""
         self._text += raw_text

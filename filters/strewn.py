@@ -21,6 +21,7 @@ model is sure of.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from filters.normalise import normalise
@@ -31,6 +32,7 @@ FREE = 4  # characters of a strewn value that may leave (DESIGN, rule 3)
 REACH = 48  # "the second digit of her number is" and a little more
 SHARE = 0.25
 FEWEST_ITEMS, FEWEST_UNASKED = 2, 3
+LONGEST_VALUE = 20  # items: a card has 19 digits; a long table of numbers is no value for the sum of its noise
 _GROUP = 3
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
 _SCORE = 0.6
@@ -61,6 +63,7 @@ class StrewnValues:
 
     fewest: int = FEWEST_UNASKED  # items that make a chain
     chain: int = 0  # the number of the chain that the last item belongs to
+    bits: tuple[float, ...] = ()  # excess bits of that chain's last findings, as far as the base was asked
     _since: int = REACH + 1  # characters since the last item
     _items: int = 0
     _characters: int = 0
@@ -97,11 +100,20 @@ class StrewnValues:
         lines = [line for line in _LINE.finditer(text) if not taken.intersection(range(*line.span()))]
         return sorted([*items, *lines], key=re.Match.start)
 
+    def add_bits(self, new: Sequence[float], before: Sequence[float]) -> float:
+        """Note the excess bits of what the last text held; those of its chain so far, over LONGEST_VALUE findings.
+
+        `before` are the bits before that text, which may have gone on with a chain and begun the next.
+        """
+        self.bits = (*self.bits, *new)[-LONGEST_VALUE:]
+        return max(sum(self.bits), sum((*before, *new)[-LONGEST_VALUE:]))
+
     def _is_too_much(self, value: str, waiting: list[Span]) -> bool:
         """Count one item; whether it goes too far. What waits for its chain to grow is dropped with the chain."""
         number = int(value) if value.isdecimal() else None
         if self._since > REACH:
             self.chain += 1
+            self.bits = ()
             self._items, self._characters, self._counts_up, self._are_groups = 0, 0, True, True
             waiting.clear()
         elif number is None or self._last is None or number != self._last + 1:

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from filters.evidence import Vocabulary
 
-_SKIP = 256  # bytes that a parser may have taken out between two pieces of text: marks, names of tools
+SKIP = 256  # bytes that a parser may have taken out between two pieces of text: marks, names of tools
 
 
 class TokenLedger:
@@ -46,12 +46,21 @@ class TokenLedger:
 
     def match(self, raw_text: str) -> int | None:
         """Byte offset at which this text stands in the tokens, moving on behind it; None where they don't hold it."""
-        wanted = encoded(raw_text)
-        at = self._bytes.find(wanted, self._matched, self._matched + len(wanted) + _SKIP)
-        if at < 0:
-            return None
-        self._matched = at + len(wanted)
+        at = self.find(raw_text, self._matched, SKIP)
+        if at is not None:
+            self._matched = at + len(encoded(raw_text))
         return at
+
+    def find(self, raw_text: str, since: int, skip: int) -> int | None:
+        """Byte offset at which this text first stands in the tokens, at most `skip` bytes behind byte `since`."""
+        wanted = encoded(raw_text)
+        at = self._bytes.find(wanted, since, since + len(wanted) + skip)
+        return at if at >= 0 else None
+
+    @property
+    def matched(self) -> int:
+        """The byte behind the text that was matched last."""
+        return self._matched
 
     def covering(self, start: int, end: int) -> tuple[int, int]:
         """Token indices (from, to) of all tokens that hold a byte of `start` to `end`."""

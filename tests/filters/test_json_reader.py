@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.json_reader import MOST_DEPTH, MOST_NUMBER, MOST_SPACE, JsonReader, JsonTextError, Kind, Token
+from filters.json_reader import MOST_DEPTH, MOST_NUMBER, MOST_SPACE, JsonReader, JsonTextError, Kind, Places, Token
 
 GOOD = (
     '{"a":[1,2.5e-3,true,null,"x\\ud83d\\ude00y\\ud800z\\u4f60"],"b":{}}',
@@ -121,3 +122,20 @@ def test_at_most_a_token_is_held() -> None:
         assert not reader.holds
     list(reader.read("\\"))
     assert reader.holds
+
+
+@given(st.text(max_size=12), st.booleans(), st.lists(st.integers(0, 200), max_size=4), st.data())
+def test_what_is_said_knows_where_it_stands(text: str, ascii_only: bool, cuts: list[int], data: st.DataObject) -> None:
+    raw_json = json.dumps([text, 47], ensure_ascii=ascii_only)
+    edges = [0, *sorted(min(cut, len(raw_json)) for cut in cuts), len(raw_json)]
+    reader, said, number = JsonReader(), Places(), Places()
+    for start, end in pairwise(edges):
+        for token in reader.read(raw_json[start:end]):
+            (number if token.kind is Kind.NUMBER else said).add(token.pieces)
+    assert raw_json[slice(*number.span(0, 2))] == "47"
+    assert said.length == len(text)
+    if text:
+        begin = data.draw(st.integers(0, len(text) - 1))
+        end = data.draw(st.integers(begin + 1, len(text)))
+        said.forget(begin)
+        assert json.loads('"' + raw_json[slice(*said.span(begin, end))] + '"') == text[begin:end]

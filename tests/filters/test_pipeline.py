@@ -296,11 +296,12 @@ def test_an_escaped_value_is_filtered_after_unescaping() -> None:
     assert "7788" not in answer(parts, ending=Ending.TOOL_CALLS, **KNOWN).everything
 
 
-def test_exact_values_in_arguments_pass_only_if_the_caller_wrote_them() -> None:
+def test_exact_values_in_arguments_pass_unasked_only_if_the_caller_wrote_them() -> None:
     parts = [(NAME, "send"), (ARGUMENTS, '{"code": "GD-85205", "n": 12345678}')]
-    hidden = answer(parts, ending=Ending.TOOL_CALLS, evidence=sure, **KNOWN).texts[ARGUMENTS]
+    hidden = answer(parts, ending=Ending.TOOL_CALLS, evidence=no_answer, **KNOWN).texts[ARGUMENTS]
     assert hidden.replace(" ", "") == '{"code":"[CODE_1]","n":null}'
-    own = answer(parts, ending=Ending.TOOL_CALLS, evidence=sure, own_text="order GD-85205, 12345678", **KNOWN)
+    asked = {"profile": Profile("test"), "ending": Ending.TOOL_CALLS, "own_text": "order GD-85205, 12345678"}
+    own = answer(parts, evidence=never_asked, **asked, **KNOWN)  # type: ignore[arg-type]
     assert own.texts[ARGUMENTS] == parts[1][1]
 
 
@@ -367,19 +368,20 @@ def test_a_numbers_schema_says_what_stands_in_for_it() -> None:
     document = '{"n": 77889900}'
     told = {"tool_schemas": {"send": schema}, "answer_schema": schema, **KNOWN}
     parts = [(NAME, "send"), (ARGUMENTS, document)]
-    assert answer(parts, evidence=sure, ending=Ending.TOOL_CALLS, **told).texts[ARGUMENTS] == '{"n": 1}'
-    assert answer(document, evidence=sure, json_mode=True, **told).content == '{"n": 1}'
+    assert answer(parts, evidence=no_answer, ending=Ending.TOOL_CALLS, **told).texts[ARGUMENTS] == '{"n": 1}'
+    assert answer(document, evidence=no_answer, json_mode=True, **told).content == '{"n": 1}'
 
 
 def test_when_json_has_left_nothing_takes_its_place() -> None:
-    """The end of the reasoning is decided last; a base model that spoke now would write behind half of a document."""
+    """A base model that spoke now would write behind half of a document."""
     reasoning = Channel(0, Field.REASONING)
-    parts = [(reasoning, f"It is {SECRET}"), (CONTENT, '{"n": "good day"}')]
+    parts = [(CONTENT, '{"n": "good day"}'), (reasoning, f"It is {SECRET}")]
     outcome = answer(parts, evidence=surprised, json_mode=True, **KNOWN)
     assert (outcome.content, outcome.fallbacks) == ('{"n": "good day"}', [])
     assert "zq" not in outcome.everything
-    before = [(reasoning, f"It is {SECRET}. So."), (CONTENT, '{"n": "good day"}')]
-    assert answer(before, evidence=surprised, json_mode=True, **KNOWN).fallbacks
+    for said in (f"It is {SECRET}. So.", f"It is {SECRET}"):
+        before = [(reasoning, said), (CONTENT, '{"n": "good day"}')]
+        assert answer(before, evidence=surprised, json_mode=True, **KNOWN).fallbacks
 
 
 # ---- ends ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from filters.events import Channel
 from filters.evidence import Detector
+from filters.json_reader import Where
 from filters.json_schema import Place, Schema
 from filters.json_text import JsonFilter, Rules
 from filters.pii.actions import Rewriter
@@ -23,11 +25,22 @@ class Hiding:
         self._rewriter = Rewriter({})
 
     def find(
-        self, context: str, raw_text: str, strewn: StrewnValues | None = None, blocks: Sequence[Span] = ()
+        self,
+        context: str,
+        raw_text: str,
+        strewn: StrewnValues | None = None,
+        blocks: Sequence[Span] = (),
+        where: Where | None = None,
     ) -> list[Span]:
         found = [span.shifted(-len(context)) for span in self._detector.find(context + raw_text)]
         spans = [Span(max(0, span.start), span.end, span.type, span.score) for span in found if span.end > 0]
         return merge([*spans, *blocks, *(strewn.find(raw_text) if strewn else [])])
+
+    def count(self, raw_text: str, strewn: StrewnValues, where: Where) -> list[Span]:
+        return strewn.find(raw_text)
+
+    def of(self, channel: Channel) -> Hiding:
+        return self
 
     def rewrite(self, raw_text: str, spans: Sequence[Span]) -> str:
         parts, at = [], 0
