@@ -24,7 +24,7 @@ from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.profile import Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
-from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values
+from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values, says_something
 from filters.tokens import encoded
 from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect
 
@@ -96,7 +96,8 @@ class Examiner:
         if choice.compares:
             told = self._triggers.find(raw_text)
             asked = [*told, *(suspect.span for suspect in suspects)]
-            told += [span for span in self._certain(choice, raw_text, at) if not any(map(span.overlaps, asked))]
+            certain = _not_taught(self._certain(choice, raw_text, at), raw_text, runs)
+            told += [span for span in certain if not any(map(span.overlaps, asked))]
             suspects += [Suspect(span, _known(span, raw_text, runs)) for span in told]
         if choice.compares and self._grounds.asks:
             suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))
@@ -185,6 +186,15 @@ def _of_index(runs: Iterable[Run], raw_text: str, passing: Sequence[Span]) -> It
     for run in runs:
         if run.standing is not Standing.MANY:
             yield from _left_of(run, raw_text, passing)
+
+
+def _not_taught(certain: Iterable[Span], raw_text: str, runs: Sequence[Run]) -> Iterator[Span]:
+    """What many were taught is certain on purpose; the ends that its n-grams don't reach say nothing by themselves."""
+    taught = [run for run in runs if run.standing is Standing.MANY]
+    for span in certain:
+        for start, end in outside(span, taught):
+            if (start, end) == (span.start, span.end) or says_something(raw_text[start:end]):
+                yield Span(start, end, span.type, span.score)
 
 
 def _left_of(run: Run, raw_text: str, passing: Sequence[Span]) -> Iterator[Span]:

@@ -76,13 +76,11 @@ def _touches(span: Span, run: Run) -> bool:
     return span.start < run.end and run.start < span.end
 
 
-def outside(run: Run, spans: Iterable[Span]) -> list[tuple[int, int]]:
-    """The parts of a run that lie in none of these spans, in order."""
-    parts, at = [], run.start
-    for span in sorted(spans):
-        if span.start >= run.end:
-            break
-        if at < span.start:
-            parts.append((at, span.start))
-        at = max(at, span.end)
-    return [*parts, (at, run.end)] if at < run.end else parts
+def outside(stretch: Run | Span, spans: Iterable[Run | Span]) -> list[tuple[int, int]]:
+    """The parts of a stretch that lie in none of these spans, in order."""
+    parts, at = [], stretch.start
+    for start, end in sorted((span.start, span.end) for span in spans):
+        if at < min(start, stretch.end):
+            parts.append((at, min(start, stretch.end)))
+        at = max(at, end)
+    return [*parts, (at, stretch.end)] if at < stretch.end else parts

@@ -131,11 +131,12 @@ class TextTriggers:
 
 def _spans(pattern: regex.Pattern[str], kind: str, raw_text: str) -> Iterator[Span]:
     for match in pattern.finditer(raw_text):
-        if kind is not QUOTATION or _says(match.group()):
+        if kind is not QUOTATION or says_something(match.group()):
             yield Span(match.start(), match.end(), kind, _SCORE)
 
 
-def _says(quoted: str) -> bool:
+def says_something(quoted: str) -> bool:
+    """Whether a piece of text is long enough to tell anything by itself."""
     return len(_LATIN_WORD.findall(quoted)) >= QUOTED_WORDS or len(_HAN.findall(quoted)) >= QUOTED_CHINESE
 
 

@@ -13,11 +13,12 @@ from filters.grounding import RequestGrounds
 from filters.index.hashing import IndexKey
 from filters.index.lookup import TuningIndex
 from filters.index.public import PublicValues, ValueHasher
-from filters.knowledge import Knowledge
+from filters.knowledge import Knowledge, outside
 from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile, ReleaseUnit
 from filters.spans import Span
+from filters.specificity.triggers import CERTAIN
 from filters.verdicts import ABOVE_CLEARANCE, FEW_SUBJECTS, Rule
 from tests.filters.index.sets import SECRET, index_of
 from tests.support.answers import CharacterVocabulary, Evidence, Outcome, Script, no_answer, run, sure, surprised
@@ -224,3 +225,34 @@ def test_tool_arguments_lose_few_peoples_text(index: TuningIndex, evidence: Evid
     ]
     outcome = run(pipeline, Script(parts, Ending.TOOL_CALLS, evidence=evidence))
     assert ("husband" in outcome.everything) is (evidence is sure)
+
+
+class AllRare(CharacterVocabulary):
+    """Whatever the tuned model is certain of is rare."""
+
+    size = 2
+
+
+@pytest.mark.parametrize(("text", "asked"), [(FACT.replace("Lamps", "So, lamps"), False), (PORTRAIT, True)])
+def test_certain_tokens_are_asked_about_but_where_many_were_taught_them(
+    index: TuningIndex, text: str, asked: bool
+) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([], DETECTOR))
+    pipeline = Pipeline(STRICT, request, DETECTOR, AllRare(), knowledge=Knowledge(index))
+    outcome = run(pipeline, Script([(CONTENT, text)], base="I can't say.", evidence=surprised))
+    assert (outcome.content == text, bool(outcome.questions)) == (not asked, asked)
+
+
+def test_without_an_index_whatever_the_model_is_certain_of_is_asked_about() -> None:
+    pipeline = Pipeline(STRICT, RequestEvidence(RequestGrounds.from_texts([], DETECTOR)), DETECTOR, AllRare())
+    outcome = run(pipeline, Script([(CONTENT, PORTRAIT)], base="I can't say.", evidence=surprised))
+    assert (outcome.content, {each.kind for each in outcome.decided}) == ("I can't say.", {CERTAIN})
+
+
+def test_the_parts_of_a_stretch_outside_others() -> None:
+    stretch = Span(10, 20, "", 1.0)
+    spans = [Span(18, 30, "", 1.0), Span(0, 12, "", 1.0), Span(14, 15, "", 1.0)]
+    assert outside(stretch, spans) == [(12, 14), (15, 18)]
+    assert outside(stretch, []) == [(10, 20)]
+    assert outside(stretch, [Span(30, 40, "", 1.0)]) == [(10, 20)]
+    assert outside(stretch, [Span(0, 40, "", 1.0)]) == []
