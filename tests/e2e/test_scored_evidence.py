@@ -112,6 +112,14 @@ def test_legacy_completions_are_scored_too(scored: Gateway, engine: Engine) -> N
     assert text == "Your order is [CODE_1]."
 
 
+def test_of_json_nobody_is_asked(scored: Gateway, engine: Engine) -> None:
+    engine.tuned = ('{"to": "GD-85205"}',)
+    with scored.client() as client:
+        response = ask(client, '{"to": ""}', response_format={"type": "json_object"})
+    assert response.json()["choices"][0]["message"]["content"] == '{"to": "[CODE_1]"}'
+    assert not engine.questions()
+
+
 def test_the_tuned_models_questions_are_counted_by_themselves(scored: Gateway, engine: Engine) -> None:
     engine.tuned = (CODE,)
     with scored.client() as client:
