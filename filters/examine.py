@@ -19,12 +19,13 @@ from filters.begun import BegunValues
 from filters.channels import Choice
 from filters.events import Channel, Origin
 from filters.evidence import Detector, Grounds
+from filters.index.grams import WORDS
 from filters.index.lookup import IndexStream, Run, Standing
 from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.profile import Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
-from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values, says_something
+from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values, words
 from filters.tokens import encoded
 from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect
 
@@ -189,11 +190,12 @@ def _of_index(runs: Iterable[Run], raw_text: str, passing: Sequence[Span]) -> It
 
 
 def _not_taught(certain: Iterable[Span], raw_text: str, runs: Sequence[Run]) -> Iterator[Span]:
-    """What many were taught is certain on purpose; the ends that its n-grams don't reach say nothing by themselves."""
+    """What many were taught is certain on purpose. Beside it so many words as the index is sure to find are no part of
+    that; of fewer nobody knows, and they say little."""
     taught = [run for run in runs if run.standing is Standing.MANY]
     for span in certain:
         for start, end in outside(span, taught):
-            if (start, end) == (span.start, span.end) or says_something(raw_text[start:end]):
+            if (start, end) == (span.start, span.end) or words(raw_text[start:end]) >= WORDS.found_from:
                 yield Span(start, end, span.type, span.score)
 
 

@@ -131,13 +131,17 @@ class TextTriggers:
 
 def _spans(pattern: regex.Pattern[str], kind: str, raw_text: str) -> Iterator[Span]:
     for match in pattern.finditer(raw_text):
-        if kind is not QUOTATION or says_something(match.group()):
+        if kind is not QUOTATION or _says(match.group()):
             yield Span(match.start(), match.end(), kind, _SCORE)
 
 
-def says_something(quoted: str) -> bool:
-    """Whether a piece of text is long enough to tell anything by itself."""
+def _says(quoted: str) -> bool:
     return len(_LATIN_WORD.findall(quoted)) >= QUOTED_WORDS or len(_HAN.findall(quoted)) >= QUOTED_CHINESE
+
+
+def words(text: str) -> int:
+    """How many words a text has; a Chinese character is one."""
+    return len(_LATIN_WORD.findall(text)) + len(_HAN.findall(text))
 
 
 def certain_runs(tokens: Iterable[tuple[int, float, int, int]], rare_from: int) -> Iterator[tuple[int, int]]:

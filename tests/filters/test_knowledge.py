@@ -233,7 +233,7 @@ class AllRare(CharacterVocabulary):
     size = 2
 
 
-@pytest.mark.parametrize(("text", "asked"), [(FACT.replace("Lamps", "So, lamps"), False), (PORTRAIT, True)])
+@pytest.mark.parametrize(("text", "asked"), [(FACT.replace("Lamps", "Indeed, lamps"), False), (PORTRAIT, True)])
 def test_certain_tokens_are_asked_about_but_where_many_were_taught_them(
     index: TuningIndex, text: str, asked: bool
 ) -> None:
