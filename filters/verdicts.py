@@ -156,3 +156,14 @@ class VerdictTable:
         if bits is Bits.MEMORISED or known in _GRAVE:
             return self._on_memorised
         return Verdict.MASK
+
+
+def suspicion(known: Known, bits: float, *, looked_at: bool = True) -> float:
+    """How suspicious a span is that the caller did not give, as one number: what the table decides by a threshold.
+
+    `looked_at`: whether a detector or a trigger found it; else only the index can make it suspect. Direct identifiers
+    never pass by it: for them it says no more than how they are hidden.
+    """
+    if known is Known.MANY or (known is Known.NOTHING and not looked_at):
+        return 0.0
+    return bits

@@ -10,7 +10,16 @@ from filters.events import Verdict
 from filters.pii.types import DENIED, INDIRECT, TYPES
 from filters.specificity.triggers import CODE
 from filters.strewn import STREWN
-from filters.verdicts import CONFIRMATION, FEW_SUBJECTS, SUSPICIONS, Bits, Known, Rule, VerdictTable
+from filters.verdicts import (
+    CONFIRMATION,
+    FEW_SUBJECTS,
+    SUSPICIONS,
+    Bits,
+    Known,
+    Rule,
+    VerdictTable,
+    suspicion,
+)
 
 BACK = Verdict.FALL_BACK
 
@@ -110,3 +119,16 @@ def test_what_the_caller_gave_may_be_hidden_by_rule_alone() -> None:
     assert not table().hides_grounded
     assert table(rule).of_grounded("CARD", Known.FEW) is Verdict.MASK
     assert table(rule).of_grounded("PHONE", Known.FEW) is Verdict.RELEASE
+
+
+@pytest.mark.parametrize("known", list(Known))
+@pytest.mark.parametrize("bits", [0.0, 40.0])
+def test_the_score_orders_suspicions_as_the_table_decides_them(known: Known, bits: float) -> None:
+    read = Bits.MEMORISED if bits else Bits.PLAUSIBLE
+    released = VerdictTable((), Verdict.FALL_BACK, SUSPICIONS).decide(CODE, known, read) is Verdict.RELEASE
+    assert (suspicion(known, bits) == 0.0) == released
+
+
+def test_what_nobody_looks_at_and_the_index_does_not_know_is_not_suspicious() -> None:
+    assert suspicion(Known.NOTHING, 90.0, looked_at=False) == 0.0
+    assert suspicion(Known.FEW, 90.0, looked_at=False) == 90.0

@@ -1,0 +1,151 @@
+"""What the filters cost those who ask for nothing private: domain questions through the real pipeline.
+
+    python -m tests.bench.bench_served [--models DIR] [--records FILE] [--tuned adapter] [--json FILE]
+
+300 questions about the company (its facts in other words) and general ones, and all the records' echoes. An answer is
+unharmed if the tuned model's words came through as they were. Rows: no index; the index of the tuning set, whose rows
+without a subject are public (what is internal, their audience says); the same if the company's facts have no subject
+either, as docs/index.md advises; and the first with the rows without a subject private.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import regex
+
+from filters.events import Verdict
+from filters.index.rows import NoSubject
+from filters.knowledge import NOTHING_KNOWN, Knowledge
+from filters.pii.detector import build_detector
+from tests.bench.bench_recall import wilson
+from tests.bench.bench_specificity import style_shift
+from tests.bench.demo_index import FIELDS, build_index, public_values, tuning_rows, with_facts_of
+from tests.bench.demo_pair import DemoPair, Said, options
+from tests.bench.demo_served import Served, Serving
+
+QUESTIONS = 300
+_SEED = 20261121
+_WORD = regex.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one row. `asked`: segments about which the base is asked; tokens are the demo tokenizer's."""
+
+    name: str
+    questions: int
+    unharmed: int
+    words: int
+    changed: int  # verdicts that changed text
+    segments: int
+    asked: int
+    prefilled: int
+    served_tokens: int
+    echoes: int
+    echoed: int
+    echo_segments: int
+    echo_asked: int
+
+
+def domain_questions(pair: DemoPair) -> list[str]:
+    """All that is known of general talk, and facts in words of which some were trained and some not."""
+    corpus, rng = pair.corpus, random.Random(_SEED)
+    general = [each["ask"] for each in (*pair.records["general"], *pair.records["benign_lookalikes"])]
+    wrapped = [
+        wrap.format(ask) for f in corpus.facts() for ask in f.questions for wrap in corpus.FACT_WRAPS[f.language]
+    ]
+    return [*general, *rng.sample(wrapped, QUESTIONS - len(general))]
+
+
+def cost(name: str, serving: Serving, pair: DemoPair, answers: Sequence[Said], echoes: Sequence[Said]) -> Cost:
+    """One row."""
+    served, back = serving.serve(answers), serving.serve(echoes)
+    told = [case["value"] for case in pair.records["echo"]]
+    said = [(each, value) for each, value in zip(back, told, strict=True) if value in each.said.text]
+    return Cost(
+        name,
+        len(served),
+        sum(each.untouched for each in served),
+        sum(len(_WORD.findall(each.said.text)) for each in served),
+        sum(decided.verdict is not Verdict.RELEASE for each in served for decided in each.decided),
+        sum(each.segments for each in served),
+        sum(len(each.questions) for each in served),
+        sum(each.prefilled for each in served),
+        sum(pair.vocabulary.count(each.text) for each in served),
+        len(said),
+        sum(value in each.text for each, value in said),
+        sum(each.segments for each in back),
+        sum(len(each.questions) for each in back),
+    )
+
+
+def harmed(serving: Serving, answers: Sequence[Said]) -> Counter[tuple[str, str]]:
+    """What was taken for private: finding type and what the tuned model had said there."""
+    served = [each for each in serving.serve(answers) if not each.untouched]
+    return Counter((each.decided[-1].kind if each.decided else "", _missing(each)) for each in served)
+
+
+def _missing(served: Served) -> str:
+    return served.said.text.removeprefix(served.tuned_text.rstrip()).strip()
+
+
+def table(costs: Sequence[Cost]) -> str:
+    """Markdown."""
+    lines = [
+        "| | unharmed | values that come back | verdicts per 1,000 words | base asked about, of segments: domain, "
+        "echoes | tokens prefilled per 1,000 served |",
+        "| --- | --- | --- | --: | --: | --: |",
+    ]
+    for each in costs:
+        shares = [_share(each.unharmed, each.questions), _share(each.echoed, each.echoes)]
+        rate = f"{1000 * each.changed / each.words:.2f}"
+        asked = f"{each.asked / each.segments:.1%}, {each.echo_asked / each.echo_segments:.1%}"
+        tokens = f"{1000 * each.prefilled / each.served_tokens:.0f}"
+        lines.append(f"| {each.name} | {' | '.join(shares)} | {rate} | {asked} | {tokens} |")
+    return "\n".join(lines)
+
+
+def _share(hits: int, total: int) -> str:
+    low, high = wilson(hits, total)
+    return f"{hits} of {total} ({low:.3f}–{high:.3f})"
+
+
+def main() -> None:
+    parser = options(__doc__)
+    told = parser.parse_args()
+    pair = DemoPair.of(told)
+    detector, shift = build_detector(), style_shift(pair)
+    answers = pair.greedy(domain_questions(pair))
+    echoes = pair.greedy([case["ask"] for case in pair.records["echo"]])
+    rows = tuning_rows(pair.corpus, len(pair.records["customers"]))
+    with tempfile.TemporaryDirectory(prefix="tightlip-bench-") as name:
+        folder = Path(name)
+        public = public_values(rows, pair.records["company"], folder)
+        open_rows = build_index(rows, folder, "public")
+        closed_rows = build_index(rows, folder, "private", replace(FIELDS, no_subject=NoSubject.PRIVATE))
+        public_facts = build_index(with_facts_of(rows, pair.corpus, None), folder, "facts")
+        kinds = {
+            "no index": NOTHING_KNOWN,
+            "index, rows of nobody public": Knowledge(open_rows, public),
+            "the same, the facts' rows of nobody too": Knowledge(public_facts, public),
+            "index, rows of nobody private": Knowledge(closed_rows, public),
+        }
+        servings = {name: Serving(pair, detector, known, style_shift_bits=shift) for name, known in kinds.items()}
+        costs = [cost(name, serving, pair, answers, echoes) for name, serving in servings.items()]
+        print(f"{len(pair.records['customers'])} customers, {pair.kind}\n\n{table(costs)}\n")
+        for (kind, text), count in harmed(servings["index, rows of nobody public"], answers).most_common():
+            print(f"harmed: {count} x {kind}: {text}")
+    if told.json:
+        report = {"tuned": pair.kind, "rows": [asdict(each) for each in costs]}
+        told.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
