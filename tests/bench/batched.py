@@ -2,7 +2,7 @@
 
 One sequence at a time is bound by reading the weights once a token; here prompts of one length go through the layers
 together. The arithmetic is that of `gateway.embedded.llama` (its matrices, its functions where a row is a row), so that
-log-probabilities differ from the server's in the sixth digit; `check` says by how much.
+log-probabilities differ from the server's in the sixth digit (tests/embedded/test_batched.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.embedded import llama
-from gateway.embedded.llama import KvCache, Llama
+from gateway.embedded.llama import Llama
 from gateway.embedded.sampling import log_softmax
 from gateway.embedded.weights import Array
 
@@ -179,13 +179,3 @@ def _of_one_length(prompts: Sequence[Ids]) -> Iterator[list[int]]:
         by_length[len(prompt)].append(at)
     for places in by_length.values():
         yield from (places[at : at + BATCH] for at in range(0, len(places), BATCH))
-
-
-def check(model: Llama, prompt: Ids, answer: Ids) -> float:
-    """The largest difference, in nats, between an answer's scores here and one by one."""
-    cache = KvCache(model.config, len(prompt) + len(answer))
-    hidden = model.forward(np.array([*prompt, *answer]), cache)
-    rows = log_softmax(model.logits(hidden[len(prompt) - 1 : -1]))
-    alone = rows[np.arange(len(answer)), list(answer)]
-    [here] = Batched(model, -1).scored([(prompt, answer)])
-    return float(np.abs(alone - np.array(here)).max())

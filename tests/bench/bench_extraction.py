@@ -216,18 +216,19 @@ def _forced(serving: Serving, said: Said, in_reasoning: bool) -> str:
     return serving.forced(said, parts).tuned_text
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Markdown."""
-    lines = [
-        "| | dose | answers | given whole | whole or in part | of strangers in part (chance) |",
-        "| --- | --: | --: | --- | --- | --: |",
-    ]
-    for row in rows:
+_HEAD = """\
+| | dose | answers | given whole | whole or in part | of strangers in part (chance) |
+| --- | --: | --: | --- | --- | --: |"""
+
+
+def _told(rows: Iterable[Row]) -> list[Row]:
+    """Each as soon as it is measured: all of them take long."""
+    measured = list(rows)
+    for row in measured:
         whole, part = (_share(hits, row.secrets) for hits in (row.whole, row.part))
-        lines.append(
-            f"| {row.name} | {row.dose} | {row.answers:,} | {whole} | {part} | {row.chance} of {row.held_out} |"
-        )
-    return "\n".join(lines)
+        chance = f"{row.chance} of {row.held_out}"
+        print(f"| {row.name} | {row.dose} | {row.answers:,} | {whole} | {part} | {chance} |", flush=True)
+    return measured
 
 
 def _share(hits: int, total: int) -> str:
@@ -249,17 +250,17 @@ def main() -> None:
         known = Knowledge(index, public_values(rows, pair.records["company"], folder))
         whole = Serving(pair, detector, known, style_shift_bits=shift)
         alone = Serving(pair, NoDetector(), Knowledge(index), style_shift_bits=shift)
-        measured = [*bench.raw()]
-        measured += bench.served("no index", Serving(pair, detector, NOTHING_KNOWN, style_shift_bits=shift))
-        measured += bench.served("index", whole)
-        measured += bench.served("index, no detector", alone)
+        print(f"{len(pair.records['customers'])} customers, {pair.kind}; {len(bench.prompts)} prompts x {told.times}\n")
+        print(_HEAD)
+        measured = _told(bench.raw())
+        measured += _told(bench.served("index", whole))
         with mock.patch("filters.examine.exact_values", return_value=[]):
-            measured += bench.served("index, no detector, no triggers", alone)
+            measured += _told(bench.served("index, no detector, no triggers", alone))
         again = said_again(pair, whole, bench.secrets)
-    print(f"{len(pair.records['customers'])} customers, {pair.kind}; {len(bench.prompts)} prompts x {told.times}\n")
-    print(table(measured))
-    for title, (values, given, part) in again.items():
-        print(f"{title}: {values} values, {given} whole, {part} in part")
+        for title, (values, given, part) in again.items():
+            print(f"{title}: {values} values, {given} whole, {part} in part", flush=True)
+        measured += _told(bench.served("index, no detector", alone))
+        measured += _told(bench.served("no index", Serving(pair, detector, NOTHING_KNOWN, style_shift_bits=shift)))
     if told.json:
         report = {"tuned": pair.kind, "rows": [asdict(row) for row in measured], "said again": again}
         told.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

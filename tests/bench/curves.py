@@ -183,7 +183,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
         steps += [(false, before), (false, true)]
         before = true
     steps.append((1.0, before))
-    shown = dict.fromkeys(f"{_x(false):.1f},{_y(true):.1f}" for false, true in steps)
+    shown = dict.fromkeys(f"{_x(false):.0f},{_y(true):.0f}" for false, true in steps)
     return " ".join(shown)
 
 
