@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from filters.channels import Hidden
 from filters.events import (
     Channel,
     Decided,
@@ -29,6 +30,7 @@ from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.spans import Span
+from filters.specificity.style import StyleShift
 from tests.bench.demo_pair import DemoPair, Said
 
 CONTENT = Channel(0, Field.CONTENT)
@@ -99,7 +101,7 @@ class Serving:
             request,
             self._detector,
             self._pair.vocabulary,
-            self._shift,
+            StyleShift(self._shift),
             watch=run.watch,
             knowledge=self._knowledge,
         )
@@ -127,8 +129,9 @@ class _Run:
         self._take(self._pipeline.feed([RawTokens(0, said.ids, said.tuned), *told]))
         self._take(self._pipeline.finish(0, Ending.STOP))
 
-    def watch(self, raw_text: str, hidden: Sequence[Span]) -> None:
-        self.served.segments += 1
+    def watch(self, raw_text: str, hidden: Sequence[Span], parts: Sequence[Hidden]) -> None:
+        if self.served.fallback is None:
+            self.served.segments += 1
 
     def base_says(self, text: str) -> None:
         self._take(self._pipeline.feed([RawText(CONTENT, text)], Origin.BASE), Origin.BASE)
