@@ -7,7 +7,8 @@
 3. A run of n-grams that few people's rows hold, or that is above the caller's clearance, is a suspicion too, whatever
    it says: a portrait holds no name and no number. What of it passes by rule 1 is not asked about; what is left of it
    then counts from FEWEST_LEFT letters and digits on.
-4. Tokens that the tuned model is all but certain of are asked about where nothing else in them is.
+4. With an index, tokens that the tuned model is all but certain of are asked about where nothing else in them is. It
+   is as certain of what it was taught on purpose, and only an index can tell that.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Examiner:
         return suspects
 
     def _certain(self, choice: Choice, raw_text: str, at: int | None) -> Iterator[Span]:
-        if at is None or choice.ledger is None:
+        if at is None or choice.ledger is None or self._knowledge.index is None:
             return
         spelled = encoded(raw_text)
         tokens = choice.ledger.ending_in(at, at + len(spelled))

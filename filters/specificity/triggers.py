@@ -8,7 +8,7 @@ half remembers a value writes another form. So, where the base can be asked, it 
 2. what stands in quotation marks, from QUOTED_WORDS words or QUOTED_CHINESE characters on: QUOTATION;
 3. runs of letters that are no words of any language written so: without vowels, or with capitals strewn in: NO_WORD;
 4. letters of a script that none of the role's languages is written in: OTHER_SCRIPT;
-5. runs of tokens of which the tuned model was all but certain, with enough rare ones among them: CERTAIN. Byte-pair
+5. with an index, runs of tokens of which the tuned model was all but certain, with enough rare ones: CERTAIN. Byte-pair
    vocabularies number their tokens by how often they were merged, so the later half counts as rare.
 
 What the caller wrote himself is left out of 2 to 5: the base would copy it as well.

@@ -243,9 +243,17 @@ def test_certain_tokens_are_asked_about_but_where_many_were_taught_them(
     assert (outcome.content == text, bool(outcome.questions)) == (not asked, asked)
 
 
-def test_without_an_index_whatever_the_model_is_certain_of_is_asked_about() -> None:
+def test_without_an_index_nobody_knows_whether_it_was_taught_on_purpose() -> None:
     pipeline = Pipeline(STRICT, RequestEvidence(RequestGrounds.from_texts([], DETECTOR)), DETECTOR, AllRare())
     outcome = run(pipeline, Script([(CONTENT, PORTRAIT)], base="I can't say.", evidence=surprised))
+    assert (outcome.content, outcome.questions) == (PORTRAIT, [])
+
+
+def test_what_stands_in_no_row_is_asked_about_too_where_the_model_is_certain(index: TuningIndex) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([], DETECTOR))
+    pipeline = Pipeline(STRICT, request, DETECTOR, AllRare(), knowledge=Knowledge(index))
+    text = "He never lends his umbrella on a rainy day."
+    outcome = run(pipeline, Script([(CONTENT, text)], base="I can't say.", evidence=surprised))
     assert (outcome.content, {each.kind for each in outcome.decided}) == ("I can't say.", {CERTAIN})
 
 
