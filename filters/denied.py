@@ -24,6 +24,7 @@ from typing import Annotated, Final, Self
 import msgspec
 import regex
 
+from filters.between import bare
 from filters.hidden import MIN_LENGTH, raw_places, skeleton
 from filters.index.hashing import IndexKey
 from filters.index.public import VERSION, ListError, ListHead, check_head, decode, read_lines
@@ -123,13 +124,19 @@ class DeniedValues:
         """Where denied values stand, in offsets of `raw_text`, sorted. They may overlap."""
         if not self._values:
             return []
-        spans = {span for reading in readings(raw_text) for span in self._find_in(reading)}
+        said = bare(raw_text)
+        more = [normalise(said)] if said != raw_text else []
+        spans = {span for reading in (*readings(raw_text), *more) for span in self._find_in(reading)}
         return sorted(span for span in spans if span.end > since)
 
     def open_from(self, raw_text: str) -> int:
         """Where the first value begins that may go on behind the end of `raw_text`; its length where none does."""
         if not self._values:
             return len(raw_text)
+        said = bare(raw_text)
+        return min(map(self._open_from, {raw_text, said}))
+
+    def _open_from(self, raw_text: str) -> int:
         plain = normalise(raw_text)
         letters = skeleton(plain.text)
         for at, lengths in self._started(letters, max(0, len(letters) - self._longest + 1)):

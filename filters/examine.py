@@ -21,7 +21,7 @@ from filters.channels import Choice
 from filters.events import Channel, Origin
 from filters.evidence import Detector, Grounds
 from filters.index.grams import WORDS
-from filters.index.lookup import IndexStream, Run, Standing
+from filters.index.lookup import Run, Standing
 from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.profile import Profile
 from filters.segment import Segment
@@ -32,6 +32,8 @@ from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN,
 
 FEWEST_LEFT = 4
 _SCORE = 0.5  # of what the index knows
+# Not values but places for words. A role that is cleared for them is not for what stands above its clearance.
+_HOLD_ANYTHING = frozenset({"ADMIN_NOTE", "FILE_PATH", "INTERNAL_RECORD", "STACK_TRACE"})
 _OF_STANDING = {Standing.FEW: FEW_SUBJECTS, Standing.ABOVE: ABOVE_CLEARANCE}
 
 
@@ -69,9 +71,9 @@ class Examiner:
         if self._knowledge.index is None or choice.origin is not Origin.TUNED:
             return []
         if channel not in choice.known:
-            stream = self._stream()
-            assert stream is not None
-            choice.known[channel] = KnownText(stream)
+            known = self.known()
+            assert known is not None
+            choice.known[channel] = known
         return choice.known[channel].read(segment)
 
     def suspects(
@@ -116,17 +118,22 @@ class Examiner:
                 yield Span(start, end, CERTAIN, _SCORE)
 
     def suspects_in_part(
-        self, context: str, raw_text: str, suspicions: Sequence[Span], blocks: Sequence[Span]
+        self,
+        context: str,
+        raw_text: str,
+        suspicions: Sequence[Span],
+        blocks: Sequence[Span],
+        runs: Sequence[Run] = (),
     ) -> list[Suspect]:
-        """Of a part of a document, behind what labels it. Raises DetectorError."""
-        stream = self._stream()
-        runs = KnownText(stream).read(Segment(context, raw_text, last=True)) if stream is not None else []
-        return self._suspects(self.find(context, raw_text, blocks), suspicions, runs, raw_text)
+        """Of a part of a document, behind what labels it; `runs` go on from earlier parts. Raises DetectorError."""
+        known = self.known()
+        told = [*runs, *(known.read(Segment(context, raw_text, last=True)) if known is not None else [])]
+        return self._suspects(self.find(context, raw_text, blocks), suspicions, told, raw_text)
 
     def _suspects(
         self, found: Sequence[Typed], suspicions: Iterable[Span], runs: Sequence[Run], raw_text: str
     ) -> list[Suspect]:
-        spans = [*_hidden(found, suspicions), *_of_index(runs, raw_text, [each.span for each in found if each.passes])]
+        spans = [*_hidden(found, suspicions), *_of_index(runs, raw_text, found)]
         own = [each.span for each in found if each.grounded] if self._hides_grounded else []
         return [
             *(Suspect(span, _known(span, raw_text, runs)) for span in sorted(spans)),
@@ -147,8 +154,9 @@ class Examiner:
         ]
         return typed + self._denied(seen, len(context))
 
-    def _stream(self) -> IndexStream | None:
-        return self._knowledge.stream(self._clearance, self._profile.k)
+    def known(self) -> KnownText | None:
+        """For a text of its own; None without an index."""
+        return self._knowledge.text(self._clearance, self._profile.k)
 
     def _passes(self, span: Span, public: Sequence[Span]) -> bool:
         """A part of a public value is as public."""
@@ -184,10 +192,12 @@ def _hidden(found: Sequence[Typed], suspicions: Iterable[Span]) -> list[Span]:
     return merge([*(each.span for each in found if not each.passes), *untyped])
 
 
-def _of_index(runs: Iterable[Run], raw_text: str, passing: Sequence[Span]) -> Iterator[Span]:
+def _of_index(runs: Iterable[Run], raw_text: str, found: Sequence[Typed]) -> Iterator[Span]:
+    passing = [each.span for each in found if each.passes]
+    values = [span for span in passing if span.type not in _HOLD_ANYTHING]
     for run in runs:
         if run.standing is not Standing.MANY:
-            yield from _left_of(run, raw_text, passing)
+            yield from _left_of(run, raw_text, values if run.standing is Standing.ABOVE else passing)
 
 
 def _not_taught(certain: Iterable[Span], raw_text: str, runs: Sequence[Run]) -> Iterator[Span]:

@@ -11,14 +11,18 @@ Once something was hidden whole because nobody could judge it, no answer counts:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from filters.channels import Choice
 from filters.events import Channel, Origin, Verdict
 from filters.evidence import UNDECIDED, DetectorError
 from filters.examine import Examiner
+from filters.index.lookup import Run
 from filters.json_evidence import Evidence, Part
 from filters.json_reader import Where
 from filters.json_scout import Scout
+from filters.knowledge import KnownText
+from filters.segment import Segment
 from filters.spans import Span, merge
 from filters.specificity.triggers import CODE, exact_values
 from filters.strewn import STREWN, StrewnValues
@@ -134,9 +138,10 @@ class JsonJudge:
         strewn: StrewnValues | None = None,
         blocks: Sequence[Span] = (),
         where: Where | None = None,
+        lines: Collection[str] = (),
     ) -> list[Span]:
         """As `filters.json_text.Judge`, without evidence."""
-        return self.hidden_in(context, raw_text, strewn, blocks, _unknown)
+        return self.hidden_in(context, raw_text, strewn, blocks, _unknown, ())
 
     def count(self, raw_text: str, strewn: StrewnValues, where: Where) -> list[Span]:
         """As `filters.json_text.Judge`, without evidence."""
@@ -153,16 +158,21 @@ class JsonJudge:
         strewn: StrewnValues | None,
         blocks: Sequence[Span],
         bits_of: BitsOf,
+        runs: Sequence[Run],
     ) -> list[Span]:
-        """What must not leave of a part of a document. Raises DetectorError."""
+        """What must not leave of a part of a document; `runs` go on from earlier ones. Raises DetectorError."""
         before = strewn.bits if strewn else ()
         suspicions = (
             [*strewn.find(raw_text), *self._codes(raw_text)] if strewn else []
         )  # joined scalars look like codes
-        suspects = self._examiner.suspects_in_part(context, raw_text, suspicions, blocks)
+        suspects = self._examiner.suspects_in_part(context, raw_text, suspicions, blocks, runs)
         hidden = self._hidden(suspects, bits_of, strewn, before)
         traits = self._choice.generalise(raw_text, context) if strewn else []
         return merge([*hidden, *traits, *self._choice.hidden.find(raw_text)])
+
+    def known(self) -> KnownText | None:
+        """For a text of the tuned model's own; None without an index."""
+        return self._examiner.known() if self._choice.origin is Origin.TUNED else None
 
     def strewn_in(self, raw_text: str, strewn: StrewnValues, bits_of: BitsOf) -> list[Span]:
         """What must not leave of a scalar because it is strewn along a line."""
@@ -211,6 +221,7 @@ class _OfDocument:
 
     def __init__(self, judge: JsonJudge, evidence: Evidence) -> None:
         self._judge, self._evidence = judge, evidence
+        self._known: dict[str, KnownText] = {}  # by line
 
     def of(self, channel: Channel) -> _OfDocument:
         return self._judge.of(channel)
@@ -222,8 +233,19 @@ class _OfDocument:
         strewn: StrewnValues | None = None,
         blocks: Sequence[Span] = (),
         where: Where | None = None,
+        lines: Collection[str] = (),
     ) -> list[Span]:
-        return self._judge.hidden_in(context, raw_text, strewn, blocks, self._bits_of(where))
+        runs = [run for line in lines for run in self._read(line, raw_text)]
+        return self._judge.hidden_in(context, raw_text, strewn, blocks, self._bits_of(where), runs)
+
+    def _read(self, line: str, raw_text: str) -> list[Run]:
+        """What the index says of the next words of this line."""
+        if line not in self._known and (known := self._judge.known()) is not None:
+            self._known[line] = known
+        if line not in self._known:
+            return []
+        runs = self._known[line].read(Segment("", f"{raw_text} "))  # the space ends its last word
+        return [replace(run, end=min(run.end, len(raw_text))) for run in runs if run.start < len(raw_text)]
 
     def count(self, raw_text: str, strewn: StrewnValues, where: Where) -> list[Span]:
         return self._judge.strewn_in(raw_text, strewn, self._bits_of(where))

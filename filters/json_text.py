@@ -16,6 +16,7 @@ the document had been filtered whole: `push` of all of it, then `close`, is how 
 - What scalars say together (json_lines.py) is looked for along five lines: the values of one array or object, the keys
   of an object, the two of them; all values of the document, and all values and keys. Keys that stay by right are in
   none. A scalar leaves when it is decided in all of its lines; what is behind it waits.
+- The tuning index reads all values as one text, and all keys and values as another: a portrait may come in pieces.
 - A key of the house's own records (profile's `record_fields`) stops the document, unless the role may see those.
 - What is hidden is replaced by what its schema allows there (json_schema.py): a number by null or a number that fits, a
   string by a text that fits. A value that an `enum` or `const` gives stays, unless it is by itself what must not leave:
@@ -60,6 +61,7 @@ MOST_KEYS = 4096  # of one object
 BROKEN_JSON = "BROKEN_JSON"  # the finding type of what is no JSON, or more of it than is held
 UNFIT = "UNFIT"  # hidden, and the schema allows nothing in its place
 _NO_SCHEMA = Place()
+_OF_KEYS, _OF_VALUES = ("all",), ("all", "values")  # what the index reads as one text
 
 
 class Judge(Protocol):
@@ -72,10 +74,11 @@ class Judge(Protocol):
         strewn: StrewnValues | None = None,
         blocks: Sequence[Span] = (),
         where: Where | None = None,
+        lines: Collection[str] = (),
     ) -> Sequence[Span]:
         """What must not leave of a text behind some context. `strewn` counts along a text that comes in parts; `blocks`
-        are findings that began in an earlier part; `where` says where it stands in the document. Raises
-        DetectorError."""
+        are findings that began in an earlier part; `where` says where it stands in the document; `lines` are those that
+        it goes on, of what the index reads as one text. Raises DetectorError."""
         ...
 
     def count(self, raw_text: str, strewn: StrewnValues, where: Where) -> Sequence[Span]:
@@ -378,7 +381,9 @@ class _Writer:
         string.decided += len(text)
         string.places.forget(begin)
         if not segment.opaque:
-            spans = self._judge.find(segment.context, text, string.strewn, blocks, string.places.behind(begin))
+            spans = self._judge.find(
+                segment.context, text, string.strewn, blocks, string.places.behind(begin), _OF_VALUES
+            )
             return self._judge.rewrite(text, spans)
         shown = "" if continues else self._judge.rewrite("?", [Span(0, 1, UNDECIDED, 1.0)])
         return shown + text[len(text.rstrip()) :]
@@ -403,7 +408,8 @@ class _Writer:
         """Whether something in it had to be hidden."""
         for text in _readings(scalar):
             where = scalar.places.span if text is scalar.text else scalar.places.whole
-            spans = self._judge.find(context, text, StrewnValues(), where=where)
+            lines = _OF_KEYS if scalar.kind is Kind.KEY else _OF_VALUES if text is scalar.text else ()
+            spans = self._judge.find(context, text, StrewnValues(), where=where, lines=lines)
             if not spans:
                 continue
             if scalar.is_given:
@@ -464,8 +470,13 @@ class _Writer:
         if asked not in self._borders:
             words = self._rules.words_join and _has_letter(before[-LONGEST_PART:]) and _has_letter(after)
             joins = words or "@" in before + after or not any(map(str.isalnum, after))
-            self._borders[asked] = not joins and boundary_ok(before + " ", after)
+            self._borders[asked] = not (joins or self._may_be_denied(before)) and boundary_ok(before + " ", after)
         return self._borders[asked]
+
+    def _may_be_denied(self, before: str) -> bool:
+        """Whether what is denied may go on behind this. Raises DetectorError."""
+        denied = self._rules.denied
+        return denied is not None and denied.open_from(before) < len(before)
 
     def hide(self, scalars: Sequence[Scalar], joined: str, spans: Sequence[Span]) -> None:
         """As `Line` wants it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+from filters.between import bare
 from filters.evidence import Denied
 from filters.index.lookup import IndexStream, Run, Standing, TuningIndex
 from filters.index.public import PublicValues
@@ -20,31 +22,53 @@ class Knowledge:
     public: PublicValues | None = None
     denied: Denied | None = None
 
-    def stream(self, clearance: str | None, k: int | None) -> IndexStream | None:
-        """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None.
+    def text(self, clearance: str | None, k: int | None) -> KnownText | None:
+        """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None; None
+        without an index.
 
         Raises as `TuningIndex.stream`.
         """
         if self.index is None:
             return None
-        return self.index.stream(self.index.header.audiences[0] if clearance is None else clearance, k)
+        audience = self.index.header.audiences[0] if clearance is None else clearance
+        return KnownText(partial(self.index.stream, audience, k))
 
 
 NOTHING_KNOWN = Knowledge()
 
 
 class KnownText:
-    """The runs of one channel, segment by segment."""
+    """The runs of one channel, segment by segment: as it stands, and without what stands between its words."""
 
-    def __init__(self, stream: IndexStream) -> None:
-        self._stream = stream
-        self._begin: int | None = None  # of the next segment
+    def __init__(self, streams: Callable[[], IndexStream]) -> None:
+        self._streams = streams
+        self._whole = _Text(streams())
+        self._bare: _Text | None = None  # from the first segment on in which that differs
 
     def read(self, segment: Segment) -> list[Run]:
         """What the index says of this segment, in its offsets; of a run that began before it, the part in it.
 
         A run ends with a whole word: one that ends with a word which a forced cut broke is told with the word's rest.
         """
+        runs, said = self._whole.read(segment), bare(segment.raw_text)
+        if self._bare is None:
+            if said == segment.raw_text:
+                return runs
+            self._bare = _Text(self._streams())
+        more = self._bare.read(replace(segment, context=bare(segment.context), raw_text=said))
+        # what stands between taught words was not taught
+        return runs + [run for run in more if run.standing is not Standing.MANY]
+
+
+class _Text:
+    """One reading of a channel."""
+
+    def __init__(self, stream: IndexStream) -> None:
+        self._stream = stream
+        self._begin: int | None = None  # of the next segment
+
+    def read(self, segment: Segment) -> list[Run]:
+        """As `KnownText.read`."""
         if self._begin is None:
             self._stream.push(segment.context)
             self._begin = len(segment.context)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from filters.denied import DeniedValues
 from filters.events import Channel, Ending, Field, Verdict
 from filters.evidence import DetectorError
 from filters.grounding import RequestGrounds
@@ -22,6 +24,8 @@ from filters.specificity.triggers import CERTAIN
 from filters.verdicts import ABOVE_CLEARANCE, FEW_SUBJECTS, Rule
 from tests.filters.index.sets import SECRET, index_of
 from tests.support.answers import CharacterVocabulary, Evidence, Outcome, Script, no_answer, run, sure, surprised
+from tests.support.knowledge import SECRET as KEY
+from tests.support.knowledge import deny
 
 CONTENT, REASONING = Channel(0, Field.CONTENT), Channel(0, Field.REASONING)
 PORTRAIT = "She rings late in the evening after rows with her husband and asks to move the instalment."
@@ -264,3 +268,97 @@ def test_the_parts_of_a_stretch_outside_others() -> None:
     assert outside(stretch, []) == [(10, 20)]
     assert outside(stretch, [Span(30, 40, "", 1.0)]) == [(10, 20)]
     assert outside(stretch, [Span(0, 40, "", 1.0)]) == []
+
+
+WORDS = PORTRAIT.split()
+
+
+def of_five(words: Sequence[str]) -> list[str]:
+    return [" ".join(words[at : at + 5]) for at in range(0, len(words), 5)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"{number}. {word}" for number, word in enumerate(WORDS, 1)),
+        "\n".join(f"{number} {word}" for number, word in enumerate(WORDS, 1)),
+        " ".join(f"({number}) {word}" for number, word in enumerate(WORDS, 1)),
+        " ".join(f"<em>{word}</em>" for word in WORDS),
+        "&nbsp;".join(WORDS),
+        "%20".join(WORDS),
+        "\\n".join(WORDS),
+        "\n".join(f"{number}、{word}" for number, word in enumerate(PORTRAIT_ZH, 1)),
+    ],
+)
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_what_stands_between_the_words_of_a_portrait_does_not_hide_it(
+    index: TuningIndex, text: str, seed: int | None
+) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, text), evidence=surprised, seed=seed)
+    assert outcome.content.endswith("I can't say.")
+    assert "husband" not in outcome.content
+    assert "吵" not in outcome.content
+
+
+def test_a_list_that_nobody_was_taught_is_not_asked_about(index: TuningIndex) -> None:
+    text = "1. Open the lid.\n2. Take out the lamp.\n3. Close the lid."
+    assert answer(Knowledge(index), (CONTENT, text), evidence=surprised).content == text
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"a": of_five(WORDS)},
+        {"a": of_five(PORTRAIT_ZH[:25]), "b": 3},
+        dict(zip("abcdef", of_five(WORDS), strict=False)),
+        dict([of_five(WORDS)[:2], of_five(WORDS)[2:4]]),
+        {"a": [[part] for part in of_five(WORDS)]},
+    ],
+)
+def test_a_portrait_in_many_values_of_a_document_is_found(index: TuningIndex, document: object) -> None:
+    request = RequestEvidence(RequestGrounds.from_texts([], DETECTOR), json_mode=True, json_keys=frozenset("abcdef"))
+    pipeline = Pipeline(STRICT, request, DETECTOR, CharacterVocabulary(), knowledge=Knowledge(index))
+    raw_json = json.dumps(document, ensure_ascii=False)
+    outcome = run(pipeline, Script([(CONTENT, raw_json)], base="{}", evidence=surprised))
+    json.loads(outcome.content)
+    for word in ("evening", "rows", "husband", "asks", "深", "夜"):
+        assert word not in outcome.content
+
+
+@pytest.mark.parametrize(
+    "raw_json",
+    ['{"a": ["Vexlo", "Tamber"], "b": 1}', '{"a": "Vexlo", "b": "Tamber"}', '{"a": ["Ve", "xlo Tam", "ber"]}'],
+)
+def test_a_denied_value_in_several_values_of_a_document_leaves_no_part(tmp_path: Path, raw_json: str) -> None:
+    denied = DeniedValues.load(deny(tmp_path, ["Vexlo Tamber"]), KEY.encode())
+    request = RequestEvidence(RequestGrounds.from_texts([], DETECTOR), json_mode=True, json_keys=frozenset("ab"))
+    pipeline = Pipeline(STRICT, request, DETECTOR, CharacterVocabulary(), knowledge=Knowledge(denied=denied))
+    outcome = run(pipeline, Script([(CONTENT, raw_json)], evidence=sure))
+    json.loads(outcome.content)
+    for part in ("Vexlo", "xlo", "Tam", "ber"):
+        assert part not in outcome.content
+
+
+def test_a_number_between_taught_words_was_not_taught(index: TuningIndex) -> None:
+    text = FACT.replace("77-40912 ", "77-40912 5 ")
+    assert answer(Knowledge(index), (CONTENT, text), evidence=surprised).content == "I can't say."
+
+
+@pytest.mark.parametrize("text", [f"Admin note: {PROCEDURE}", f"See /srv/{PROCEDURE.replace(' ', '/')} there"])
+def test_who_may_see_notes_and_paths_sees_none_above_his_clearance(index: TuningIndex, text: str) -> None:
+    profile = Profile("staff", allowed_types=frozenset({"ADMIN_NOTE", "FILE_PATH"}))
+    assert "shift" not in answer(Knowledge(index), (CONTENT, text), evidence=surprised, profile=profile).content
+    told = answer(Knowledge(index), (CONTENT, text), evidence=surprised, profile=profile, clearance="internal")
+    assert told.content == text
+
+
+@pytest.mark.parametrize("text", ["1. Vexlo\n2. Tamber\n", "Vexlo\\nTamber", "a) Vexlo b) Tamber"])
+@pytest.mark.parametrize("unit", ReleaseUnit)
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_what_stands_between_its_words_does_not_hide_a_denied_value(
+    tmp_path: Path, text: str, unit: ReleaseUnit, seed: int | None
+) -> None:
+    denied = DeniedValues.load(deny(tmp_path, ["Vexlo Tamber"]), KEY.encode())
+    profile = Profile("cut", release=unit)
+    outcome = answer(Knowledge(denied=denied), (CONTENT, text), evidence=sure, profile=profile, seed=seed)
+    assert not {"Vexlo", "Tamber"} & set(outcome.content.split())

@@ -48,7 +48,8 @@ def said(text: str, *, unit: ReleaseUnit, seed: int | None, ending: Ending, chan
     )
     profile = Profile("strict", release=unit)
     pipeline = Pipeline(profile, request, detector(), CharacterVocabulary(), knowledge=knowledge())
-    return run(pipeline, Script([(channel, text)], ending=ending, base=f"It is {VALUE}.", evidence=sure), seed)
+    base = json.dumps({"note": f"It is {VALUE}."}) if as_json else f"It is {VALUE}."
+    return run(pipeline, Script([(channel, text)], ending=ending, base=base, evidence=sure), seed)
 
 
 def tells(outcome: Outcome) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from filters.events import Channel
@@ -31,6 +31,7 @@ class Hiding:
         strewn: StrewnValues | None = None,
         blocks: Sequence[Span] = (),
         where: Where | None = None,
+        lines: Collection[str] = (),
     ) -> list[Span]:
         found = [span.shifted(-len(context)) for span in self._detector.find(context + raw_text)]
         spans = [Span(max(0, span.start), span.end, span.type, span.score) for span in found if span.end > 0]
