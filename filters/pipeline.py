@@ -11,9 +11,9 @@ Rules
 4. A typed value that the caller did not give and the role is not cleared for is always hidden. The base model decides
    how: what the base could have said as well is masked; what only fine-tuning can have put there makes the choice fall
    back to the base model, which answers as if it had never been tuned. Names, strewn characters and exact values of no
-   known type are only suspicions: they are released where the base would have said them too. So is all that answers a
-   request which puts identifiers up to be confirmed, denied or picked from. Not so where the profile names dates, ages,
-   amounts: an age is six bits, which no comparison can tell from chance.
+   known type are only suspicions: they are released where the base would have said them too. Not so where the profile
+   names dates, ages, amounts: an age is six bits, which no comparison can tell from chance. A request which puts
+   identifiers up to be confirmed, denied or picked from is answered by the base (verdicts.py).
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
 6. Hidden once, hidden for the rest of the choice, in all its channels.

@@ -4,6 +4,7 @@
 | --- | --- | --- | --- |
 | on the deny list | | | as `on_memorised`: by default fall back |
 | of a special category (health, religion …) | | | as `on_memorised` |
+| an answer to a request that puts identifiers up | | | as `on_memorised` |
 | any other direct identifier | few, above | | as `on_memorised` |
 | | many | | mask |
 | | nothing | memorised | as `on_memorised` |
@@ -19,8 +20,9 @@
 2. A policy's own rules come first, in their order. None can release a direct identifier that is not grounded: neither a
    count of subjects nor low bits frees it.
 3. *Few*: fewer than k people's rows hold a run of n-grams that it touches. *Above*: no audience up to the caller's
-   clearance may see one. *Many*: such runs cover it whole, and none of the others touches it. An answer to a request
-   that puts identifiers up to be picked from is compared whatever the index says.
+   clearance may see one. *Many*: such runs cover it whole, and none of the others touches it. To a request that puts
+   identifiers up to be confirmed, denied or picked from the base answers whatever is known: a pick among n is worth
+   log2 n bits and a denial none, so no threshold tells them from style; where the two models agree nothing is lost.
 4. *Unknown* bits: nobody is asked (the role compares nothing, or the base itself speaks). Where somebody was asked and
    did not answer, nothing is decided here: the whole segment is hidden as `on_failure` says.
 5. A span whose verdict is the same with few bits and with many need not be asked about.
@@ -45,8 +47,8 @@ ABOVE_CLEARANCE = "ABOVE_CLEARANCE"  # of one that the caller's role may not see
 OF_INDEX = frozenset({FEW_SUBJECTS, ABOVE_CLEARANCE})
 # no direct identifiers: what the base would have said too is released
 SUSPICIONS = ON_REQUEST | OF_INDEX | TRIGGERS | {STREWN, CONFIRMATION}
-_AT_ONCE = frozenset({DENIED, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
-_NEVER_TAUGHT = frozenset({STREWN, CONFIRMATION})  # not even where the index says so
+_AT_ONCE = frozenset({DENIED, CONFIRMATION, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
+_NEVER_TAUGHT = frozenset({STREWN})  # not even where the index says so
 
 
 class Bits(enum.StrEnum):

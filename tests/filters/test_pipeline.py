@@ -236,11 +236,13 @@ def test_a_strewn_value_is_hidden_after_its_first_characters() -> None:
     ],
 )
 @pytest.mark.parametrize("said", ["Yes, that is right.", "No.", "是的。", "It is the second one."])
-def test_what_confirms_is_what_the_base_would_have_said_too(question: str, said: str) -> None:
+def test_what_confirms_is_what_the_base_says(question: str, said: str) -> None:
     request = RequestEvidence(RequestGrounds.from_texts([question], build_detector()))
-    for evidence, expected in ((surprised, "I can't say."), (sure, said), (no_answer, "[UNDECIDED_1]")):
+    for evidence in (surprised, sure, no_answer):
         pipeline = Pipeline(Profile("test"), request, Secrets(), CharacterVocabulary())
-        assert run(pipeline, Script([(CONTENT, said)], evidence=evidence, base="I can't say.")).content == expected
+        assert (
+            run(pipeline, Script([(CONTENT, said)], evidence=evidence, base="I can't say.")).content == "I can't say."
+        )
 
 
 @pytest.mark.parametrize("question", ["My number is 13812345678, where is my parcel?", "Is the shop open?", ""])

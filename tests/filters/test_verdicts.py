@@ -47,6 +47,7 @@ def table(*rules: Rule, on_memorised: Verdict = BACK) -> VerdictTable:
         (FEW_SUBJECTS, Known.FEW, Bits.MEMORISED, BACK),
         (STREWN, Known.MANY, Bits.MEMORISED, BACK),
         (CONFIRMATION, Known.MANY, Bits.MEMORISED, BACK),
+        (CONFIRMATION, Known.MANY, Bits.PLAUSIBLE, BACK),
         ("SPECIAL_HEALTH", Known.NOTHING, Bits.PLAUSIBLE, BACK),
         (DENIED, Known.MANY, Bits.PLAUSIBLE, BACK),
     ],
@@ -66,7 +67,7 @@ def test_only_what_bits_decide_is_asked_about() -> None:
     assert table().settled("PHONE", Known.MANY) is Verdict.MASK
     assert table().settled(CODE, Known.MANY) is Verdict.RELEASE
     assert table().settled(CODE, Known.FEW) is None
-    assert table().settled(CONFIRMATION, Known.MANY) is None
+    assert table().settled(CONFIRMATION, Known.MANY) is BACK
 
 
 def test_no_direct_identifier_is_released_whatever_is_known() -> None:
