@@ -133,7 +133,7 @@ class Choice:
         self.rewriter = rewriter
         self.hidden = HiddenValues()
         self.described = described.choice() if described is not None else None
-        self.stretches = Stretches(self.ledger) if self.ledger and compares else None  # of its documents
+        self.stretches: Stretches | None = Stretches(self.ledger if compares else None)  # of its documents
         self.documents = documents(self)
         self.strewn = StrewnValues(FEWEST_ITEMS if compares else FEWEST_UNASKED)
         self.strewn_bits: defaultdict[int, float] = defaultdict(float)  # by chain

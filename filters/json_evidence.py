@@ -54,7 +54,8 @@ Wants = Callable[[Channel, str], bool]  # whether the base must be asked about a
 class Stretches:
     """Cuts what one choice says in JSON, and finds its tokens."""
 
-    def __init__(self, ledger: TokenLedger) -> None:
+    def __init__(self, ledger: TokenLedger | None) -> None:
+        """Without a ledger nothing is asked about."""
         self._ledger = ledger
         self._channel: Channel | None = None
         self._stretch = ""  # the units that are asked about
@@ -89,7 +90,7 @@ class Stretches:
 
     def _take(self, unit: str, wants: Wants) -> Iterator[Part]:
         assert self._channel is not None
-        if not wants(self._channel, unit) and not self._stretch:
+        if self._ledger is None or (not wants(self._channel, unit) and not self._stretch):
             yield self._part(unit, asked=False)
             return
         self._stretch += unit
@@ -100,6 +101,8 @@ class Stretches:
     def _part(self, raw_text: str, *, asked: bool) -> Part:
         assert self._channel is not None
         part = Part(self._channel, raw_text)
+        if self._ledger is None:
+            return part
         length = len(encoded(raw_text))
         self._at = max(self._at, self._ledger.matched)
         at = self._ledger.find(raw_text, self._at, SKIP + self._lost)

@@ -569,7 +569,7 @@ class Pipeline:
 
     def _hear_json(self, choice: Choice, item: RawText) -> list[Event]:
         questions: list[Event] = []
-        if choice.stretches is not None and item.raw_text:
+        if choice.compares and choice.ledger is not None and item.raw_text:
             for channel, tail in choice.open_tails(item.channel):
                 questions += self._read_ahead(choice, choice.close_json(self._wants(choice)))
                 questions += self._glimpse(choice, channel, tail)

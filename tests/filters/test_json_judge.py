@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from filters.events import UNAVAILABLE, Channel, Ending, Field, Origin, Question, RawText, RawTokens, Released, Verdict
+from filters.grounding import RequestGrounds
 from filters.json_schema import Schema
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.spans import Span
+from filters.verdicts import Rule
 from tests.support.answers import (
     SURE,
     CharacterVocabulary,
@@ -262,3 +264,16 @@ def test_however_it_comes(seed: int) -> None:
         cut = answer(document, evidence, seed=seed)
         assert (cut.content, cut.endings) == (whole.content, whole.endings)
         assert cut.questions == whole.questions
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_nobody_is_asked_the_outcome_does_not_depend_on_the_pieces_either(seed: int) -> None:
+    raw_json = '{"a": ["all is well", "her token is zq4821"], "b": "so it is"}'
+
+    def said(chosen: int | None) -> Outcome:
+        request = RequestEvidence(RequestGrounds.from_texts([], Tags()), json_mode=True, json_keys=frozenset("ab"))
+        profile = Profile("alone", compare=False, verdicts=(Rule(Verdict.FALL_BACK, types=frozenset({"TOKEN"})),))
+        pipeline = Pipeline(profile, request, Tags(), CharacterVocabulary())
+        return run(pipeline, Script([(CONTENT, raw_json)], base='{"a": []}', evidence=sure), chosen)
+
+    assert said(seed).texts == said(None).texts
