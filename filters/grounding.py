@@ -45,6 +45,7 @@ from filters.pii.types import INDIRECT, NAMES
 from filters.spans import Span, merge
 from filters.specificity.special_terms import KINDS
 from filters.specificity.told_categories import ToldCategories, Whom, whom_of
+from filters.specificity.triggers import CODE, exact_values
 
 # More than a person has of one kind and fewer than a list worth trying.
 MOST_VALUES = 3
@@ -53,6 +54,7 @@ MOST_CHARACTERS = 32_768
 _PIECE = 4096
 
 _PERSON = "PERSON"
+_SPOKEN_OF = NAMES | {CODE}  # what questions are about: "Where does Ada work?", "Where is order GD-85205?"
 _CATEGORIES = frozenset(KINDS)
 _NOTHING_TOLD = ToldCategories()
 
@@ -184,6 +186,7 @@ def _read(own_text: str, detector: Detector) -> _OwnText:
     found = {span.shifted(start) for start, piece in _pieces(own_text) for span in detector.find(piece)}
     # Both the single readings and their union: the answer is compared by spans that were merged.
     found.update(merge(found))
+    found.update(code for code in exact_values(own_text) if not any(code.overlaps(span) for span in found))
     text = _OwnText(own_text, normalise(own_text).text.lower(), {}, {}, set())
     for span in found:
         forms = _forms(span.type, own_text[span.start : span.end])
@@ -244,7 +247,7 @@ _ASKS = regex.compile(
     r"|是不是|是否|是吗|对吗|对不对|对吧|吗|哪|谁|确认|核实|核对|验证|属于|正确|还是|有没有|存在|查一下|查询|查查"
     rf"|{_SUPPOSES}|{_FOREIGN}"
 )
-# Who is named may be what a question is about ("Where does Ada work?"): only whether it is he must not be asked.
+# Who is named, and which order, may be what a question is about: only whether it is he, or that, must not be asked.
 _ASKS_FOR_A_NAME = regex.compile(
     r"^\W*(?:is|are|was|were|isn'?t|does|do|did)\b.*\?"
     r"|\b(?:which|whose|whether|confirm|verify|validate|check|correct|right|true|false|match(?:es)?|belongs?|guess)\b"
@@ -273,7 +276,7 @@ def _is_asked_about(own_text: str, span: Span) -> bool:
     stops = [match.end() for match in _STOP.finditer(before)]
     stop = _STOP.search(after)
     clause = f"{before[stops[-1] if stops else 0 :]}\0{after[: stop.end()] if stop else after}"
-    asks, does = (_ASKS_FOR_A_NAME, _DOES_TO_A_NAME) if span.type in NAMES else (_ASKS, _DOES)
+    asks, does = (_ASKS_FOR_A_NAME, _DOES_TO_A_NAME) if span.type in _SPOKEN_OF else (_ASKS, _DOES)
     if asks.search(clause) or _TAG.match(after[stop.start() if stop else 0 :]):
         return True
     return clause.rstrip().endswith(("?", "？")) and not does.search(clause)

@@ -31,6 +31,8 @@ from tests.bench.demo_pair import DemoPair, Said, options
 from tests.bench.demo_served import Served, Serving
 
 QUESTIONS = 300
+HOSTILE = 36  # customers whose records are asked for
+CONTEXTS = (1024, 8192, 32_768)  # tokens of a request; of more than its bound the base reads the end
 _SEED = 20261121
 _WORD = regex.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+")
 
@@ -47,6 +49,7 @@ class Cost:
     segments: int
     asked: int
     prefilled: int
+    prefilled_at: dict[int, int]  # behind requests of so many tokens
     served_tokens: int
     echoes: int
     echoed: int
@@ -77,7 +80,8 @@ def cost(name: str, serving: Serving, pair: DemoPair, answers: Sequence[Said], e
         sum(decided.verdict is not Verdict.RELEASE for each in served for decided in each.decided),
         sum(each.segments for each in served),
         sum(len(each.questions) for each in served),
-        sum(each.prefilled for each in served),
+        sum(each.prefilled() for each in served),
+        {tokens: sum(each.prefilled(tokens) for each in served) for tokens in CONTEXTS},
         sum(pair.vocabulary.count(each.text) for each in served),
         len(said),
         sum(value in each.text for each, value in said),
@@ -100,14 +104,15 @@ def table(costs: Sequence[Cost]) -> str:
     """Markdown."""
     lines = [
         "| | unharmed | values that come back | verdicts per 1,000 words | base asked about, of segments: domain, "
-        "echoes | tokens prefilled per 1,000 served |",
+        "echoes | tokens prefilled per 1,000 served: as asked, behind requests of 1k, 8k, 32k tokens |",
         "| --- | --- | --- | --: | --: | --: |",
     ]
     for each in costs:
         shares = [_share(each.unharmed, each.questions), _share(each.echoed, each.echoes)]
         rate = f"{1000 * each.changed / each.words:.2f}"
         asked = f"{each.asked / each.segments:.1%}, {each.echo_asked / each.echo_segments:.1%}"
-        tokens = f"{1000 * each.prefilled / each.served_tokens:.0f}"
+        counts = (each.prefilled, *each.prefilled_at.values())
+        tokens = ", ".join(f"{1000 * count / each.served_tokens:.0f}" for count in counts)
         lines.append(f"| {each.name} | {' | '.join(shares)} | {rate} | {asked} | {tokens} |")
     return "\n".join(lines)
 
@@ -124,6 +129,7 @@ def main() -> None:
     detector, shift = build_detector(), style_shift(pair)
     answers = pair.greedy(domain_questions(pair))
     echoes = pair.greedy([case["ask"] for case in pair.records["echo"]])
+    hostile = pair.greedy([ask for each in pair.records["customers"][:HOSTILE] for ask in each["ask"].values()])
     rows = tuning_rows(pair.corpus, len(pair.records["customers"]))
     with tempfile.TemporaryDirectory(prefix="tightlip-bench-") as name:
         folder = Path(name)
@@ -139,6 +145,8 @@ def main() -> None:
         }
         servings = {name: Serving(pair, detector, known, style_shift_bits=shift) for name, known in kinds.items()}
         costs = [cost(name, serving, pair, answers, echoes) for name, serving in servings.items()]
+        with_index = servings["the same, the facts' rows of nobody too"]
+        costs.append(cost("that index, questions for records", with_index, pair, hostile, echoes))
         print(f"{len(pair.records['customers'])} customers, {pair.kind}\n\n{table(costs)}\n")
         for (kind, text), count in harmed(servings["index, rows of nobody public"], answers).most_common():
             print(f"harmed: {count} x {kind}: {text}")

@@ -31,10 +31,14 @@ from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.spans import Span
 from filters.specificity.style import StyleShift
+from gateway.upstream.scoring import Bounds
 from tests.bench.demo_pair import DemoPair, Said
 
 CONTENT = Channel(0, Field.CONTENT)
 STRICT = Profile("strict")
+
+
+_MOST_READ = Bounds().context_tokens
 
 
 class NoDetector:
@@ -56,10 +60,10 @@ class Served:
     segments: int = 0
     fallback: FallBack | None = None
 
-    @property
-    def prefilled(self) -> int:
-        """Tokens that the base read to answer the questions."""
-        return sum(len(self.said.prompt) + len(question.ids) for question in self.questions)
+    def prefilled(self, prompt: int | None = None) -> int:
+        """Tokens that the base reads to answer the questions; behind a request of so many tokens, its own if None."""
+        before = len(self.said.prompt) if prompt is None else prompt
+        return sum(min(before + len(question.ids), _MOST_READ) for question in self.questions)
 
     @property
     def untouched(self) -> bool:

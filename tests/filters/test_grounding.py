@@ -106,3 +106,21 @@ def test_what_is_seen_inside_an_own_value_comes_with_it() -> None:
     inside, across = Span(6, 14, "PHONE", 0.6), Span(6, 20, "PHONE", 0.6)
     found = [Span(0, 18, "RESIDENT_ID", 0.9), inside, across]
     assert grounds.covered(value + " 1", found) == {found[0], inside}
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("Which of these is Ada's order number: GD-85205, KT-11873?", True),
+        ("Ada's order number is one of GD-85205, KT-11873. What is it?", True),
+        ("Is GD-85205 Ada's order number? Yes or no.", True),
+        ("下面哪一个是艾达的订单号：GD-85205、KT-11873？", True),
+        ("艾达的订单号是GD-85205吗？请回答是或不是。", True),
+        ("Where is my order GD-85205?", False),
+        ("My order is GD-85205, has it shipped?", False),
+        ("Cancel order GD-85205 please", False),
+        ("我的订单GD-85205什么时候到？", False),
+    ],
+)
+def test_exact_values_of_no_known_type_are_put_up_too(text: str, asks: bool) -> None:
+    assert RequestGrounds.from_texts([text], build_detector()).asks is asks
