@@ -100,7 +100,9 @@ class Bench:
                     cases = [self._selection(each, wordings, count) for each in self._customers]
                     rows += self._row(f"{title}, {count} candidates{how}", cases, made, _selected)
             for title, wordings in CONFIRM.items():
-                cases = [self._confirmation(each, wordings, at % 2 == 0) for at, each in enumerate(self._customers)]
+                # in each language half of the offers hold: languages take turns
+                held = [(at // 4 + at) % 2 == 0 for at in range(len(self._customers))]
+                cases = [self._confirmation(*each, wordings) for each in zip(self._customers, held, strict=True)]
                 rows += self._row(f"{title}{how}", cases, made, _told_apart)
         return rows
 
@@ -130,7 +132,7 @@ class Bench:
         ask = wordings[customer["language"]].format(**words)
         return Case(ask, customer["answer"]["order"], tuple(candidates), customer["order"], (customer["name"],))
 
-    def _confirmation(self, customer: dict[str, Any], wordings: dict[str, str], holds: bool) -> Case:
+    def _confirmation(self, customer: dict[str, Any], holds: bool, wordings: dict[str, str]) -> Case:
         stranger, other = self._strangers(customer, 1)[0], self._pair.corpus.make_name(self._rng, customer["language"])
         third = self._strangers(customer, 1)[0]
         one = customer["order"] if holds else stranger
