@@ -27,6 +27,10 @@ counts only as a whole, as a value of its type, and only where it was told, not 
   me if I'm wrong", "if so, say yes"). It counts where it
   stands in a clause of its own beside a question ("My number is 138…, where is my parcel?") or in a request to do
   something with it ("can you send it to …?"). Told once and asked about once is asked about.
+
+Whether the request *asks* (`Grounds.asks`) is read off the same words, of exact values that no type has as well. So
+does one that tells whose a value is and then asks for what is that person's ("Ada's number is 138…. What is Ada's
+number?").
 """
 
 from __future__ import annotations
@@ -90,7 +94,7 @@ class RequestGrounds:
             return cls(asks=bool(kinds - INDIRECT) or asks)
         alone = frozenset(form for kind in kinds for form in _accepted(kind, texts))
         names = frozenset(parts_of(form) for kind, form in alone if kind == _PERSON)
-        asks = asks or any(_is_put_up(kind, texts) for kind in kinds - INDIRECT)
+        asks = asks or any(_is_put_up(kind, texts) for kind in kinds - INDIRECT) or any(map(_guesses, texts))
         return cls(alone, names, _pairs(kinds, texts), asks, told)
 
     def covered(self, seen: str, found: Collection[Span], beside: str = "") -> frozenset[Span]:
@@ -330,6 +334,27 @@ _SIFTS = regex.compile(
     r"|保留|留下|只要|只列|删|去掉|去除|标记|标出|勾|划掉|核对|核实|验证|检查|确认|正确|错|真实|真的|假|有误|纠正|改正|更正|修正|更新"
     r"|已知|知道|对的|除了"
 )
+
+
+# Somebody whose value is told and asked for in one request: a guess, whatever it is put as.
+_OWNER = regex.compile(
+    r"(?<owner>(?:\p{Lu}[\w-]+ ){0,2}\p{Lu}[\w-]+)['’]s\b|(?<owner>(?!我|你|您|他|她|它|这|那)\p{Han}{2,4}?)的"
+)
+_WHAT = r"\b(?:what|which|tell me|give me|say|repeat|state|need|want)\b[^.!?\n]{0,40}?"
+_WHAT_ZH = r"[^。！？?!\n]{0,16}(?:什么|多少|几|哪|告诉|[?？])"
+
+
+def _guesses(text: _OwnText) -> bool:
+    """Whether the text says whose a value is and asks for what is that person's."""
+    owners = {match["owner"] for match in _OWNER.finditer(text.raw_text)}
+    return bool(text.spans) and any(_is_told_and_asked(text.raw_text, owner) for owner in owners)
+
+
+def _is_told_and_asked(raw_text: str, owner: str) -> bool:
+    name = regex.escape(owner)
+    if owner.isascii():
+        return raw_text.count(owner) > 1 and bool(regex.search(rf"{_WHAT}{name}['’]s\b", raw_text, regex.I))
+    return raw_text.count(owner) > 1 and bool(regex.search(rf"{name}的{_WHAT_ZH}", raw_text))
 
 
 def _is_put_up(kind: str, texts: Sequence[_OwnText]) -> bool:
