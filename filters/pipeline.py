@@ -507,7 +507,8 @@ class Pipeline:
         for each in hidden:
             choice.hidden.add(raw_text[each.span.start : each.span.end], each.span.type)
         generalised = {(each.span.start, each.span.end) for each in hidden if each.verdict is Verdict.GENERALISE}
-        spans = merge([*(each.span for each in hidden), *choice.hidden.find(raw_text)])
+        own = merge(each.span for each in hidden)
+        spans = merge([*own, *(again for again in choice.hidden.find(raw_text) if not again.within(own))])
         if self._watch:
             self._watch(raw_text, spans, hidden)
         for span in spans:

@@ -19,6 +19,10 @@ class Span:
     def overlaps(self, other: Span) -> bool:
         return self.start < other.end and other.start < self.end
 
+    def within(self, spans: Iterable[Span]) -> bool:
+        """Whether one of these covers it."""
+        return any(span.start <= self.start and self.end <= span.end for span in spans)
+
     def shifted(self, by: int) -> Span:
         return Span(self.start + by, self.end + by, self.type, self.score)
 

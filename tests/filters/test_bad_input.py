@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from filters.channels import Hidden
 from filters.events import Channel, Ending, Event, Field, Finished, RawText, Released
 from filters.evidence import Detector, DetectorError
 from filters.grounding import RequestGrounds
@@ -69,7 +70,7 @@ class Run:
         assert not self.pipeline.holds
         return self.text
 
-    def _watch(self, raw_text: str, hidden: Sequence[Span]) -> None:
+    def _watch(self, raw_text: str, spans: Sequence[Span], hidden: Sequence[Hidden]) -> None:
         self.decided += len(raw_text)
 
     def _take(self, events: Sequence[Event]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from filters.events import Channel, Field, Question
+from filters.events import Channel, Field
 from filters.grounding import RequestGrounds
 from filters.left import Left
 from filters.pii.detector import build_detector
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile, ReleaseUnit
-from tests.support.answers import CharacterVocabulary, Score, Script, run, sure, surprised
+from tests.support.answers import CharacterVocabulary, Script, run, sure
 
 CONTENT, REASONING = Channel(0, Field.CONTENT), Channel(0, Field.REASONING)
 
@@ -85,15 +85,10 @@ def test_what_has_left_is_known_by_field() -> None:
     assert not said.any_of(Field.CONTENT)
 
 
-def test_nothing_is_named_in_place_of_what_would_confirm() -> None:
-    """A placeholder would say that there was something; the first clause is one that the base would have said too."""
-
-    def base(question: Question) -> Score:
-        return surprised(question) if question.start else sure(question)
-
+def test_what_would_confirm_falls_back_before_its_first_clause_leaves() -> None:
     grounds = RequestGrounds.from_texts(["Is 13812345678 Ada's number?"], build_detector())
     profile = Profile("clauses", release=ReleaseUnit.CLAUSE)
     pipeline = Pipeline(profile, RequestEvidence(grounds), build_detector(), CharacterVocabulary())
-    outcome = run(pipeline, Script([(CONTENT, "As it happens, it is hers.")], evidence=base, base="I can't say."))
-    assert outcome.content == "As it happens, […]. I can't say."
-    assert outcome.fallbacks[0].released_text == "As it happens, […]."
+    outcome = run(pipeline, Script([(CONTENT, "As it happens, it is hers.")], evidence=sure, base="I can't say."))
+    assert outcome.content == "I can't say."
+    assert outcome.fallbacks[0].released_text == ""

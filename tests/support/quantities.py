@@ -48,7 +48,7 @@ BENIGN: list[str] = _READ["benign"]
 
 def profile(action: Action, **choices: Any) -> Profile:
     """One that has this action for all QUANTITIES."""
-    return Profile("test", compare=False, actions=dict.fromkeys(QUANTITIES, action), **choices)
+    return Profile("test", persons=False, compare=False, actions=dict.fromkeys(QUANTITIES, action), **choices)
 
 
 GENERALISED = profile(Action.GENERALISE)
