@@ -183,8 +183,8 @@ _TERMS: Mapping[tuple[str, str], str] = MappingProxyType(
         (FINANCE, ACT): """
             went bankrupt,filed for bankruptcy,was declared bankrupt,declared bankruptcy,defaulted on,is behind on
             fell behind on,is in debt,is heavily in debt,owes the bank,is overdrawn,is on benefits,receives benefits
-            maxed out,破产,被列为失信,被列入失信,失信被执行人,逾期未还,逾期,欠了,负债累累,资不抵债,拖欠,月入过,月入不,月入约,
-            年入过,年入百万
+            maxed out,破产,被列为失信,被列入失信,失信被执行人,逾期未还,逾期,欠了,负债累累,资不抵债,拖欠
+            月入过,月入不,月入约,年入过,年入百万
             领低保
         """,
         (FINANCE, BESIDE): "earns,earned,owes,owed,is paid,was paid,makes",
