@@ -119,7 +119,7 @@ class Readers:
         found = self._detector.find(text)
         public = [each for each in found if self._public.covers(text[each.start : each.end], each.type)]
         suspects = [each for each in (*found, *exact_values(text)) if not any(map(each.overlaps, public))]
-        known, segments, begin = KnownText(index.stream(CLEARANCE, k)), [], 0
+        known, segments, begin = KnownText(lambda: index.stream(CLEARANCE, k)), [], 0
         for segment in self._segments(text):
             here = [each.shifted(-begin) for each in public]
             runs = [replace(r, start=s, end=e) for r in known.read(segment) for s, e in outside(r, here)]
