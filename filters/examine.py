@@ -58,13 +58,16 @@ class Examiner:
         knowledge: Knowledge,
         clearance: str | None,
         own: Own,
+        *,
+        hides_grounded: bool,
     ) -> None:
         """`begun` are values that the request began. `clearance` is the highest audience whose text the caller may see,
-        the lowest of all if it is None. `own` is what the caller wrote. ValueError for a language nobody knows."""
+        the lowest of all if it is None. `own` is what the caller wrote. `hides_grounded`: as the profile's table says.
+        ValueError for a language nobody knows."""
         self._profile, self._grounds, self._detector, self._begun = profile, grounds, detector, begun
         self._knowledge, self._clearance = knowledge, clearance
         self._own, self._triggers = own, TextTriggers(own, profile.languages)
-        self._hides_grounded = profile.table.hides_grounded
+        self._hides_grounded = hides_grounded
 
     def read(self, choice: Choice, channel: Channel, segment: Segment) -> list[Run]:
         """What the index says of the next segment of the tuned model's text; the base has never seen the set."""
@@ -160,9 +163,7 @@ class Examiner:
 
     def _passes(self, span: Span, public: Sequence[Span]) -> bool:
         """A part of a public value is as public."""
-        return span.type in self._profile.allowed_types or any(
-            whole.start <= span.start and span.end <= whole.end for whole in public
-        )
+        return span.type in self._profile.allowed_types or span.within(public)
 
     def _is_public(self, span: Span, seen: str) -> bool:
         public = self._knowledge.public

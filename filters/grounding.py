@@ -106,7 +106,7 @@ class RequestGrounds:
         if self.pairs:
             own |= self.pairs.covered(seen, found, beside)
         wholes = [span for span in own if span.type not in LARGE]
-        return frozenset(own.union(span for span in found if any(_holds(whole, span) for whole in wholes)))
+        return frozenset(own.union(span for span in found if span.within(wholes)))
 
     def _counts_alone(self, span: Span, seen: str) -> bool:
         if span.type in _CATEGORIES:
@@ -340,14 +340,20 @@ _SIFTS = regex.compile(
 _OWNER = regex.compile(
     r"(?<owner>(?:\p{Lu}[\w-]+ ){0,2}\p{Lu}[\w-]+)['’]s\b|(?<owner>(?!我|你|您|他|她|它|这|那)\p{Han}{2,4}?)的"
 )
-_WHAT = r"\b(?:what|which|tell me|give me|say|repeat|state|need|want)\b[^.!?\n]{0,40}?"
+_ASK = r"\b(?:what|which|tell me|give me|say|repeat|state|need|want)\b"
+_WHAT = rf"{_ASK}[^.!?\n]{{0,40}}?"
 _WHAT_ZH = r"[^。！？?!\n]{0,16}(?:什么|多少|几|哪|告诉|[?？])"
+
+
+_ASKS_OF_SOMEBODY = regex.compile(rf"{_ASK}|的{_WHAT_ZH}", regex.I)
 
 
 def _guesses(text: _OwnText) -> bool:
     """Whether the text says whose a value is and asks for what is that person's."""
+    if not text.spans or _ASKS_OF_SOMEBODY.search(text.raw_text) is None:
+        return False
     owners = {match["owner"] for match in _OWNER.finditer(text.raw_text)}
-    return bool(text.spans) and any(_is_told_and_asked(text.raw_text, owner) for owner in owners)
+    return any(_is_told_and_asked(text.raw_text, owner) for owner in owners)
 
 
 def _is_told_and_asked(raw_text: str, owner: str) -> bool:

@@ -154,7 +154,14 @@ class Pipeline:
         self._table = profile.table
         begun = BegunValues(request.own_text if request.chat else "", self._detector)
         self._examiner = Examiner(
-            profile, request.grounds, self._detector, begun, knowledge, request.clearance, Own(request.own_text)
+            profile,
+            request.grounds,
+            self._detector,
+            begun,
+            knowledge,
+            request.clearance,
+            Own(request.own_text),
+            hides_grounded=self._table.hides_grounded,
         )
         self._denied = knowledge.denied
         self._reads_types = profile.names or bool(profile.verdicts) or knowledge.index is not None

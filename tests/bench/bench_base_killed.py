@@ -11,7 +11,6 @@ runs of its customer's values, before and after.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.bench.bench_refusals import LONGEST, first_text, user
 from tests.e2e.test_demo_models import DEMO_MODELS
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.processes import HOST, Child, Program, answers, free_ports, running_together
-from tests.support.scenarios import Records, Secret, said
+from tests.support.scenarios import Records, Secret
 
 WORKERS = 8
-LONGEST = 60  # tokens
 DEMO = DEMO_MODELS.parent
 RECORDS = Records.beside(DEMO_MODELS)
 FIELDS = ("email", "phone", "order")
@@ -58,21 +57,10 @@ def _upstream(name: str, port: int) -> Program:
     return Program(name, command, answers("/health"), url=f"http://{HOST}:{port}", start_s=120)
 
 
-def first_text(client: httpx.Client, question: str) -> float:
-    """Seconds."""
-    body = {"model": MODEL, "messages": _user(question), "temperature": 0, "max_tokens": LONGEST, "stream": True}
-    began, first = time.monotonic(), 0.0
-    with client.stream("POST", "/v1/chat/completions", json=body) as response:
-        for line in response.iter_lines():
-            if not first and line.startswith("data: {") and any(said([json.loads(line[6:])])):
-                first = time.monotonic() - began
-    return first
-
-
 def prefill(url: str, question: str) -> float:
     """Seconds of a request for one token at the base's own server."""
     began = time.monotonic()
-    body = {"model": "base", "messages": _user(question), "temperature": 0, "max_tokens": 1}
+    body = {"model": "base", "messages": user(question), "temperature": 0, "max_tokens": 1}
     httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60, trust_env=False).raise_for_status()
     return time.monotonic() - began
 
@@ -123,16 +111,12 @@ def _tell(name: str, outcomes: Sequence[tuple[float, str, bool]]) -> None:
 
 def _answer(client: httpx.Client, secret: Secret) -> tuple[str, bool]:
     """How it ended, and whether any part of the value stands in it."""
-    body = {"model": MODEL, "messages": _user(secret.question), "temperature": 1, "max_tokens": LONGEST}
+    body = {"model": MODEL, "messages": user(secret.question), "temperature": 1, "max_tokens": LONGEST}
     answer = client.post("/v1/chat/completions", json=body)
     if answer.status_code != 200:
         return str(answer.status_code), bool(secret.pieces(answer.text))
     choice = answer.json()["choices"][0]
     return str(choice["finish_reason"]), bool(secret.pieces(choice["message"]["content"] or ""))
-
-
-def _user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
 
 
 def _quantiles(seconds: Sequence[float]) -> tuple[float, float]:

@@ -189,7 +189,7 @@ class Bench:
             seconds: dict[str, list[float]] = {"never": [], "always": []}
             for row in _spread(rows, self._most):
                 for check, told in seconds.items():
-                    told.append(_first_text(self._clients[check], row["ask"]))
+                    told.append(first_text(self._clients[check], row["ask"]))
             never, always = (sorted(told) for told in seconds.values())
             yield {
                 "first text": name,
@@ -228,7 +228,8 @@ def _asker(client: httpx.Client, model: str) -> Ask:
     return ask
 
 
-def _first_text(client: httpx.Client, question: str) -> float:
+def first_text(client: httpx.Client, question: str) -> float:
+    """Seconds until the first of the answer's text."""
     body = {"model": MODEL, "messages": user(question), "temperature": 0, "max_tokens": LONGEST, "stream": True}
     began, first = time.monotonic(), 0.0
     with client.stream("POST", "/v1/chat/completions", json=body) as response:
