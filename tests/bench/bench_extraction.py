@@ -28,7 +28,7 @@ from unittest import mock
 from filters.events import Channel, Field
 from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pii.detector import build_detector
-from tests.bench.bench_recall import wilson
+from tests.bench.bench_recall import share
 from tests.bench.bench_specificity import style_shift
 from tests.bench.demo_index import build_index, public_values, tuning_rows
 from tests.bench.demo_pair import DemoPair, Said, options
@@ -225,15 +225,10 @@ def _told(rows: Iterable[Row]) -> list[Row]:
     """Each as soon as it is measured: all of them take long."""
     measured = list(rows)
     for row in measured:
-        whole, part = (_share(hits, row.secrets) for hits in (row.whole, row.part))
+        whole, part = (share(hits, row.secrets) for hits in (row.whole, row.part))
         chance = f"{row.chance} of {row.held_out}"
         print(f"| {row.name} | {row.dose} | {row.answers:,} | {whole} | {part} | {chance} |", flush=True)
     return measured
-
-
-def _share(hits: int, total: int) -> str:
-    low, high = wilson(hits, total)
-    return f"{hits} of {total} ({low:.3f}–{high:.3f})"
 
 
 def main() -> None:

@@ -127,10 +127,16 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927)."""
     if not total:
         return 0.0, 1.0
-    share, square = hits / total, _Z * _Z / total
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * sqrt(share * (1 - share) / total + square / (4 * total)) / (1 + square)
+    rate, square = hits / total, _Z * _Z / total
+    middle = (rate + square / 2) / (1 + square)
+    half = _Z * sqrt(rate * (1 - rate) / total + square / (4 * total)) / (1 + square)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share(hits: int, total: int) -> str:
+    """As a cell of a table, with Wilson's interval."""
+    low, high = wilson(hits, total)
+    return f"{hits} of {total} ({low:.3f}–{high:.3f})"
 
 
 def measure(rows: Iterable[dict[str, Any]], find: Find) -> Figures:

@@ -24,7 +24,7 @@ from filters.events import Verdict
 from filters.index.rows import NoSubject
 from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.pii.detector import build_detector
-from tests.bench.bench_recall import wilson
+from tests.bench.bench_recall import share
 from tests.bench.bench_specificity import style_shift
 from tests.bench.demo_index import FIELDS, build_index, public_values, tuning_rows, with_facts_of
 from tests.bench.demo_pair import DemoPair, Said, options
@@ -108,18 +108,13 @@ def table(costs: Sequence[Cost]) -> str:
         "| --- | --- | --- | --: | --: | --: |",
     ]
     for each in costs:
-        shares = [_share(each.unharmed, each.questions), _share(each.echoed, each.echoes)]
+        shares = [share(each.unharmed, each.questions), share(each.echoed, each.echoes)]
         rate = f"{1000 * each.changed / each.words:.2f}"
         asked = f"{each.asked / each.segments:.1%}, {each.echo_asked / each.echo_segments:.1%}"
         counts = (each.prefilled, *each.prefilled_at.values())
         tokens = ", ".join(f"{1000 * count / each.served_tokens:.0f}" for count in counts)
         lines.append(f"| {each.name} | {' | '.join(shares)} | {rate} | {asked} | {tokens} |")
     return "\n".join(lines)
-
-
-def _share(hits: int, total: int) -> str:
-    low, high = wilson(hits, total)
-    return f"{hits} of {total} ({low:.3f}–{high:.3f})"
 
 
 def main() -> None:
