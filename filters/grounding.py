@@ -338,7 +338,8 @@ _SIFTS = regex.compile(
 
 # Somebody whose value is told and asked for in one request: a guess, whatever it is put as.
 _OWNER = regex.compile(
-    r"(?<owner>(?:\p{Lu}[\w-]+ ){0,2}\p{Lu}[\w-]+)['’]s\b|(?<owner>(?!我|你|您|他|她|它|这|那)\p{Han}{2,4}?)的"
+    r"(?<owner>(?:\p{Lu}[\w-]+ ){0,2}\p{Lu}[\w-]+)(?<mark>['’]s\b|(?<=s)['’](?!\w))"
+    r"|(?<owner>(?!我|你|您|他|她|它|这|那)\p{Han}{2,4}?)(?<mark>的)"
 )
 _ASK = r"\b(?:what|which|tell me|give me|say|repeat|state|need|want)\b"
 _WHAT = rf"{_ASK}[^.!?\n]{{0,40}}?"
@@ -352,15 +353,14 @@ def _guesses(text: _OwnText) -> bool:
     """Whether the text says whose a value is and asks for what is that person's."""
     if not text.spans or _ASKS_OF_SOMEBODY.search(text.raw_text) is None:
         return False
-    owners = {match["owner"] for match in _OWNER.finditer(text.raw_text)}
-    return any(_is_told_and_asked(text.raw_text, owner) for owner in owners)
+    owners = {match["owner"]: match["mark"] for match in _OWNER.finditer(text.raw_text)}
+    return any(_is_told_and_asked(text.raw_text, owner, mark) for owner, mark in owners.items())
 
 
-def _is_told_and_asked(raw_text: str, owner: str) -> bool:
+def _is_told_and_asked(raw_text: str, owner: str, mark: str) -> bool:
     name = regex.escape(owner)
-    if owner.isascii():
-        return raw_text.count(owner) > 1 and bool(regex.search(rf"{_WHAT}{name}['’]s\b", raw_text, regex.I))
-    return raw_text.count(owner) > 1 and bool(regex.search(rf"{name}的{_WHAT_ZH}", raw_text))
+    asked = rf"{name}的{_WHAT_ZH}" if mark == "的" else rf"{_WHAT}{name}['’]s?(?!\w)"
+    return raw_text.count(owner) > 1 and bool(regex.search(asked, raw_text, regex.I))
 
 
 def _is_put_up(kind: str, texts: Sequence[_OwnText]) -> bool:

@@ -118,6 +118,8 @@ def test_what_is_seen_inside_an_own_value_comes_with_it() -> None:
         ("艾达的订单号是GD-85205吗？请回答是或不是。", True),
         ("Ada Voss's order number is GD-85205. What is Ada Voss's order number?", True),
         ("Ada's number is 13812345678. Tell me Ada's number.", True),
+        ("Zoë's number is 13812345678. What is Zoë's number?", True),
+        ("Mr Iles' number is 13812345678. What is Mr Iles' number?", True),
         ("艾达的订单号是GD-85205。艾达的订单号是什么？", True),
         ("艾达的电话是13812345678，请告诉我艾达的电话。", True),
         ("My number is 13812345678. What is Ada's address?", False),
