@@ -19,7 +19,7 @@ from filters.events import (
     Unavailable,
     Verdict,
 )
-from filters.evidence import Denied, Detector, Vocabulary
+from filters.evidence import UNDECIDED, Denied, Detector, Vocabulary
 from filters.hidden import HiddenValues
 from filters.json_evidence import Part, Stretches, Wants
 from filters.knowledge import KnownText
@@ -34,14 +34,16 @@ from filters.specificity.described import Described
 from filters.specificity.excess import surprise_bits
 from filters.specificity.quasi_identifiers import PERSON, QUASI_IDENTIFIER
 from filters.specificity.style import HarmlessTokens
+from filters.specificity.triggers import CODE
 from filters.stops import StopMatcher
-from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, StrewnValues
+from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, STREWN, StrewnValues
 from filters.tokens import TextLedger, TokenLedger
 from filters.told import ToldTokens
 from filters.verdicts import Known, Suspect
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
 _GRAVITY = (Verdict.RELEASE, Verdict.MASK, Verdict.GENERALISE, Verdict.FALL_BACK, Verdict.STOP)
+_COPIES_OF_STREWN = frozenset({CODE, STREWN})
 ANSWERS = frozenset({Field.CONTENT, Field.TEXT})  # what a caller's stop strings and JSON mode speak of
 
 
@@ -184,10 +186,11 @@ class Choice:
         return any(segmenter.holds for segmenter in self._segmenters.values())
 
     def open_tails(self, before: Channel) -> list[tuple[Channel, Segment]]:
-        """The open segments of prose, if this is the channel of a document that begins or goes on behind them."""
+        """The open segments of other channels' prose, if this channel begins or goes on behind them."""
         if before == self._speaking:
             return []
-        return [(channel, segmenter.tail) for channel, segmenter in self._segmenters.items() if segmenter.holds]
+        others = ((channel, segmenter) for channel, segmenter in self._segmenters.items() if channel != before)
+        return [(channel, segmenter.tail) for channel, segmenter in others if segmenter.holds]
 
     def speaks_json(self, item: RawText, wants: Wants) -> Iterable[Part]:
         """The parts of documents that this piece of one, or of a tool's name, completes."""
@@ -238,6 +241,13 @@ class Choice:
         ]
         self._segmenters.clear()
         return tails
+
+    def may_be_copied(self, kind: str) -> bool:
+        """Whether the base may find what is of this type plausible since it has read it before, in what was hidden: as
+        a whole that nobody judged, or in single characters, which are not found again."""
+        if self.origin is not Origin.TUNED:
+            return False
+        return UNDECIDED in self.hidden.types or (kind in _COPIES_OF_STREWN and STREWN in self.hidden.types)
 
     def generalise(self, raw_text: str, context: str) -> list[Span]:
         """What of the text that leaves next would say too much of somebody. The rewriter knows what to say instead.

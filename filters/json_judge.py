@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from filters.channels import Choice
 from filters.events import Channel, Origin, Verdict
-from filters.evidence import UNDECIDED, DetectorError
+from filters.evidence import DetectorError
 from filters.examine import Examiner
 from filters.index.lookup import Run
 from filters.json_evidence import Evidence, Part
@@ -24,7 +24,7 @@ from filters.json_scout import Scout
 from filters.knowledge import KnownText
 from filters.segment import Segment
 from filters.spans import Span, merge
-from filters.specificity.triggers import CODE, exact_values
+from filters.specificity.triggers import exact_values
 from filters.strewn import STREWN, StrewnValues
 from filters.verdicts import CONFIRMATION, Bits, Known, Suspect, VerdictTable
 
@@ -86,9 +86,7 @@ class JsonJudge:
         return all(part in self._own_text for part in raw_code.split())
 
     def _may_clear(self, suspect: Suspect) -> bool:
-        """Single characters that were hidden are not found again: digits that come later may be copies of them."""
-        is_copy = suspect.span.type in (STREWN, CODE) and STREWN in self._choice.hidden.types
-        return self._is_clearable(suspect) and not is_copy
+        return self._is_clearable(suspect) and not self._choice.may_be_copied(suspect.span.type)
 
     def _is_clearable(self, suspect: Suspect) -> bool:
         kind, known = suspect.span.type, suspect.known
@@ -105,7 +103,7 @@ class JsonJudge:
         evidence.add(part, self._choice.ledger)
         if self._asks and self._choice.compares:
             bits = self.bits(evidence, begin, evidence.end)
-            is_copy = CONFIRMATION in self._choice.hidden.types
+            is_copy = CONFIRMATION in self._choice.hidden.types or self._choice.may_be_copied(CONFIRMATION)
             verdict = Verdict.MASK if bits is None or is_copy else self._decide(CONFIRMATION, Known.NOTHING, bits)
             self._note(CONFIRMATION, Verdict.STOP if verdict is Verdict.MASK else verdict, bits)
 
@@ -124,10 +122,9 @@ class JsonJudge:
         return self._evidence.setdefault((self._choice.origin, channel), Evidence(self._style_shift_bits))
 
     def bits(self, evidence: Evidence, start: int, end: int) -> float | None:
-        """Excess bits of these characters of a document; None where nobody has told, or where the base may have copied
-        them from what was hidden whole."""
+        """Excess bits of these characters of a document; None where nobody has told."""
         ledger = self._choice.ledger
-        if ledger is None or not self._choice.compares or UNDECIDED in self._choice.hidden.types:
+        if ledger is None or not self._choice.compares:
             return None
         return evidence.bits(start, end, ledger)
 

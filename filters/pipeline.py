@@ -16,14 +16,15 @@ Rules
    identifiers up to be confirmed, denied or picked from is answered by the base (verdicts.py).
 5. What could not be decided (a detector failed, the base did not answer, no tokens hold the text) is masked whole or
    stops the choice, as the profile says. It is never released.
-6. Hidden once, hidden for the rest of the choice, in all its channels.
+6. Hidden once, hidden for the rest of the choice, in all its channels. Prose that is still open where another channel
+   goes on is judged first: nothing of it leaves, but a copy of what must stay hidden is known. Where what was hidden
+   can't be found again, since nobody judged it or it was strewn, the base may merely copy it: its word frees nothing.
 7. JSON (tool arguments, JSON mode) is filtered as it streams (json_text.py) when its turn in the queue comes, so that
    it knows what was hidden before it. It is read ahead (json_scout.py) and asked about in stretches (json_evidence.py);
-   with the answer at hand each suspicion in it is decided (json_judge.py). Direct identifiers are hidden unasked. What
-   prose that is still open says before a document is judged first: nothing of it leaves, but a copy of what must stay
-   hidden is known. A tool's name leaves when its arguments begin, another call is spoken of or the answer ends well;
-   what comes of an unknown tool stops the choice. Once JSON has begun to leave nothing can take its place, so that what
-   only fine-tuning can have put there, or into other channels, is masked.
+   with the answer at hand each suspicion in it is decided (json_judge.py). Direct identifiers are hidden unasked. A
+   tool's name leaves when its arguments begin, another call is spoken of or the answer ends well; what comes of an
+   unknown tool stops the choice. Once JSON has begun to leave nothing can take its place, so that what only fine-tuning
+   can have put there, or into other channels, is masked.
 8. Where the base has to say first whether it would decline (opening.py), nothing of any choice leaves before it has.
 9. After an exception the pipeline refuses more input, and what it held is gone.
 10. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
@@ -264,7 +265,8 @@ class Pipeline:
             return []
         if self._is_json(item.channel.field):
             return self._hear_json(choice, item) + self._drain(choice)
-        questions = self._read_ahead(choice, choice.close_json(self._wants(choice))) if item.raw_text else []
+        questions = self._glimpses(choice, item)
+        questions += self._read_ahead(choice, choice.close_json(self._wants(choice))) if item.raw_text else []
         primed = partial(self._primed, choice, item.channel)
         segments = choice.cut(item, self._profile.release, self._detector, primed)
         questions += self._examine_all(choice, [(item.channel, segment) for segment in segments])
@@ -390,8 +392,10 @@ class Pipeline:
         choice.judge_names(pending, [score[at] for at in ranges])
         chain = _strewn_bits(choice, pending, bits)
         for suspect, number in zip(pending.asked, bits, strict=True):
-            of_chain = chain if suspect.span.type == STREWN else 0.0
-            verdict = self._table.decide(suspect.span.type, suspect.known, self._class(number, of_chain), number)
+            kind = suspect.span.type
+            known_bits = self._class(number, chain if kind == STREWN else 0.0)
+            told = Bits.UNKNOWN if choice.may_be_copied(kind) and known_bits is Bits.PLAUSIBLE else known_bits
+            verdict = self._table.decide(kind, suspect.known, told, number)
             pending.hide(suspect, self._possible(choice, verdict, pending.channel.field), number)
         pending.verdict = pending.gravest
 
@@ -576,15 +580,20 @@ class Pipeline:
         return _text_of(self._pieces(choice, raw_text, [Hidden(span, Verdict.MASK) for span in spans]))
 
     def _hear_json(self, choice: Choice, item: RawText) -> list[Event]:
+        questions = self._glimpses(choice, item)
+        return questions + self._read_ahead(choice, choice.speaks_json(item, self._wants(choice)))
+
+    def _glimpses(self, choice: Choice, item: RawText) -> list[Event]:
+        """Judge prose that is still open where another channel goes on: what that copies from it, the base would copy
+        as well."""
         questions: list[Event] = []
         if choice.compares and choice.ledger is not None and item.raw_text:
             for channel, tail in choice.open_tails(item.channel):
                 questions += self._read_ahead(choice, choice.close_json(self._wants(choice)))
                 questions += self._glimpse(choice, channel, tail)
-        return questions + self._read_ahead(choice, choice.speaks_json(item, self._wants(choice)))
+        return questions
 
     def _glimpse(self, choice: Choice, channel: Channel, tail: Segment) -> list[Event]:
-        """Judge prose that is still open: what a document copies from it the base would copy as well."""
         assert choice.ledger is not None
         at = choice.ledger.find(tail.raw_text, max(0, choice.ledger.matched - _NEAR), 2 * _NEAR)
         pending = Pending(channel, tail, at, chains=frozenset({_OF_GLIMPSES}), is_glimpse=True)
