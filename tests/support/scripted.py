@@ -10,7 +10,7 @@ import asyncio
 import json
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,7 @@ class Say:
 
 
 Step = str | Say | Raw | Pause | Until | Reset | Close | Error | dict[str, Any]
+Replies = Callable[[dict[str, Any]], tuple[Sequence[Step], str]]  # the steps, and how the first choice ends
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Engine:
     tokens: Raw | Error = Raw(b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3]}')  # of a request
     tells: bool = True  # whether log-probabilities and token ids come with the text
     finish: str = "stop"
+    replies: Replies | None = None  # where set: what either model says to a request's body, instead of the above
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     aborted: int = 0  # connections that the gateway closed before the end
@@ -205,13 +207,15 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
     if not body.get("stream"):
         await _opening(state.opening, writer)
         return
-    steps = state.tuned if body.get("model") == "tuned" else state.base
+    steps, finish = (state.tuned if body.get("model") == "tuned" else state.base), state.finish
+    if state.replies:
+        steps, finish = state.replies(body)
     if isinstance(steps[0], Error):
         await _status(writer, steps[0])
         return
     try:
         told = body if state.tells else {**body, "logprobs": None, "return_token_ids": False}
-        await _stream(steps, state.finish, told, chat=path.endswith("chat/completions"), writer=writer)
+        await _stream(steps, finish, told, chat=path.endswith("chat/completions"), writer=writer)
     except ConnectionError:
         state.aborted += 1
         raise
