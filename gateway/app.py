@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,33 +28,32 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import TYPES
 from filters.profile import Profile
-from filters.specificity.attributes import AttributeFinder
 from filters.specificity.described import Describing
 from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.addresses import NO_PROXIES
-from gateway.auth import issuers
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList
+from gateway.errors import PolicyChanged
 from gateway.http import management, routes
 from gateway.http.accounting import Accounted
 from gateway.http.connection import ConnectionLimits
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
+from gateway.in_force import InForce, Loader
 from gateway.knowledge import Loaded
 from gateway.listening import bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
 from gateway.observe.metrics import Metrics
-from gateway.policy import load as policies
-from gateway.policy.load import Rules
 from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
 from gateway.release.guard import Guard
+from gateway.reload import Policies
 from gateway.settings import LimitSettings, LogSettings, ModelSettings, Settings, read_secret
 from gateway.state.memory import MemoryTotals
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
@@ -78,14 +76,10 @@ class Gateway:
     lifecycle: Lifecycle
     logs: Logs
     metrics: Metrics
-    rules: Rules
-    verifier: issuers.Verifier
+    policies: Policies
     client: UpstreamClient
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
-    relay: Relay
-    detector_of: Callable[[Profile], Detector]
-    persons: Describing
     keys: TenantKeys
 
     @property
@@ -99,51 +93,44 @@ async def assemble(
 ) -> AsyncIterator[Gateway]:
     """All parts, loaded and connected; nothing listens yet. `warn` hears in plain words why a model is not served.
     Raises ConfigError."""
-    rules = policies.load(settings.policy)
-    policies.check_models(rules, frozenset(settings.models))
-    policies.check_addresses(rules, known=settings.trusted_proxies is not None)
     logs = build_logs(settings.log)
-    metrics = _metrics(settings, rules, registry)
+    metrics = _metrics(settings, registry)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
     known = knowledge.load_all(settings.models, metrics, logs, warn)
-    policies.check_clearances(rules, {name: each.audiences for name, each in known.items() if each.audiences})
     detectors = build_detectors(settings.names_engine)
-    for role in rules.roles.values():  # what a role needs is loaded now, or the process does not become ready
-        detectors.of(rules.profiles[role.profile])
-    client, fetcher = served.client(settings.upstream), PageFetcher(issuers.pages(rules))
-    budgets, samples = Budgets(MemoryTotals(), metrics), Samples()
+    client, fetcher = served.client(settings.upstream), PageFetcher()
+    budgets, samples, lifecycle = Budgets(MemoryTotals(), metrics), Samples(), Lifecycle()
 
     def refused(model: str, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
         warn(f"model {model}: {fault.value}")
 
+    def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
+        grounds = RequestGrounds.from_texts
+        return Relay(client, pairs, detector_of, grounds, persons, metrics, keys, budgets, samples)
+
     try:
-        verifier = issuers.Verifier(issuers.load(rules, fetcher, metrics.keys_fetched), now=time.time)
         places = _places(settings.models.values())
         pairs = {
             name: _pair(name, model, client, places, known[name], metrics, refused)
             for name, model in settings.models.items()
         }
-        persons = Describing(AttributeFinder(rules.crowds), detectors.names, rules.persons.k, rules.persons.countries)
-        relay = Relay(client, pairs, detectors.of, RequestGrounds.from_texts, persons, metrics, keys, budgets, samples)
-        lifecycle = Lifecycle()
+        audiences = {name: each.audiences for name, each in known.items() if each.audiences}
+        loader = Loader(settings, audiences, detectors, fetcher, metrics, relay)
+        policies = Policies(settings.policy, loader.load, _PolicyNews(metrics, logs, lifecycle, warn))
         yield Gateway(
-            public=_public(settings, rules, verifier, relay, metrics, logs, lifecycle),
+            public=_public(settings, policies, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             management=management.create_app(
-                registry, lambda: lifecycle.ready and verifier.ready and _serves(pairs.values())
+                registry, lambda: lifecycle.ready and policies.now.verifier.ready and _serves(pairs.values())
             ),
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
-            rules=rules,
-            verifier=verifier,
+            policies=policies,
             client=client,
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
-            relay=relay,
-            detector_of=detectors.of,
-            persons=persons,
             keys=keys,
         )
     finally:
@@ -187,10 +174,9 @@ def _sink(destination: str | Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def _metrics(settings: Settings, rules: Rules, registry: CollectorRegistry) -> Metrics:
+def _metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
-    metrics = Metrics(registry, models=settings.models, roles=rules.roles, routes=tuple(Endpoint), kinds=KINDS)
-    metrics.running(version=own_version(), policy=rules.version)
+    metrics = Metrics(registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS)
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     return metrics
 
@@ -264,24 +250,44 @@ def _serves(pairs: Iterable[Pair]) -> bool:
     return any(pair.open for pair in pairs)
 
 
-def _public(
-    settings: Settings,
-    rules: Rules,
-    verifier: issuers.Verifier,
-    relay: Relay,
-    metrics: Metrics,
-    logs: Logs,
-    lifecycle: Lifecycle,
-) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class _PolicyNews:
+    """Fulfils `gateway.reload.Hear`: metrics, a record, and in plain words to the operator what is wrong."""
+
+    metrics: Metrics
+    logs: Logs
+    lifecycle: Lifecycle
+    warn: Callable[[str], None]
+
+    def changed(self, before: InForce | None, now: InForce) -> None:
+        """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
+        version = now.rules.version
+        self.metrics.running(version=own_version(), policy=version, roles=now.rules.roles)
+        if before is None:
+            return
+        self.logs.process("policy", "reloaded", policy=version)
+        if now.rules.policy.urgent and before.rules.version != version:
+            self.lifecycle.end(PolicyChanged(), lambda record: record.policy != version)
+
+    def refused(self, error: ConfigError) -> None:
+        """As `Hear.refused`."""
+        self.metrics.policy_refused()
+        self.logs.process("policy", "refused")
+        for problem in error.problems:
+            self.warn(f"{problem}; the policy before it stays in force")
+
+
+def _public(settings: Settings, policies: Policies, metrics: Metrics, logs: Logs, lifecycle: Lifecycle) -> ASGIApp:
     proxies = settings.trusted_proxies.proxies() if settings.trusted_proxies else NO_PROXIES
     surface = routes.Surface(
-        rules=rules,
-        verifier=verifier,
-        answer=lambda plan, record: Answer(relay, plan, record, settings.keep_alive_seconds),
+        in_force=lambda: policies.now,
+        answer=lambda policy, plan, record: Answer(policy.relay, plan, record, settings.keep_alive_seconds),
         limits=BodyLimits(settings.limits.body_bytes, settings.limits.body_seconds),
         metrics=metrics,
     )
-    return Accounted(routes.create_app(surface), logs, metrics, lifecycle, settings.limits.answer_seconds, proxies)
+    app = routes.create_app(surface)
+    longest = settings.limits.answer_seconds
+    return Accounted(app, logs, metrics, lifecycle, longest, proxies, lambda: policies.now.rules.version)
 
 
 def _connections(limits: LimitSettings) -> ConnectionLimits:
@@ -313,18 +319,27 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
 @asynccontextmanager
 async def _watched(gateway: Gateway) -> AsyncIterator[None]:
     """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
-    again inside it; so are deny lists."""
-    guards, remote = gateway.guards, gateway.verifier.remote
-    await asyncio.gather(*(guard.look() for guard in guards), *(keys.fetch() for keys in remote))
-    watched = [guard.watch() for guard in guards]
-    watched += [keys.watch() for keys in remote]
+    again inside it; so are the policy and the deny lists."""
+    guards, policies = gateway.guards, gateway.policies
+    await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
+    watched = [policies.watch()]
+    watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watches = [asyncio.ensure_future(watch) for watch in watched]
+    for watch in watches:
+        watch.add_done_callback(lambda done: _told(done, gateway.logs))
     try:
         yield
     finally:
         for watch in watches:
             watch.cancel()
+        await policies.aclose()
+
+
+def _told(watch: asyncio.Future[None], logs: Logs) -> None:
+    """A watch never ends by itself: one that did is a mistake of ours, and what it watched is watched no more."""
+    if not watch.cancelled() and (error := watch.exception()) is not None:
+        logs.uncaught(type(error), "watch")
 
 
 @asynccontextmanager
@@ -341,7 +356,7 @@ async def _listening(
         public_task = tasks.create_task(public.serve([public_socket]))
         while not (public.started and admin.started):  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
-        yield _on_signals(lambda: _close(public))
+        yield _on_signals(lambda: _close(public), gateway.policies.ask)
         _close(public)
         public.force_exit = True
         await public_task
@@ -354,8 +369,8 @@ def _close(listener: uvicorn.Server) -> None:
     listener.should_exit = True
 
 
-def _on_signals(begin: Callable[[], None]) -> asyncio.Event:
-    """The first signal begins the end; a second one is somebody who won't wait."""
+def _on_signals(begin: Callable[[], None], reload: Callable[[], None]) -> asyncio.Event:
+    """The first signal begins the end; a second one is somebody who won't wait. SIGHUP reads the policy again."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def asked() -> None:
@@ -366,6 +381,7 @@ def _on_signals(begin: Callable[[], None]) -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stop
 
 

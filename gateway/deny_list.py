@@ -11,6 +11,7 @@ from typing import Final
 from filters.denied import DeniedValues
 from filters.index.public import ListError
 from filters.spans import Span
+from gateway.file_state import state_of
 from gateway.release.manifest import DenyListPin
 
 EVERY: Final = 1.0  # seconds between two looks at the file
@@ -33,7 +34,7 @@ class DenyList:
         Raises ListError; ValueError for a short key.
         """
         self._path, self._secret, self._pinned, self._tell = path, secret, pinned, tell
-        self._seen = _state(path)
+        self._seen = state_of(path)
         self._values = DeniedValues.load(path, secret)
 
     def __len__(self) -> int:
@@ -58,7 +59,7 @@ class DenyList:
 
     def refresh(self) -> None:
         """Take over a list that has changed. One that can't be used changes nothing, and is told of once."""
-        state = _state(self._path)
+        state = state_of(self._path)
         if state == self._seen:
             return
         self._seen = state
@@ -80,12 +81,3 @@ class DenyList:
 
     def _holds(self, values: DeniedValues) -> bool:
         return self._pinned is None or values.begins_with(self._pinned.entries, self._pinned.sha256)
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -183,6 +183,14 @@ class ShuttingDown(GatewayError):
     message = "The gateway is shutting down. Try again."
 
 
+class PolicyChanged(GatewayError):
+    """What the answer began under is no longer in force, and the change would not wait for it."""
+
+    status = 503
+    code = "policy_changed"
+    message = "The rules of this service have changed. Ask again."
+
+
 class Reason(enum.StrEnum):
     """Why a token was refused: for metrics, never for the caller."""
 

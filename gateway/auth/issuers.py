@@ -72,6 +72,13 @@ class Verifier:
             return known.principal
         return self._remember(name, tokens.verify(raw_token, self._issuers, self._now()))
 
+    def carry_over(self, before: Verifier) -> None:
+        """Take the keys that another one has fetched for the same issuers from the same pages."""
+        for name, issuer in self._issuers.items():
+            known = before._issuers.get(name)
+            if known and isinstance(issuer.keys, RemoteKeys) and isinstance(known.keys, RemoteKeys):
+                issuer.keys.carry_over(known.keys)
+
     @property
     def remote(self) -> list[RemoteKeys]:
         """The keys that have to be fetched."""

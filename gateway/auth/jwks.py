@@ -53,15 +53,20 @@ class FetchFailed(Exception):
 class PageFetcher:
     """Fetches over one session. To be made and closed inside the event loop."""
 
-    def __init__(self, pages: Sequence[Page]) -> None:
+    def __init__(self, pages: Sequence[Page] = ()) -> None:
         """Raises ConfigError for a CA file that can't be read."""
-        self._contexts = {page.ca_file: _context(page.ca_file) for page in pages}
+        self._contexts: dict[Path | None, ssl.SSLContext] = {}
+        self.know(pages)
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=DEADLINE),
             trust_env=False,
         )
+
+    def know(self, pages: Sequence[Page]) -> None:
+        """Read the CA files of these pages, again where they are known. Raises ConfigError, and nothing has changed."""
+        self._contexts |= {page.ca_file: _context(page.ca_file) for page in pages}
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -120,6 +125,11 @@ class RemoteKeys:
         return max(
             (self._now() - self._fetched[page][0] if page in self._fetched else float("inf")) for page in self._pages
         )
+
+    def carry_over(self, before: RemoteKeys) -> None:
+        """Take what another one has fetched from the same pages, as old as it is."""
+        self._fetched |= {page: before._fetched[page] for page in self._pages if page in before._fetched}
+        self._put_together()
 
     def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
         """As `KeySet.candidates`, of keys that are not too old."""

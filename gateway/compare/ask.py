@@ -60,7 +60,7 @@ async def compare(gateway: Gateway, prompt: str, role: str, model: str, max_toke
     plan = _plan(gateway, prompt, role, model, max_tokens)
     served = _Collected()
     record = RequestRecord(RequestId(WHO), time.time(), time.monotonic())
-    await gateway.relay.run(plan, record, served)
+    await gateway.policies.now.relay.run(plan, record, served)
 
     pair, asker = gateway.pairs[model], _asker(gateway, gateway.pairs[model])
     messages = plan.body["messages"]
@@ -86,7 +86,7 @@ def _plan(gateway: Gateway, prompt: str, role: str, model: str, max_tokens: int)
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     body |= {"temperature": 0, "max_tokens": max_tokens}
     caller = Principal(WHO, WHO, WHO, None, role, expires_at=float("inf"))
-    grant = authorize(caller, gateway.rules, Endpoint.CHAT, model)
+    grant = authorize(caller, gateway.policies.now.rules, Endpoint.CHAT, model)
     return admit(read(msgspec.json.encode(body), Endpoint.CHAT), grant)
 
 
@@ -99,11 +99,12 @@ async def _said(asker: Asker, pair: Pair, answer: Greedy) -> Said:
 
 
 def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
-    detector = gateway.detector_of(plan.grant.profile)
+    policy = gateway.policies.now
+    detector = policy.detector_of(plan.grant.profile)
     grounds = RequestGrounds.from_texts(plan.own_texts, detector)
     return Judge(
         profile=plan.grant.profile,
-        request=request_evidence(plan, grounds, described(plan, gateway.persons), suspicious=False),
+        request=request_evidence(plan, grounds, described(plan, policy.persons), suspicious=False),
         detector=detector,
         vocabulary=pair.vocabulary,
         style_shift=pair.style_shift,

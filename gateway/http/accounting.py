@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.errors import GatewayError, ShuttingDown, UpstreamTimeout
 from gateway.http.headers import error_event, error_response
-from gateway.http.lifecycle import Lifecycle
+from gateway.http.lifecycle import Lifecycle, Running
 from gateway.observe.logs import Logs, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.types import RequestId
@@ -46,22 +47,25 @@ class Accounted:
         lifecycle: Lifecycle,
         longest: float | None = None,
         proxies: Proxies = NO_PROXIES,
+        policy: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`longest`: seconds that one request may take, however lively it is. `proxies` say where callers are."""
+        """`longest`: seconds that one request may take, however lively it is. `proxies` say where callers are, `policy`
+        which version of it is in force."""
         self._app, self._logs, self._metrics = app, logs, metrics
-        self._lifecycle, self._longest, self._proxies = lifecycle, longest, proxies
+        self._lifecycle, self._longest, self._proxies, self._policy = lifecycle, longest, proxies, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_RECORD] = record = _new_record(scope, self._proxies)
+        record.policy = self._policy()
         scope[_SERVER_SEND] = send
         exchange = _Exchange(send, record)
         try:
-            with self._lifecycle.request(), self._metrics.stream():
-                await self._run(scope, receive, exchange)
+            with self._lifecycle.request(record) as running, self._metrics.stream():
+                await self._run(scope, receive, exchange, running)
         finally:
             self._close(record)
 
-    async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+    async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange, running: Running) -> None:
         if self._lifecycle.draining:
             return await exchange.end(ShuttingDown(), scope, receive)
         timeout = asyncio.timeout(self._longest)
@@ -69,9 +73,9 @@ class Accounted:
             async with timeout:
                 await self._app(scope, receive, exchange.send)
         except asyncio.CancelledError:
-            if not self._lifecycle.expired:
+            if running.ended is None:
                 raise
-            await exchange.end(ShuttingDown(), scope, receive)
+            await exchange.end(running.ended, scope, receive)
         except TimeoutError:
             if not timeout.expired():
                 raise

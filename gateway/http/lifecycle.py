@@ -1,10 +1,23 @@
-"""Whether the process takes requests, and how it stops: no new ones, a time for those under way, then their end."""
+"""Whether the process takes requests, and how they stop: no new ones, a time for those under way, then their end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError, ShuttingDown
+from gateway.observe.logs import RequestRecord
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A request under way. `ended` is why its task was cancelled by us; it is left to say so to its caller."""
+
+    record: RequestRecord
+    task: asyncio.Task[object]
+    ended: GatewayError | None = None
 
 
 class Lifecycle:
@@ -13,19 +26,19 @@ class Lifecycle:
     def __init__(self) -> None:
         self.ready = False
         self.draining = False
-        self.expired = False  # requests still under way have been cancelled
-        self._requests: set[asyncio.Task[object]] = set()
+        self._requests: set[Running] = set()
 
     @contextmanager
-    def request(self) -> Iterator[None]:
-        """The current task answers a request while inside; `expire` cancels it."""
+    def request(self, record: RequestRecord) -> Iterator[Running]:
+        """The current task answers a request while inside; `end` cancels it."""
         task = asyncio.current_task()
         assert task is not None
-        self._requests.add(task)
+        running = Running(record, task)
+        self._requests.add(running)
         try:
-            yield
+            yield running
         finally:
-            self._requests.discard(task)
+            self._requests.discard(running)
 
     def drain(self) -> None:
         """From here on no request is taken."""
@@ -34,12 +47,17 @@ class Lifecycle:
     async def drained(self, deadline: float) -> bool:
         """Waits until nothing is under way, at most `deadline` seconds. False: something still is."""
         if self._requests:
-            await asyncio.wait(self._requests, timeout=deadline)
+            await asyncio.wait([running.task for running in self._requests], timeout=deadline)
         return not self._requests
+
+    def end(self, error: GatewayError, which: Callable[[RequestRecord], bool]) -> None:
+        """Ends those under way of which `which` says so; each tells its caller why."""
+        for running in self._requests:
+            if running.ended is None and which(running.record):
+                running.ended = error
+                running.task.cancel()
 
     async def expire(self, grace: float) -> None:
         """Ends what is under way; each may still say so to its caller, for at most `grace` seconds."""
-        self.expired = True
-        for task in self._requests:
-            task.cancel()
+        self.end(ShuttingDown(), lambda _record: True)
         await self.drained(grace)

@@ -15,15 +15,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway.auth import rbac, tokens
-from gateway.auth.issuers import Verifier
 from gateway.errors import CallerError, GatewayError, MethodNotAllowed, NotAuthenticated, NotFound
 from gateway.http import inbound
 from gateway.http.accounting import record_of
 from gateway.http.headers import error_response, json_response
+from gateway.in_force import InForce
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy import parameters
-from gateway.policy.load import Rules
 from gateway.types import Endpoint, Plan, Principal
 
 MODEL_CREATED: Final = 0  # when a model was made is nobody's business; clients want a number
@@ -32,15 +31,15 @@ OWNER: Final = "tightlip"
 # FastAPI would hand exceptions, with their texts, to any OpenTelemetry that it finds, and looks for one per request.
 _NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 
-Answer = Callable[[Plan, RequestRecord], ASGIApp]
+Answer = Callable[[InForce, Plan, RequestRecord], ASGIApp]
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the routes work with. `answer` makes the response that runs a plan."""
+    """What the routes work with. `in_force` is the policy of the moment, of which each request keeps the one that it
+    began with; `answer` makes the response that runs a plan."""
 
-    rules: Rules
-    verifier: Verifier
+    in_force: Callable[[], InForce]
     answer: Answer
     limits: inbound.BodyLimits
     metrics: Metrics
@@ -52,31 +51,32 @@ class Surface:
         return await self._complete(request, Endpoint.COMPLETIONS)
 
     async def models(self, request: Request) -> Response:
-        record = self._open(request, Endpoint.MODELS)
-        principal = await self._authenticate(request, inbound.read_head(request.scope["headers"]), record)
-        names = rbac.visible_models(principal, self.rules)
+        policy, record = self._open(request, Endpoint.MODELS)
+        principal = await _authenticate(request, inbound.read_head(request.scope["headers"]), policy, record)
+        names = rbac.visible_models(principal, policy.rules)
         return json_response({"object": "list", "data": [_model(name) for name in names]}, record.request_id)
 
     async def _complete(self, request: Request, endpoint: Endpoint) -> ASGIApp:
-        record = self._open(request, endpoint)
+        policy, record = self._open(request, endpoint)
         head = inbound.read_head(request.scope["headers"])
-        principal = await self._authenticate(request, head, record)
+        principal = await _authenticate(request, head, policy, record)
         raw_body = await inbound.read_body(head, request.receive, self.limits)
         asked = parameters.read(raw_body, endpoint)
-        grant = rbac.authorize(principal, self.rules, endpoint, asked.model)
+        grant = rbac.authorize(principal, policy.rules, endpoint, asked.model)
         record.model = grant.model
-        return self.answer(parameters.admit(asked, grant), record)
+        return self.answer(policy, parameters.admit(asked, grant), record)
 
-    def _open(self, request: Request, endpoint: Endpoint) -> RequestRecord:
-        record = record_of(request.scope)
-        record.route, record.policy = endpoint.value, self.rules.version
-        return record
+    def _open(self, request: Request, endpoint: Endpoint) -> tuple[InForce, RequestRecord]:
+        policy, record = self.in_force(), record_of(request.scope)
+        record.route, record.policy = endpoint.value, policy.rules.version
+        return policy, record
 
-    async def _authenticate(self, request: Request, head: inbound.Head, record: RequestRecord) -> Principal:
-        inbound.refuse_token_in_query(request.scope["query_string"])
-        record.principal = await self.verifier.authenticate(tokens.bearer(head.authorization))
-        rbac.check_address(record.principal, self.rules, record.address)
-        return record.principal
+
+async def _authenticate(request: Request, head: inbound.Head, policy: InForce, record: RequestRecord) -> Principal:
+    inbound.refuse_token_in_query(request.scope["query_string"])
+    record.principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
+    rbac.check_address(record.principal, policy.rules, record.address)
+    return record.principal
 
 
 def create_app(surface: Surface) -> FastAPI:

@@ -134,10 +134,17 @@ class Metrics:
 
     # ---- the process -------------------------------------------------------------------------------------------------
 
-    def running(self, *, version: str, policy: str) -> None:
-        """What is in force. Called again when the policy changes: the series of the one before goes."""
+    def running(self, *, version: str, policy: str, roles: Collection[str] = ()) -> None:
+        """What is in force. Called again when the policy changes: the series of the one before goes. Its roles stay
+        known, since answers that began under it end later; there are no more than operators have written."""
+        self._roles |= frozenset(roles)
         self._info.clear()
         self._info.labels(version, policy).set(1)
+        self._policy_at.set_to_current_time()
+
+    def policy_refused(self) -> None:
+        """A policy that changed on disk can't be used; the one before stays."""
+        self._policy_failures.inc()
 
     def ready(self, state: bool) -> None:
         self._ready.set(1 if state else 0)
@@ -271,6 +278,14 @@ class Metrics:
 
     def _make_process(self, registry: CollectorRegistry) -> None:
         self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
+        self._policy_at = Gauge(
+            "tightlip_policy_loaded_timestamp_seconds", "When the policy in force was read.", registry=registry
+        )
+        self._policy_failures = Counter(
+            "tightlip_policy_reload_failures",
+            "Policies that changed on disk and could not be used; the one before stays.",
+            registry=registry,
+        )
         self._keys_at = Gauge(
             "tightlip_issuer_keys_timestamp_seconds",
             "When an issuer's page of keys was last read.",

@@ -169,6 +169,7 @@ BUDGET: Final[Mapping[str, Weakens]] = {
 }
 POLICY: Final[Mapping[str, Weakens]] = {
     "version": _never,
+    "urgent": _never,
     "internal_hosts": _fewer,
     "record_fields": _fewer,
     "persons": lambda old, new: _any_weaker(old, new, PERSONS),

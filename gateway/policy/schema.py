@@ -296,10 +296,11 @@ class Policy(_Strict):
     """The whole file. What must agree across its parts is checked in `load`, which knows the lines.
 
     `internal_hosts` and `record_fields` hold for every profile: what is internal is the house's to say, and who may see
-    it a role's.
+    it a role's. An `urgent` policy ends the answers that began under another one; otherwise they go on with that.
     """
 
     version: Literal[1]
+    urgent: bool = False
     issuers: tuple[IssuerPolicy, ...] = Field(min_length=1)
     roles: Mapping[Name, Role] = Field(min_length=1)
     profiles: Mapping[Name, ProfilePolicy] = Field(default_factory=dict)

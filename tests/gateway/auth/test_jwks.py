@@ -235,6 +235,24 @@ async def test_a_page_can_not_take_the_name_of_a_key_in_a_file() -> None:
     assert verifier(keys).verify(token("ES256")).subject == "alice"
 
 
+async def test_keys_are_carried_over_as_old_as_they_are() -> None:
+    """To the verifier of another policy, which would refuse good tokens while the page can't be had."""
+    pages, clock = Pages("ES256"), Clock()
+    before, _ = remote(pages, clock)
+    await before.fetch()
+    now, _ = remote(pages, clock)
+    elsewhere = RemoteKeys([], [Page("https://other.test/keys")], pages, lambda _: None, clock)
+    made, other = verifier(now), verifier(elsewhere)
+    made.carry_over(verifier(before))
+    other.carry_over(verifier(before))
+    assert made.verify(token("ES256")).subject == "alice"
+    assert refused(other, token("ES256")) is Reason.UNKNOWN_KEY
+    clock.now += 601
+    pages.body = b""
+    assert not await now.fetch()
+    assert refused(made, token("ES256")) is Reason.UNKNOWN_KEY
+
+
 # ---- from the policy -------------------------------------------------------------------------------------------------
 
 

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from filters.specificity.described import Describing
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
@@ -23,16 +24,21 @@ from gateway.http.accounting import Accounted
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.routes import Surface, create_app
+from gateway.in_force import InForce
 from gateway.listening import bind, make_server, url
 from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
+from gateway.relay import Relay
 from gateway.settings import Listener
 from gateway.types import Endpoint, Plan
 from tests.gateway.support import CLAIMS, POLICY, make_token, write_policy
 
 MOST_BYTES = 4096
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
+
+NO_RELAY: Final = cast("Relay", None)  # a stub answers
+NOBODY: Final = cast("Describing", None)  # and reads nothing
 
 Run = Callable[[Plan, Scope, Receive, Send], Any]
 
@@ -93,10 +99,10 @@ async def public(
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
     plans: list[Plan] = []
+    in_force = InForce(rules, Verifier(issuers.load(rules), now=time.time), NO_RELAY, {}, NOBODY, frozenset())
     surface = Surface(
-        rules=rules,
-        verifier=Verifier(issuers.load(rules), now=time.time),
-        answer=lambda plan, record: _Stub(run, plan, record, plans),
+        in_force=lambda: in_force,
+        answer=lambda _policy, plan, record: _Stub(run, plan, record, plans),
         limits=BodyLimits(MOST_BYTES, 0.5),
         metrics=metrics,
     )

@@ -6,11 +6,16 @@ import asyncio
 
 import pytest
 
+from gateway.errors import PolicyChanged
 from gateway.http.lifecycle import Lifecycle
+from gateway.observe.logs import RequestRecord
+from gateway.types import RequestId
+
+RECORD = RequestRecord(RequestId("req_1"), 0.0, 0.0, policy="old")
 
 
 async def working(lifecycle: Lifecycle, seconds: float) -> None:
-    with lifecycle.request():
+    with lifecycle.request(RECORD):
         await asyncio.sleep(seconds)
 
 
@@ -39,3 +44,25 @@ async def test_what_does_not_is() -> None:
     await lifecycle.expire(1)
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_some_can_be_ended_each_with_its_reason() -> None:
+    lifecycle = Lifecycle()
+    endings: dict[str, object] = {}
+
+    async def answer(policy: str) -> None:
+        with lifecycle.request(RequestRecord(RequestId("req_1"), 0.0, 0.0, policy=policy)) as running:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                endings[policy] = running.ended
+
+    tasks = [asyncio.create_task(answer(policy)) for policy in ("old", "new")]
+    await asyncio.sleep(0)
+    changed = PolicyChanged()
+    lifecycle.end(changed, lambda record: record.policy != "new")
+    await tasks[0]
+    assert endings == {"old": changed}
+    assert not tasks[1].done()
+    await lifecycle.expire(1)
+    assert (type(endings["new"]).__name__, endings["old"]) == ("ShuttingDown", changed)

@@ -81,6 +81,16 @@ def test_every_reason_of_a_refused_token_is_a_label(
     assert registry.get_sample_value("tightlip_auth_failures_total", {"reason": reason.value}) == 1
 
 
+def test_roles_of_a_later_policy_are_labels_and_those_before_stay(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.running(version="1", policy="b", roles=["support"])
+    for role in ("customer", "support", "nobody"):
+        metrics.leak_bits(role, 3)
+        label = "other" if role == "nobody" else role
+        assert registry.get_sample_value("tightlip_leak_budget_bits_total", {"role": label}) == 3
+
+
 def test_what_is_in_force_replaces_what_was(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.running(version="1", policy="a")
     metrics.running(version="1", policy="b")

@@ -1,0 +1,102 @@
+"""What follows from one policy: built whole from its files, put in force by one assignment, never changed afterwards.
+
+A request keeps the `InForce` that it began with, so that what it was admitted under is also what it is filtered by.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filters.detectors import ProfileDetectors
+from filters.evidence import Detector
+from filters.profile import Profile
+from filters.specificity.attributes import AttributeFinder
+from filters.specificity.described import Describing
+from gateway.auth import issuers
+from gateway.auth.jwks import PageFetcher
+from gateway.observe.metrics import Metrics
+from gateway.policy import load as policies
+from gateway.policy.load import Rules
+from gateway.relay import Relay
+from gateway.settings import Settings
+
+MakeRelay = Callable[[Callable[[Profile], Detector], Describing], Relay]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """One version of the policy, and all that depends on it. `files` are those that it was read from."""
+
+    rules: Rules
+    verifier: issuers.Verifier
+    relay: Relay
+    detectors: Mapping[str, Detector]  # by the profile's name
+    persons: Describing
+    files: frozenset[Path]
+
+    def detector_of(self, profile: Profile) -> Detector:
+        """All that this profile looks for."""
+        return self.detectors[profile.name]
+
+
+class Loader:
+    """From the policy file of the settings to what follows from it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        audiences: Mapping[str, Sequence[str]],
+        detectors: ProfileDetectors,
+        fetcher: PageFetcher,
+        metrics: Metrics,
+        make_relay: MakeRelay,
+    ) -> None:
+        """`audiences` are those of the index of each model that has one."""
+        self._settings, self._audiences = settings, audiences
+        self._detectors, self._fetcher = detectors, fetcher
+        self._metrics, self._make_relay = metrics, make_relay
+
+    def load(self, before: InForce | None = None) -> InForce:
+        """All of it, detectors too: what a role needs is there before it is asked for. Takes up to seconds, and can be
+        called in a thread. Of `before` is used again what has not changed. Raises ConfigError."""
+        rules = self._rules()
+        self._fetcher.know(issuers.pages(rules))
+        verifier = issuers.Verifier(issuers.load(rules, self._fetcher, self._metrics.keys_fetched), now=time.time)
+        detectors = {name: self._detectors.of(profile) for name, profile in rules.profiles.items()}
+        persons = self._persons(rules, before)
+        return InForce(
+            rules=rules,
+            verifier=verifier,
+            relay=self._make_relay(lambda profile: detectors[profile.name], persons),
+            detectors=detectors,
+            persons=persons,
+            files=frozenset(_files(rules)),
+        )
+
+    def _rules(self) -> Rules:
+        rules = policies.load(self._settings.policy)
+        policies.check_models(rules, frozenset(self._settings.models))
+        policies.check_addresses(rules, known=self._settings.trusted_proxies is not None)
+        policies.check_clearances(rules, self._audiences)
+        return rules
+
+    def _persons(self, rules: Rules, before: InForce | None) -> Describing:
+        if before and before.rules.crowds is rules.crowds and before.rules.persons == rules.persons:
+            return before.persons
+        return Describing(
+            AttributeFinder(rules.crowds), self._detectors.names, rules.persons.k, rules.persons.countries
+        )
+
+
+def _files(rules: Rules) -> Iterator[Path]:
+    folder = rules.document.path.parent
+    yield rules.document.path
+    for issuer in rules.issuers:
+        for source in issuer.keys:
+            yield from (folder / name for name in (source.file, source.ca_file) if name is not None)
+    if rules.persons.tables is not None:
+        tables = folder / rules.persons.tables
+        yield from (tables, *tables.glob("*.json"))
