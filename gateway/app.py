@@ -46,7 +46,7 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
 from gateway.in_force import InForce, Loader
 from gateway.knowledge import Loaded
-from gateway.listening import bind, make_server, url
+from gateway.listening import allow_open_files, bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
 from gateway.observe.metrics import Metrics
@@ -143,6 +143,7 @@ async def assemble(
 def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open, `warn` a line for each
     model that is not what its release says. Raises ConfigError."""
+    allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, announce, warn))
 
@@ -282,7 +283,7 @@ def _public(settings: Settings, policies: Policies, metrics: Metrics, logs: Logs
     surface = routes.Surface(
         in_force=lambda: policies.now,
         answer=lambda policy, plan, record: Answer(policy.relay, plan, record, settings.keep_alive_seconds),
-        limits=BodyLimits(settings.limits.body_bytes, settings.limits.body_seconds),
+        limits=_body_limits(settings.limits),
         metrics=metrics,
     )
     app = routes.create_app(surface)
@@ -291,7 +292,17 @@ def _public(settings: Settings, policies: Policies, metrics: Metrics, logs: Logs
 
 
 def _connections(limits: LimitSettings) -> ConnectionLimits:
-    return ConnectionLimits(limits.connections, limits.connections_per_address, limits.head_seconds)
+    return ConnectionLimits(
+        total=limits.connections,
+        per_address=limits.connections_per_address,
+        head_seconds=limits.head_seconds,
+        write_seconds=limits.write_seconds,
+        idle_seconds=limits.idle_seconds,
+    )
+
+
+def _body_limits(limits: LimitSettings) -> BodyLimits:
+    return BodyLimits(limits.body_bytes, limits.body_seconds, limits.body_bytes_per_second)
 
 
 # ---- listening -------------------------------------------------------------------------------------------------------

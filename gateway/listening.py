@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -17,20 +18,34 @@ from gateway.settings import Listener
 
 ORDINARY: Final = ConnectionLimits()
 BACKLOG: Final = 2048  # connections that wait to be accepted; the system may allow fewer
-KEEP_ALIVE_SECONDS: Final = 75  # of an idle connection; longer than common load balancers', who should close first
+# What the system may hold of an answer that its caller does not read; Linux doubles it. It would grow to megabytes by
+# itself, and an answer's text comes at a few kilobytes a second.
+SEND_BUFFER_BYTES: Final = 128 * 1024
 
 
 def bind(listener: Listener) -> socket.socket:
     """A listening socket. Raises ConfigError: the address is in use, or not ours."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
-        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+        bound = socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
     except OSError as error:
         known = error.errno is not None and error.errno > 0  # negative ones are the resolver's
         why = os.strerror(error.errno or 0) if known else "no such host"
         raise ConfigError(
             Problem(f"{listener.host}:{listener.port}", None, "", f"can't listen there ({why})")
         ) from None
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # those that it accepts inherit it
+    return bound
+
+
+def allow_open_files() -> None:
+    """A connection takes a descriptor, and so does its upstream's; the system's first offer is often 1,024."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def url(bound: socket.socket) -> str:
@@ -51,7 +66,7 @@ def make_server(app: ASGIApp, limits: ConnectionLimits = ORDINARY) -> uvicorn.Se
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=limits.idle_seconds,
         )
     )
 

@@ -169,9 +169,14 @@ class UpstreamSettings(_Strict):
 class LimitSettings(_Strict):
     body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
     body_seconds: Seconds = 30.0
+    body_bytes_per_second: int = Field(default=500, ge=1, le=1 << 20)  # on average, once five seconds are over
     head_seconds: Seconds = 5.0  # for a request's first line and headers
+    write_seconds: Seconds = 30.0  # for a caller to take what has piled up of an answer
+    idle_seconds: int = Field(
+        default=75, ge=1, le=3600
+    )  # between two requests; longer than common load balancers', who should close first
     connections: int = Field(default=10_000, ge=1, le=1_000_000)
-    connections_per_address: int = Field(default=1_000, ge=1, le=1_000_000)  # a proxy is one address
+    connections_per_address: int = Field(default=1_000, ge=1, le=1_000_000)  # a proxy is one address, so is an IPv6 /64
     answer_seconds: Seconds = 600.0  # from the request to the answer's end
 
 

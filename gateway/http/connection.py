@@ -1,33 +1,46 @@
-"""One connection's bounds, before there is a request: how long a head may take, how large it may be, how many
-connections there may be, and what two readers could read differently.
+"""One connection's bounds: how many there may be, how long each of its stages may take and how much each may hold.
 
-The parser (llhttp, in its strict mode) refuses by itself: bare line feeds, folded lines, Content-Length beside
-Transfer-Encoding, two lengths, white space before a colon, control characters. Here a request is refused, besides, that
+| stage | ends by | then |
+| --- | --- | --- |
+| a head, from the connection's beginning or the head's first byte | `head_seconds` | 408 and the end |
+| a body | `read_body`'s deadline and least rate (inbound.py) | 408 and the end |
+| the rest of a body after the answer, which is thrown away | REST_SECONDS | the end |
+| an answer of which more is waiting than the system takes | `write_seconds` | cut off |
+| nothing, between two requests | `idle_seconds` | the end |
+| what is still to be sent after the end | `write_seconds` | cut off |
 
-1. is of another version than 1.0 and 1.1, has another number of Host lines than one, or more than one Authorization
-   (RFC 9112, 3.2; two would make us choose);
-2. has a transfer coding other than `chunked` (RFC 9112, 7: whoever does not decode it reads another body);
-3. has more than MOST_HEADERS lines, or more than MOST_HEAD_BYTES in its first line or in its head;
-4. has not sent its head within `head_seconds` of its first byte, or of the connection's beginning.
+While an answer waits, `send` does, so that its upstream is not read either. What one connection holds unread or unsent
+is bounded: MOST_TARGET_BYTES and MOST_HEAD_BYTES of a head, of a chunk's or of a trailer; 64 KiB of a body that nobody
+reads; about as much of an answer, and SEND_BUFFER_BYTES (listening.py) in the system.
 
-All get a fixed answer, and the connection is closed: what follows can't be told apart from another request.
+One request at a time: what comes behind one that is not answered yet is not read, and the connection ends with that
+answer (RFC 9112, 9.3.2, lets clients expect no more). Behind a proxy it is what somebody tried to smuggle.
+
+What is refused (heads.py says which heads are) gets a fixed answer, and the connection is closed: what follows can't be
+told apart from another request. Trailers are refused: they would come to stand among the headers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.http import heads
+
 MOST_HEADERS: Final = 100
 MOST_HEAD_BYTES: Final = 32 * 1024
 MOST_TARGET_BYTES: Final = 8 * 1024
+REST_SECONDS: Final = 5.0  # a client that is told of an error while it sends should get to read it
+IDLE_BYTES_PER_BYTE: Final = 8  # of a body in chunks of one byte each, six are framing
+NEIGHBOURS: Final = 64  # bits of an IPv6 address that one customer of a provider has to himself
 
-_ONCE: Final = frozenset({b"host", b"authorization"})
 _BODIES: Final = {
     status: b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":"%s"}}' % (message, code)
     for status, message, code in (
@@ -41,11 +54,14 @@ _BODIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections at once, and how many of them from one address; seconds for a request's head."""
+    """How many connections at once, and how many of them from one address (of IPv6: one /64); seconds for a request's
+    head, for a caller to take what has piled up, and for a connection without a request."""
 
     total: int = 10_000
     per_address: int = 1_000
     head_seconds: float = 5.0
+    write_seconds: float = 30.0
+    idle_seconds: int = 75
 
 
 @dataclass(slots=True)
@@ -56,8 +72,21 @@ class Connections:
     by_address: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What an answer sees of its transport."""
+
+    write: Callable[[bytes], None]
+    is_closing: Callable[[], bool]
+    close: Callable[[], None]
+
+
 class _Refused(Exception):
-    """The head is not acceptable. Carries a status."""
+    """The request is not acceptable. Carries a status."""
+
+
+class _Early(Exception):
+    """A request that came before the answer to the one before it."""
 
 
 def guarded(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
@@ -71,8 +100,11 @@ class _Guarded(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._stage_timer: asyncio.TimerHandle | None = None  # for a head, or the rest of a body
+        self._write_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._head_read = False  # of the request that is being read
+        self._idle_bytes = 0  # read, and no part of a body
         self._counted: str | None = None
         self._refused = False
 
@@ -80,17 +112,20 @@ class _Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        address = self.client[0] if self.client else ""
+        address = neighbours(self.client[0] if self.client else "")
         if self.open.total >= self.limits.total or self.open.by_address[address] >= self.limits.per_address:
             transport.abort()  # an answer would cost more than the connection
             return
         self._counted = address
         self.open.total += 1
         self.open.by_address[address] += 1
-        self._expect_head()
+        self._way = _Way(transport.write, transport.is_closing, self._end)
+        self._begin_stage(self.limits.head_seconds, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self._end_stage()
+        self._written()
+        self._unset_keepalive_if_required()
         if self._counted is not None:
             self.open.total -= 1
             self.open.by_address[self._counted] -= 1
@@ -102,23 +137,39 @@ class _Guarded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self._counted is None:
             return
-        self._unset_keepalive_if_required()
+        self._idle_bytes += len(data)
         try:
-            self.parser.feed_data(data)
+            while data:
+                data = self._feed(data)
         except httptools.HttpParserCallbackError as error:
             self._refuse(error.__context__)
         except httptools.HttpParserError:
             self._refuse(None)
-        except httptools.HttpParserUpgrade:
-            return  # the request has been read as one of HTTP/1.1, and is answered as one
+        if self._idle_bytes > MOST_TARGET_BYTES + MOST_HEAD_BYTES:
+            self._answer(431)
 
-    # ---- the head ----------------------------------------------------------------------------------------------------
+    def _feed(self, data: bytes) -> bytes:
+        """What the parser has not read: it stands behind a request that proposed another protocol, and was read as the
+        HTTP/1.1 that it is."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return data[upgrade.args[0] :]
+        return b""
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._end()
+
+    # ---- a request ---------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            raise _Early
         super().on_message_begin()
-        self._head_bytes = 0
-        if self._head_timer is None:
-            self._expect_head()
+        self._unset_keepalive_if_required()
+        self._head_bytes, self._head_read = 0, False
+        if self._stage_timer is None:
+            self._begin_stage(self.limits.head_seconds, self._late)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -126,41 +177,86 @@ class _Guarded(HttpToolsProtocol):
             raise _Refused(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_read:
+            raise _Refused(400)
         super().on_header(name, value)
         self._head_bytes += len(name) + len(value)
         if len(self.headers) > MOST_HEADERS or self._head_bytes > MOST_HEAD_BYTES:
             raise _Refused(431)
 
     def on_headers_complete(self) -> None:
-        self._head_came()
-        names = Counter(name for name, _ in self.headers)
-        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if any(names[name] > 1 for name in _ONCE) or codings not in ([], [b"chunked"]):
-            raise _Refused(400)
-        version = self.parser.get_http_version()
-        if version not in ("1.0", "1.1") or (version == "1.1" and not names[b"host"]):
-            raise _Refused(400)
+        self._end_stage()
+        self._head_read = True
+        parser = self.parser
+        version, upgrade = parser.get_http_version(), parser.should_upgrade()
+        heads.check(parser.get_method(), self.url, version, self.headers, upgrade=upgrade)
         super().on_headers_complete()
+        self.scope["path"] = self.scope["raw_path"].decode("ascii")
+        self.cycle.transport = self._way  # type: ignore[assignment]
 
-    def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.limits.head_seconds, self._late)
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = max(0, self._idle_bytes - IDLE_BYTES_PER_BYTE * len(body))
+        super().on_body(body)
 
-    def _head_came(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def on_message_complete(self) -> None:
+        self._idle_bytes = 0
+        self._end_stage()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self._begin_stage(REST_SECONDS, self._end)
+
+    # ---- deadlines ---------------------------------------------------------------------------------------------------
+
+    def _begin_stage(self, seconds: float, late: Callable[[], None]) -> None:
+        self._stage_timer = self.loop.call_later(seconds, late)
+
+    def _end_stage(self) -> None:
+        if self._stage_timer is not None:
+            self._stage_timer.cancel()
+            self._stage_timer = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_written()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._written()
+
+    def _expect_written(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def _written(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Closes once all is written that the caller takes in time."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._expect_written()
 
     def _late(self) -> None:
-        self._head_timer = None
+        self._stage_timer = None
         self._answer(408)
 
     def _refuse(self, cause: BaseException | None) -> None:
-        self._answer(cause.args[0] if isinstance(cause, _Refused) else 400)
+        if isinstance(cause, _Early):
+            self._refused, self.cycle.keep_alive = True, False
+        else:
+            self._answer(cause.args[0] if isinstance(cause, _Refused) else 400)
 
     def _answer(self, status: int) -> None:
         """A fixed text, unless an answer is on its way already; then only the end."""
         self._refused = True
-        self._head_came()
+        self._end_stage()
         if self.transport.is_closing():
             return
         running = self.cycle is not None and not self.cycle.response_complete
@@ -172,4 +268,12 @@ class _Guarded(HttpToolsProtocol):
         if running:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self._end()
+
+
+def neighbours(address: str) -> str:
+    """Whose connections count as one's: an IPv4 address, or the IPv6 network that one caller has."""
+    if ":" not in address:
+        return address
+    read = ipaddress.IPv6Address(address.partition("%")[0])
+    return str(read.ipv4_mapped or ipaddress.IPv6Network((read, NEIGHBOURS), strict=False))

@@ -32,6 +32,7 @@ def front(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) ->
         scripted.tokenizer(folder),
         model={"question_deadline_seconds": 1.0},
         upstream={"connect_seconds": 1.0, "first_byte_seconds": 1.5, "stall_seconds": 1.5},
+        limits={"write_seconds": 3.0},
         keep_alive_seconds=0.5,
         drain_seconds=2.0,
     )

@@ -6,10 +6,12 @@ The secret is said in the middle of a sentence, so that it is held when the faul
 from __future__ import annotations
 
 import json
+import socket
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -152,6 +154,42 @@ def test_a_caller_that_goes_away_ends_the_generation(front: Gateway, engine: Eng
     with front.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         next(response.iter_text())
     _wait_until(lambda: engine.aborted == 1)
+
+
+class _Told(Sequence[scripted.Step]):
+    """Many large frames, and how many of them the engine has got rid of."""
+
+    def __init__(self, count: int) -> None:
+        self.given, self._count = 0, count
+
+    def __len__(self) -> int:
+        return 2 * self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        if at >= len(self):
+            raise IndexError
+        self.given = max(self.given, at // 2)
+        text = b'data: {"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}\n\n'
+        return Pause(0) if at % 2 else Raw(text % (b"\\u0001" * 10_000))
+
+
+def test_a_caller_that_does_not_read_holds_up_the_engine_and_is_cut_off(front: Gateway, engine: Engine) -> None:
+    engine.tuned = told = _Told(1000)
+    request = httpx.Request(
+        "POST",
+        f"{front.public}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {front.token('open')}"},
+        json={"model": "acme-assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": True},
+    )
+    head = b"".join(b"%s: %s\r\n" % line for line in request.headers.raw)
+    with socket.create_connection((request.url.host, request.url.port)) as caller:
+        caller.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + head + b"\r\n" + request.content)
+        _wait_until(lambda: told.given > 0)
+        time.sleep(1.0)
+        held = told.given
+        time.sleep(0.3)
+        assert told.given == held < 400, "what nobody reads is not asked for"
+        _wait_until(lambda: engine.aborted == 1)
 
 
 def test_while_text_is_held_a_comment_goes_out_on_a_clock(front: Gateway, engine: Engine) -> None:
