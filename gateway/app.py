@@ -50,12 +50,14 @@ from gateway.listening import allow_open_files, bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
 from gateway.observe.metrics import Metrics
+from gateway.policy.body import BodyBounds
 from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
 from gateway.release.guard import Guard
 from gateway.reload import Policies
 from gateway.settings import LimitSettings, LogSettings, ModelSettings, Settings, read_secret
 from gateway.state.memory import MemoryTotals
+from gateway.streams import Streams
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
 from gateway.upstream.client import Server, UpstreamClient
@@ -100,6 +102,7 @@ async def assemble(
     detectors = build_detectors(settings.names_engine)
     client, fetcher = served.client(settings.upstream), PageFetcher()
     budgets, samples, lifecycle = Budgets(MemoryTotals(), metrics), Samples(), Lifecycle()
+    streams = Streams()  # counted whatever policy they began under
 
     def refused(model: str, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
@@ -107,7 +110,7 @@ async def assemble(
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
         grounds = RequestGrounds.from_texts
-        return Relay(client, pairs, detector_of, grounds, persons, metrics, keys, budgets, samples)
+        return Relay(client, pairs, detector_of, grounds, persons, metrics, keys, budgets, samples, streams)
 
     try:
         places = _places(settings.models.values())
@@ -302,7 +305,8 @@ def _connections(limits: LimitSettings) -> ConnectionLimits:
 
 
 def _body_limits(limits: LimitSettings) -> BodyLimits:
-    return BodyLimits(limits.body_bytes, limits.body_seconds, limits.body_bytes_per_second)
+    json = BodyBounds(limits.body_depth, limits.body_values)
+    return BodyLimits(limits.body_bytes, limits.body_seconds, limits.body_bytes_per_second, json)
 
 
 # ---- listening -------------------------------------------------------------------------------------------------------

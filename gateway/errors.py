@@ -48,6 +48,11 @@ class BadField(CallerError):
     message = "A field of the request has a wrong type or value."
 
 
+class OverLimit(CallerError):
+    code = "above_limit"
+    message = "A field of the request is larger, longer or deeper than this service lets this role send."
+
+
 class UnknownField(CallerError):
     code = "unknown_parameter"
     message = "The request has a field that this endpoint does not know."
@@ -131,6 +136,15 @@ class LeakBudgetSpent(CallerError):
     type = "requests"
     code = "caller_limit_reached"
     message = "This caller has reached a limit of this service. It is lifted in time."
+
+
+class RoleBusy(CallerError):
+    """His role has as many answers from this model under way as it may have."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    message = "Too many answers are under way. Try again later."
 
 
 # ---- the upstream's --------------------------------------------------------------------------------------------------

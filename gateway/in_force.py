@@ -79,6 +79,8 @@ class Loader:
     def _rules(self) -> Rules:
         rules = policies.load(self._settings.policy)
         policies.check_models(rules, frozenset(self._settings.models))
+        scheduled = frozenset(name for name, model in self._settings.models.items() if model.schedules)
+        policies.check_priorities(rules, scheduled)
         policies.check_addresses(rules, known=self._settings.trusted_proxies is not None)
         policies.check_clearances(rules, self._audiences)
         return rules

@@ -62,9 +62,10 @@ from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.release.guard import Guard
+from gateway.streams import Streams
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint, Plan, Principal
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
@@ -132,21 +133,31 @@ class Relay:
         keys: TenantKeys,
         budgets: Budgets,
         samples: Samples,
+        streams: Streams,
     ) -> None:
         """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself, `persons` of
         its messages what they have said of anybody."""
         self._client, self._pairs, self._metrics = client, pairs, metrics
         self._detectors, self._grounds, self._persons, self._keys = detectors, grounds, persons, keys
-        self._budgets, self._samples = budgets, samples
+        self._budgets, self._samples, self._streams = budgets, samples, streams
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
+        with self._streams.one(plan.grant):
+            return await self._run(plan, record, sink)
+
+    def errand(self, plan: Plan, request_id: str) -> Errand:
+        """What model servers are told of this request."""
+        return Errand(request_id, self._keys.cache_salt(plan.grant.principal), plan.grant.priority)
+
+    async def _run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         pair = self._pairs[plan.grant.model]
         if not pair.open:
             raise UpstreamUnavailable("release")
         budget = await self._budgets.admit(plan.grant.principal, plan.grant.profile.budget)
         pipeline = await self._pipeline(plan, pair, budget)
-        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics, self._samples)
+        errand = self.errand(plan, record.request_id)
+        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics, self._samples, errand)
         try:
             return await answer.run()
         except (BaseExceptionGroup, UpstreamError) as raised:
@@ -231,11 +242,13 @@ class _Answer:
         pipeline: Pipeline | PassThrough,
         metrics: Metrics,
         samples: Samples,
+        errand: Errand,
     ) -> None:
         self._client, self._pair, self._plan, self._record = client, pair, plan, record
         self._sink, self._pipeline, self._metrics, self._samples = sink, pipeline, metrics, samples
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
-        self._questioner = questioner(plan.grant.principal, record)
+        self._errand = errand
+        self._questioner = questioner(plan.grant.principal, errand)
         self._sending, self._tokenizing = asyncio.Lock(), asyncio.Lock()
         self._prompt_ids: list[int] | None = None  # from its server, where they don't come with the answer
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
@@ -297,7 +310,7 @@ class _Answer:
 
     async def _bounded(self, bounds: Bounds) -> None:
         pair = self._pair
-        drafter = Drafter(self._client, self._record.request_id, self._client.timeouts.first_byte)
+        drafter = Drafter(self._client, self._errand, self._client.timeouts.first_byte)
         count = partial(self._metrics.bounded, pair.name)
         source = BoundedSource(drafter, pair.tuned, pair.base, pair.vocabulary, bounds, self._body, count)
         async with aclosing(source.items()) as rounds:
@@ -326,10 +339,10 @@ class _Answer:
         """The request's tokens, which the tuned model's server is asked for once; none if it does not say."""
         async with self._tokenizing:
             if self._prompt_ids is None:
-                request_id, deadline = self._record.request_id, self._pair.scorer.deadline
+                errand, deadline = self._errand, self._pair.scorer.deadline
                 try:
                     server, body = self._pair.tuned, self._body
-                    self._prompt_ids = await prompt_ids(self._client, server, body, request_id, deadline)
+                    self._prompt_ids = await prompt_ids(self._client, server, body, errand, deadline)
                 except GatewayError:
                     self._prompt_ids = []
             return self._prompt_ids
@@ -381,7 +394,7 @@ class _Answer:
         """Hand over the events of each read, up to the end mark or until `take` has no use for more; leaving closes
         the connection, which ends the generation."""
         sse = SseDecoder()
-        async with self._client.stream(server, path, body, self._record.request_id) as pieces:
+        async with self._client.stream(server, path, body, self._errand) as pieces:
             async for piece in pieces:
                 events = sse.feed(piece)
                 ended = DONE in events
@@ -498,9 +511,9 @@ class _Answer:
         return Counts(prompt, self._count_released())
 
 
-def questioner(principal: Principal, record: RequestRecord) -> Questioner:
+def questioner(principal: Principal, errand: Errand) -> Questioner:
     """For whom the base is asked."""
-    return Questioner((principal.issuer, principal.tenant), record.request_id)
+    return Questioner((principal.issuer, principal.tenant), errand)
 
 
 def _first(raised: BaseException) -> BaseException:

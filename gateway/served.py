@@ -22,7 +22,8 @@ def client(settings: UpstreamSettings) -> UpstreamClient:
 
 def server(settings: ServerSettings) -> Server:
     """Raises ConfigError."""
-    return Server(settings.url, settings.model, read_secret(settings.api_key_file) if settings.api_key_file else None)
+    api_key = read_secret(settings.api_key_file) if settings.api_key_file else None
+    return Server(settings.url, settings.model, api_key, settings.priority_scheduling)
 
 
 def vocabulary(given: Path) -> TokenizerVocabulary:

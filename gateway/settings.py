@@ -46,6 +46,7 @@ class ServerSettings(_Strict):
     url: str
     model: str = Field(min_length=1, max_length=256)
     api_key_file: Path | None = None
+    priority_scheduling: bool = False  # vLLM runs with --scheduling-policy priority: others look at no priority
 
     @field_validator("url")
     @classmethod
@@ -109,8 +110,8 @@ class ModelSettings(_Strict):
     questions_in_flight: int = Field(default=8, ge=1, le=1024)  # per base server
     questions_in_flight_per_tenant: int | None = Field(default=None, ge=1, le=1024)  # None: three quarters of them
     questions_in_flight_per_answer: int = Field(default=4, ge=1, le=1024)
-    # vLLM's: higher is later, requests have 0. Only for servers with --scheduling-policy priority.
-    question_priority: int | None = Field(default=None, ge=1, le=1000)
+    # vLLM's: by how much questions come later than the answers that they belong to; for `priority_scheduling`
+    question_priority: int = Field(default=0, ge=0, le=1000)
     # where the tuned model's log-probabilities come from: with its text, or from scoring its text as the base does
     tuned_evidence: Literal["streamed", "scored"] = "streamed"
     fallback: FallbackSettings = FallbackSettings()
@@ -150,6 +151,17 @@ class ModelSettings(_Strict):
             raise ValueError("needs a 'release', or 'unreleased: true' where nothing has to be checked")
         return self
 
+    @property
+    def schedules(self) -> bool:
+        """Whether all servers that answers come from take requests by their priority."""
+        return all(server.priority_scheduling for server in (self.tuned, self.base, self.fallback.model) if server)
+
+    @model_validator(mode="after")
+    def _ranked(self) -> Self:
+        if self.question_priority and not self.base.priority_scheduling:
+            raise ValueError("'question_priority' needs 'priority_scheduling' of 'base'")
+        return self
+
     @model_validator(mode="after")
     def _readable(self) -> Self:
         keyed = (self.index, self.public_values, self.deny_list)
@@ -168,6 +180,8 @@ class UpstreamSettings(_Strict):
 
 class LimitSettings(_Strict):
     body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
+    body_depth: int = Field(default=64, ge=8, le=256)  # of JSON
+    body_values: int = Field(default=100_000, ge=100, le=10_000_000)  # of JSON: objects, arrays and what is in them
     body_seconds: Seconds = 30.0
     body_bytes_per_second: int = Field(default=500, ge=1, le=1 << 20)  # on average, once five seconds are over
     head_seconds: Seconds = 5.0  # for a request's first line and headers

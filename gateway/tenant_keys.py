@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import enum
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,6 +19,7 @@ class Purpose(enum.StrEnum):
 
     REPLACEMENTS = "replacements"  # pseudonyms and surrogates
     SAMPLES = "samples"  # which harmless text is scored
+    CACHES = "caches"  # which prefix cache of a model server is read
 
 
 class TenantKeys:
@@ -38,6 +40,11 @@ class TenantKeys:
     def replacements(self, principal: Principal) -> bytes:
         """The key of this caller's tenant for pseudonyms and surrogates."""
         return self.key(Purpose.REPLACEMENTS, principal.issuer, principal.tenant)
+
+    def cache_salt(self, principal: Principal) -> str:
+        """What keeps this tenant's prefix cache apart: 256 bits in base64url, which engines take."""
+        key = self.key(Purpose.CACHES, principal.issuer, principal.tenant)
+        return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
 
     def samples(self, principal: Principal) -> bytes:
         """The key that picks among this tenant's harmless text."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from filters.profile import Profile
 from filters.specificity.described import Turn
+from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
 
 RequestId = NewType("RequestId", str)
 
@@ -17,6 +18,22 @@ class Endpoint(enum.StrEnum):
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
     MODELS = "/v1/models"
+
+
+class FieldAction(enum.StrEnum):
+    """What becomes of a request's field (gateway/policy/fields.py)."""
+
+    FORWARD = "forward"
+    IGNORE = "ignore"
+    REFUSE = "refuse"
+
+
+class PartType(enum.StrEnum):
+    """Of a message's content parts, beside text."""
+
+    IMAGE = "image_url"
+    AUDIO = "input_audio"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +59,16 @@ class Grant:
     policy_version: str
     max_output_tokens: int  # of each choice
     max_choices: int
-    allowed_fields: frozenset[str]  # refused by default, allowed to this role
+    fields: Mapping[str, FieldAction] = field(default_factory=dict)  # by path, where not as the table has it
+    request: RequestLimits = DEFAULT_LIMITS
+    content_parts: frozenset[PartType] = frozenset()
+    priority: int = 0  # vLLM's: higher is later
+    max_streams: int | None = None  # of the role's answers from this model at once; None: any number
     clearance: str | None = None  # the highest audience of the model's index that he may see; None: the lowest
+
+    def forwards(self, name: str) -> bool:
+        """Whether this role was given a field that is refused by default."""
+        return self.fields.get(name) is FieldAction.FORWARD
 
 
 @dataclass(frozen=True, slots=True)

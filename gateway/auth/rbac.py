@@ -23,7 +23,11 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         policy_version=rules.version,
         max_output_tokens=role.max_output_tokens,
         max_choices=role.max_choices,
-        allowed_fields=role.fields,
+        fields=role.fields,
+        request=role.request,
+        content_parts=role.content_parts,
+        priority=role.priority,
+        max_streams=role.max_streams,
         clearance=role.clearance,
     )
 

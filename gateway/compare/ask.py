@@ -19,6 +19,7 @@ from gateway.observe.logs import RequestRecord
 from gateway.policy.parameters import admit, read
 from gateway.relay import Pair, described, request_evidence
 from gateway.types import Endpoint, Plan, Principal, RequestId
+from gateway.upstream.client import Errand
 from gateway.upstream.greedy import Asker, Greedy
 
 DEADLINE: Final = 120.0  # seconds for each answer
@@ -79,7 +80,7 @@ async def compare(gateway: Gateway, prompt: str, role: str, model: str, max_toke
 
 
 def _asker(gateway: Gateway, pair: Pair) -> Asker:
-    return Asker(gateway.client, WHO, DEADLINE, pair.vocabulary if pair.tuned_scorer else None)
+    return Asker(gateway.client, Errand(WHO), DEADLINE, pair.vocabulary if pair.tuned_scorer else None)
 
 
 def _plan(gateway: Gateway, prompt: str, role: str, model: str, max_tokens: int) -> Plan:

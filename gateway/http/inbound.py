@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive
 
 from gateway.errors import BadJson, BodyTooLarge, NotAuthenticated, Reason, RequestTimeout, UnsupportedMedia
+from gateway.policy.body import DEFAULT_BOUNDS, BodyBounds
 
 # Names under which tokens are put into queries, from where they reach logs, histories and Referer headers.
 _TOKEN_NAMES: Final = frozenset(
@@ -38,6 +39,7 @@ class BodyLimits:
     size: int  # bytes
     seconds: float  # for all of it
     rate: int = 500  # bytes a second, on average since the beginning, once the grace is over
+    json: BodyBounds = DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Surface:
         head = inbound.read_head(request.scope["headers"])
         principal = await _authenticate(request, head, policy, record)
         raw_body = await inbound.read_body(head, request.receive, self.limits)
-        asked = parameters.read(raw_body, endpoint)
+        asked = parameters.read(raw_body, endpoint, self.limits.json)
         grant = rbac.authorize(principal, policy.rules, endpoint, asked.model)
         record.model = grant.model
         return self.answer(policy, parameters.admit(asked, grant), record)

@@ -6,11 +6,11 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from gateway.errors import BadJson
+from gateway.errors import BadJson, OverLimit
 
-MAX_DEPTH: Final = 64  # a JSON schema in a tool is about ten deep; recursion in parsers and templates ends far above
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1  # what every JSON encoder on the way can write
 MAX_INT_CHARS: Final = 20
 
@@ -19,17 +19,32 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 Json = dict[str, Any]
 
 
-def parse_object(raw_body: bytes, max_depth: int = MAX_DEPTH) -> Json:
+@dataclass(frozen=True, slots=True)
+class BodyBounds:
+    """`depth`: a JSON schema in a tool is about ten deep; recursion in parsers and templates ends far above. `values`:
+    of objects, arrays and what is in them; a hundred tools have some ten thousand."""
+
+    depth: int = 64
+    values: int = 100_000
+
+
+DEFAULT_BOUNDS: Final = BodyBounds()
+
+
+def parse_object(raw_body: bytes, bounds: BodyBounds = DEFAULT_BOUNDS) -> Json:
     """The body as an object.
 
-    Raises BadJson: not UTF-8, not JSON (NaN and Infinity are not), no object, deeper than `max_depth`, a key twice,
-    a number that is not finite or has more than 64 bits, half of a surrogate pair.
+    Raises BadJson: not UTF-8, not JSON (NaN and Infinity are not), no object, a key twice, a number that is not finite
+    or has more than 64 bits, half of a surrogate pair. OverLimit: deeper or of more values than the bounds.
     """
     value = _parse(raw_body)
     if not isinstance(value, dict):
         raise BadJson("not_object")
-    if raw_body.count(b"{") + raw_body.count(b"[") > max_depth and _depth(value, max_depth) > max_depth:
-        raise BadJson("depth")
+    containers = raw_body.count(b"{") + raw_body.count(b"[")
+    if containers > bounds.depth and _depth(value, bounds.depth) > bounds.depth:
+        raise OverLimit("depth")
+    if containers + raw_body.count(b",") >= bounds.values and _values(value) > bounds.values:
+        raise OverLimit("values")
     if _SURROGATE.search(raw_body):
         _refuse_lone_surrogates(value)
     return value
@@ -41,7 +56,7 @@ def _parse(raw_body: bytes) -> Any:
     except UnicodeDecodeError:
         raise BadJson("not_utf8") from None
     except RecursionError:
-        raise BadJson("depth") from None
+        raise OverLimit("depth") from None
     except ValueError:  # the decoder's own; it carries the text, so it goes no further
         raise BadJson("not_json") from None
 
@@ -82,6 +97,15 @@ def _depth(value: Any, enough: int) -> int:
         level = [child for parent in level for child in _children(parent)]
         depth += 1
     return depth
+
+
+def _values(value: Any) -> int:
+    """How many there are, itself among them."""
+    count, level = 1, [value]
+    while level:
+        count += sum(map(len, level))
+        level = [child for parent in level for child in _children(parent)]
+    return count
 
 
 def _children(value: Any) -> Iterator[Any]:

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from filters.events import Verdict
 from filters.pii.types import QUANTITIES
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
+from gateway.policy.fields import PATHS
+from gateway.policy.limits import RequestLimits
 from gateway.policy.load import Rules
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
@@ -26,6 +28,7 @@ from gateway.policy.schema import (
     ProfilePolicy,
     Role,
 )
+from gateway.types import FieldAction
 
 Weakens = Callable[[Any, Any], bool]  # (old, new), which differ
 
@@ -113,6 +116,12 @@ def _actions(old: Mapping[str, Action], new: Mapping[str, Action]) -> bool:
     return bool(gone) or any(old.get(kind, Action.MASK) != new[kind] for kind in told)
 
 
+def _forwarded(fields: Mapping[str, FieldAction]) -> set[str]:
+    """What goes on, of all fields that a role says something of and of those that go on by themselves."""
+    actions = {path: rule.action for path, rule in PATHS.items()} | dict(fields)
+    return {path for path, action in actions.items() if action is FieldAction.FORWARD}
+
+
 ISSUER: Final[Mapping[str, Weakens]] = {
     "issuer": _always,
     "audience": _more,
@@ -131,7 +140,11 @@ ISSUER: Final[Mapping[str, Weakens]] = {
 ROLE: Final[Mapping[str, Weakens]] = {
     "models": _more,
     "endpoints": _more,
-    "fields": _more,
+    "fields": lambda old, new: bool(_forwarded(new) - _forwarded(old)),
+    "request": lambda old, new: _any_weaker(old, new, REQUEST),
+    "content_parts": _more,
+    "priority": _lower,
+    "max_streams": _higher,
     "max_output_tokens": _higher,
     "max_choices": _higher,
     "networks": _more_or_any,
@@ -167,6 +180,7 @@ BUDGET: Final[Mapping[str, Weakens]] = {
     "caller_bits_per_hour": _higher,
     "refuse_bits_per_hour": _higher,
 }
+REQUEST: Final[Mapping[str, Weakens]] = dict.fromkeys(RequestLimits.model_fields, _higher)
 POLICY: Final[Mapping[str, Weakens]] = {
     "version": _never,
     "urgent": _never,
@@ -183,6 +197,7 @@ DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     ProfilePolicy: PROFILE,
     BoundedPolicy: BOUNDED,
     BudgetPolicy: BUDGET,
+    RequestLimits: REQUEST,
     Policy: POLICY,
 }
 
@@ -243,4 +258,6 @@ def _short(value: Any) -> str:
     if isinstance(value, BaseModel):
         told = value.model_dump(mode="json", exclude_defaults=True)
         return ", ".join(f"{key}: {entry}" for key, entry in told.items()) or "the defaults"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {entry!s}" for key, entry in value.items()) or "nothing"
     return "nothing" if value is None else str(value)

@@ -14,7 +14,7 @@ from filters.specificity.crowd_tables import Crowds, CrowdTableError, load_crowd
 from filters.specificity.triggers import SCRIPTS
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
-from gateway.policy.fields import GRANTABLE
+from gateway.policy.fields import PATHS
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     MIN_HOST_CHARS,
@@ -114,6 +114,22 @@ def check_addresses(rules: Rules, *, known: bool) -> None:
         raise ConfigError(*found)
 
 
+def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
+    """Servers that don't schedule by priority take every request in its turn, so that a role with a priority has to be
+    held back otherwise. `scheduled` are the models whose servers do. Raises ConfigError."""
+    found = [
+        rules.document.problem(
+            ("roles", name, "priority"),
+            f"the servers of {model!r} don't say 'priority_scheduling: true'; 'max_streams' holds a role back anyway",
+        )
+        for name, role in rules.roles.items()
+        for model in sorted(role.models - scheduled)
+        if role.priority and role.max_streams is None
+    ]
+    if found:
+        raise ConfigError(*found)
+
+
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     yield from _doubled_issuers(policy, document)
     for index, issuer in enumerate(policy.issuers):
@@ -162,6 +178,17 @@ def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
         seen.add(issuer.issuer)
 
 
+def _field_problems(name: str, role: Role, document: Document) -> Iterator[Problem]:
+    for path, action in role.fields.items():
+        rule = PATHS.get(path)
+        if rule is None:
+            yield document.problem(("roles", name, "fields", path), "is not a field of a request")
+        elif action not in rule.permits:
+            others = ", ".join(sorted(rule.permits)) or "nothing else"
+            text = f"{action!s} is not for roles to say of this field: {others}"
+            yield document.problem(("roles", name, "fields", path), text)
+
+
 def _role_problems(name: str, role: Role, policy: Policy, document: Document) -> Iterator[Problem]:
     if role.profile not in policy.profiles and role.profile not in DEFAULT_PROFILES:
         yield document.problem(("roles", name, "profile"), f"{role.profile!r} is not a profile of this policy")
@@ -169,7 +196,9 @@ def _role_problems(name: str, role: Role, policy: Policy, document: Document) ->
     if profile and profile.bounded and role.may_call(Endpoint.COMPLETIONS):
         text = "a role with a 'bounded' profile can't have 'completions': it is for the content of chats"
         yield document.problem(("roles", name, "endpoints"), text)
-    for field in sorted(role.fields - GRANTABLE):
-        yield document.problem(("roles", name, "fields"), f"{field!r} is not a field that a role can be given")
+    yield from _field_problems(name, role, document)
+    if role.content_parts and profile and profile.bounded:
+        text = "a role with a 'bounded' profile can't have content parts: drafts are made of tokens alone"
+        yield document.problem(("roles", name, "content_parts"), text)
     if not any(name in issuer.roles for issuer in policy.issuers):
         yield document.problem(("roles", name), "no issuer may give this role")

@@ -10,50 +10,60 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from filters.specificity.described import Speaker, Turn
-from gateway.errors import BadField, FieldRefused, UnknownField
+from gateway.errors import BadField, FieldRefused, OverLimit
 from gateway.policy import bounded
-from gateway.policy.body import Json, parse_object
-from gateway.policy.fields import CONTINUE, LOGPROBS, RETURN_IDS, TABLES, Action, Checked, Rule, boolean, integer
-from gateway.policy.messages import Chat, keys_in, keys_in_texts, read_messages, read_tool_choice, read_tools
-from gateway.types import Endpoint, Grant, Plan, Tells
+from gateway.policy.body import DEFAULT_BOUNDS, BodyBounds, Json, parse_object
+from gateway.policy.fields import BODIES, CONTINUE, LOGPROBS, RETURN_IDS, TABLES, content_part
+from gateway.policy.messages import (
+    Chat,
+    check_schema_size,
+    keys_in,
+    keys_in_texts,
+    read_messages,
+    read_tool_choice,
+    read_tools,
+)
+from gateway.types import Endpoint, FieldAction, Grant, Plan, Tells
 
 MAX_MODEL_CHARS: Final = 128
-MAX_STOPS: Final = 4  # OpenAI's
-MAX_STOP_CHARS: Final = 256  # the gateway matches them itself, on everything that it releases
-SCHEMA_NAME_CHARS: Final = 64  # OpenAI's
 COMPLETION_TOKENS: Final = 16  # OpenAI's, of a completion that names no max_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A parsed body of either endpoint: its fields are as the caller wrote them, except that nulls are gone."""
+    """A parsed body of either endpoint: its fields are as the caller wrote them."""
 
     endpoint: Endpoint
     model: str
     fields: Mapping[str, Any]
 
 
-def read(raw_body: bytes, endpoint: Endpoint) -> ChatRequest:
-    """Raises BadJson; BadField when there is no usable model name."""
-    fields = parse_object(raw_body)
+def read(raw_body: bytes, endpoint: Endpoint, bounds: BodyBounds = DEFAULT_BOUNDS) -> ChatRequest:
+    """Raises BadJson, OverLimit; BadField when there is no usable model name."""
+    fields = parse_object(raw_body, bounds)
     model = fields.get("model")
     if type(model) is not str or not 1 <= len(model) <= MAX_MODEL_CHARS:
         raise BadField(param="model")
-    return ChatRequest(endpoint, model, {name: value for name, value in fields.items() if value is not None})
+    return ChatRequest(endpoint, model, fields)
 
 
 def admit(request: ChatRequest, grant: Grant) -> Plan:
     """What this grant lets through.
 
-    Raises UnknownField, FieldRefused, BadField, each with the name of a field of the protocol or none.
+    Raises UnknownField, FieldRefused, BadField, OverLimit, each with the name of a field of the protocol or none.
     """
-    fields, body = request.fields, _table_fields(request, grant)
-    about = _chat(fields, grant) if request.endpoint is Endpoint.CHAT else _completion(fields)
-    body.update(about.body)
-    json_mode, schema = _response_format(fields.get("response_format"), body)
-    n, max_tokens = _integer(fields, "n", 1, grant.max_choices), _max_tokens(fields, grant)
+    actions = {**grant.fields, **{content_part(part): FieldAction.FORWARD for part in grant.content_parts}}
+    fields = BODIES[request.endpoint].read("", request.fields, actions)
+    is_chat = request.endpoint is Endpoint.CHAT
+    about = _chat(request.fields, fields, grant) if is_chat else _completion(fields, grant)
+    table = TABLES[request.endpoint]
+    body = {name: value for name, value in fields.items() if not table[name].own} | about.body
+    json_mode, schema = _response_format(fields.get("response_format"), body, grant)
+    if "structured_outputs" in fields:
+        check_schema_size(fields["structured_outputs"], grant.request, "structured_outputs")
+    n, max_tokens = _at_most(fields, "n", 1, grant.max_choices), _max_tokens(fields, grant)
     body |= {"max_tokens": max_tokens} | ({"n": n} if n > 1 else {})
-    stream = _boolean(fields, "stream")
+    stream = fields.get("stream", False)
     plan = Plan(
         grant=grant,
         body=body,
@@ -61,7 +71,7 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         include_usage=_include_usage(fields.get("stream_options"), stream),
         n=n,
         max_tokens=max_tokens,
-        stop=_stop(fields.get("stop")),
+        stop=_stop(fields.get("stop"), grant),
         own_texts=about.own_texts,
         turns=about.turns,
         continued=about.continued,
@@ -70,35 +80,12 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         json_mode=json_mode,
         answer_schema=schema,
         tool_schemas=about.tool_schemas,
-        tells=Tells(
-            logprobs=_logprobs(fields, grant),
-            token_ids=_told(fields, RETURN_IDS, grant) and _boolean(fields, RETURN_IDS),
-        ),
+        # a completion says how many alternatives it wants; without any the chosen token is told all the same
+        tells=Tells(logprobs=fields.get(LOGPROBS) not in (None, False), token_ids=fields.get(RETURN_IDS, False)),
     )
     if grant.profile.bounded is not None:
         bounded.check(plan)
     return plan
-
-
-def _table_fields(request: ChatRequest, grant: Grant) -> Json:
-    """Goes through the body field by field; what the table calls the gateway's own is read elsewhere."""
-    table, body = TABLES[request.endpoint], Json()
-    for name, value in request.fields.items():
-        rule = table.get(name)
-        if rule is None:
-            raise UnknownField
-        if _goes_upstream(name, rule, value, grant):
-            body[name] = rule.checked(name, value)
-    return body
-
-
-def _goes_upstream(name: str, rule: Rule, value: Any, grant: Grant) -> bool:
-    """Raises FieldRefused."""
-    if rule.action in (Action.OWN, Action.IGNORE) or rule.is_neutral(value):
-        return False
-    if rule.action is Action.FORWARD or (rule.action is Action.GRANT and name in grant.allowed_fields):
-        return True
-    raise FieldRefused(param=name)
 
 
 # ---- the two endpoints -----------------------------------------------------------------------------------------------
@@ -117,16 +104,18 @@ class _About:
     tool_schemas: Mapping[str, Json] = field(default_factory=dict)
 
 
-def _chat(fields: Mapping[str, Any], grant: Grant) -> _About:
-    chat = read_messages(fields.get("messages"))
-    tools = read_tools(fields.get("tools", []))
+def _chat(raw_fields: Mapping[str, Any], fields: Mapping[str, Any], grant: Grant) -> _About:
+    if "messages" not in fields:
+        raise BadField(param="messages")
+    chat = read_messages(raw_fields["messages"], fields["messages"], grant)
+    tools = read_tools(fields.get("tools", []), grant.request)
     continues = _continues(fields, chat, grant)
     body: Json = {"messages": chat.messages}
     if continues:
         body |= {CONTINUE: True, "add_generation_prompt": False}
     if tools.tools:
         body["tools"] = tools.tools
-    if "tool_choice" in fields and (choice := _tool_choice(fields["tool_choice"], tools.names)) is not None:
+    if "tool_choice" in fields and (choice := read_tool_choice(fields["tool_choice"], tools.names)) is not None:
         body["tool_choice"] = choice
     return _About(
         body=body,
@@ -139,32 +128,22 @@ def _chat(fields: Mapping[str, Any], grant: Grant) -> _About:
     )
 
 
-def _tool_choice(value: Any, names: frozenset[str]) -> str | Json | None:
-    """None where there is nothing to choose from: "auto" and "none" then mean the same, and engines refuse them."""
-    choice = read_tool_choice(value, names)
-    if names:
-        return choice
-    if choice == "required":
-        raise BadField(param="tool_choice")
-    return None
-
-
 def _continues(fields: Mapping[str, Any], chat: Chat, grant: Grant) -> bool:
     """Whether the answer goes on with the last message.
 
     An assistant's half-said message puts words into the model's mouth ("her number starts with 138"), so that ordinary
     roles may not end with one. Raises FieldRefused; BadField where the three things that must agree do not.
     """
-    asked, prompted = _boolean(fields, CONTINUE), _boolean(fields, "add_generation_prompt", default=True)
+    asked, prompted = fields.get(CONTINUE, False), fields.get("add_generation_prompt", True)
     ends_with_assistant = chat.last_role == "assistant"
-    if CONTINUE not in grant.allowed_fields and (asked or ends_with_assistant or not prompted):
-        raise FieldRefused(param=CONTINUE if asked else "messages" if prompted else "add_generation_prompt")
+    if ends_with_assistant and not grant.forwards(CONTINUE):
+        raise FieldRefused(param="messages")
     if asked is prompted or (asked and not ends_with_assistant):
         raise BadField(param=CONTINUE)
-    return asked
+    return bool(asked)
 
 
-def _completion(fields: Mapping[str, Any]) -> _About:
+def _completion(fields: Mapping[str, Any], grant: Grant) -> _About:
     """A prompt is text: token ids would pass words that the filters never read; several prompts are several requests.
 
     It grounds nothing: what in it the end user wrote can't be told from what the application put before it. What it
@@ -177,6 +156,8 @@ def _completion(fields: Mapping[str, Any]) -> _About:
         raise FieldRefused(param="prompt")
     if type(prompt) is not str or not prompt:
         raise BadField(param="prompt")
+    if len(prompt) > grant.request.prompt_chars:
+        raise OverLimit(param="prompt")
     return _About(
         body={"prompt": prompt},
         turns=(Turn(Speaker.MODEL, prompt),),
@@ -188,41 +169,18 @@ def _completion(fields: Mapping[str, Any]) -> _About:
 # ---- the gateway's own fields ----------------------------------------------------------------------------------------
 
 
-def _boolean(fields: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    return bool(_checked(fields, name, boolean, default))
-
-
-def _integer(fields: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    return int(_checked(fields, name, integer(1, most), default))
-
-
-def _checked(fields: Mapping[str, Any], name: str, check: Checked, default: Any) -> Any:
-    return Rule(Action.OWN, check).checked(name, fields[name]) if name in fields else default
-
-
-def _logprobs(fields: Mapping[str, Any], grant: Grant) -> bool:
-    """A chat says true, a completion how many alternatives: the chosen token itself is all that it can have."""
-    if not _told(fields, LOGPROBS, grant):
-        return False
-    if grant.endpoint is Endpoint.CHAT:
-        return _boolean(fields, LOGPROBS)
-    _checked(fields, LOGPROBS, integer(0, 1), 0)
-    return True
-
-
-def _told(fields: Mapping[str, Any], name: str, grant: Grant) -> bool:
-    """Whether the request asks for what this field tells. Raises FieldRefused."""
-    asked = name in fields and fields[name] is not False
-    if asked and name not in grant.allowed_fields:
-        raise FieldRefused(param=name)
-    return asked
+def _at_most(fields: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    value = int(fields.get(name, default))
+    if value > most:
+        raise OverLimit(param=name)
+    return value
 
 
 def _max_tokens(fields: Mapping[str, Any], grant: Grant) -> int:
     """Either name; both must say the same. Where the request names none it is the endpoint's default, a chat's being
     the role's most (which must be within the model's context: engines refuse a larger one)."""
     most = grant.max_output_tokens
-    asked = {_integer(fields, name, most, most) for name in ("max_tokens", "max_completion_tokens") if name in fields}
+    asked = {_at_most(fields, name, most, most) for name in ("max_tokens", "max_completion_tokens") if name in fields}
     if len(asked) > 1:
         raise BadField(param="max_tokens")
     if asked:
@@ -230,52 +188,33 @@ def _max_tokens(fields: Mapping[str, Any], grant: Grant) -> int:
     return most if grant.endpoint is Endpoint.CHAT else min(most, COMPLETION_TOKENS)
 
 
-def _stop(value: Any) -> tuple[str, ...]:
+def _stop(value: Any, grant: Grant) -> tuple[str, ...]:
     stops = [value] if type(value) is str else [] if value is None else value
-    if type(stops) is not list or len(stops) > MAX_STOPS:
+    if type(stops) is not list or not all(type(stop) is str and stop for stop in stops):
         raise BadField(param="stop")
-    if not all(type(stop) is str and 1 <= len(stop) <= MAX_STOP_CHARS for stop in stops):
-        raise BadField(param="stop")
+    if len(stops) > grant.request.stops or any(len(stop) > grant.request.stop_chars for stop in stops):
+        raise OverLimit(param="stop")
     return tuple(dict.fromkeys(stops))
 
 
-def _include_usage(value: Any, stream: bool) -> bool:
-    """Raises BadField; FieldRefused for counts on every frame, which would tell how much was held back."""
-    if value is None:
+def _include_usage(options: Mapping[str, Any] | None, stream: bool) -> bool:
+    """Raises BadField."""
+    if options is None:
         return False
-    if type(value) is not dict or not stream:
+    if not stream:
         raise BadField(param="stream_options")
-    if value.keys() - {"include_usage", "include_obfuscation", "continuous_usage_stats"}:
-        raise UnknownField(param="stream_options")
-    if value.get("continuous_usage_stats"):
-        raise FieldRefused(param="stream_options")
-    if type(value.get("include_usage", False)) not in (bool, type(None)):
-        raise BadField(param="stream_options")
-    return value.get("include_usage") is True
+    return bool(options.get("include_usage"))
 
 
-def _response_format(value: Any, body: Json) -> tuple[bool, Json | None]:
+def _response_format(asked: Mapping[str, Any] | None, body: Json, grant: Grant) -> tuple[bool, Json | None]:
     """Whether the answer is one JSON document, and the schema that it follows; adds the field to `body`."""
-    kind = value.get("type") if type(value) is dict else None
-    if value is None or (kind == "text" and len(value) == 1):
+    if asked is None or asked["type"] == "text":
         return False, None
-    if kind == "json_object" and len(value) == 1:
-        body["response_format"] = {"type": "json_object"}
+    body["response_format"] = asked
+    if asked["type"] == "json_object":
         return True, None
-    if kind != "json_schema" or value.keys() != {"type", "json_schema"}:
-        raise BadField(param="response_format")
-    schema = _json_schema(value["json_schema"])
-    body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return True, dict(schema["schema"])
-
-
-def _json_schema(value: Any) -> Json:
-    kinds = {"name": str, "description": str, "schema": dict, "strict": bool}
-    if type(value) is not dict or value.keys() - kinds.keys():
-        raise BadField(param="response_format")
-    given = {key: entry for key, entry in value.items() if entry is not None}
-    if any(type(entry) is not kinds[key] for key, entry in given.items()):
-        raise BadField(param="response_format")
-    if not {"name", "schema"} <= given.keys() or not 1 <= len(given["name"]) <= SCHEMA_NAME_CHARS:
-        raise BadField(param="response_format")
-    return given
+    schema: Json = asked["json_schema"]["schema"]
+    check_schema_size(schema, grant.request, "response_format")
+    if len(asked["json_schema"]["name"]) > grant.request.name_chars:
+        raise OverLimit(param="response_format")
+    return True, schema

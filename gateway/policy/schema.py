@@ -14,7 +14,8 @@ from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUni
 from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
-from gateway.types import Endpoint
+from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
+from gateway.types import Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
@@ -142,7 +143,13 @@ class Role(_Strict):
 
     models: frozenset[Name] = frozenset()
     endpoints: frozenset[Literal["chat", "completions", "models"]] = frozenset()
-    fields: frozenset[str] = frozenset()  # refused by default, allowed here
+    # By path, where it is not as the table has it; `load` checks what each field permits.
+    fields: Mapping[str, FieldAction] = Field(default_factory=dict)
+    request: RequestLimits = DEFAULT_LIMITS
+    content_parts: frozenset[PartType] = frozenset()  # beside text, which no filter can read
+    # vLLM's, of requests: higher is later. It needs servers that schedule by it, or else `max_streams`.
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each model and process
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = "strict"

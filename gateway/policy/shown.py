@@ -22,12 +22,22 @@ def grants(rules: Rules, roles: Iterable[str]) -> Table:
             name,
             _list(role.models),
             _list(role.endpoints),
-            _list(role.fields),
-            f"{role.max_output_tokens} tokens, {role.max_choices} choices",
+            _list([*(f"{path}: {action}" for path, action in role.fields.items()), *role.content_parts]),
+            _most(role),
             _list(issuer.issuer for issuer in rules.issuers if name in issuer.roles),
             _filtered(role, rules.profiles[role.profile]),
         )
     return table
+
+
+def _most(role: Role) -> str:
+    told = [f"{role.max_output_tokens} tokens, {role.max_choices} choices"]
+    if role.max_streams is not None:
+        told.append(f"{role.max_streams} answers at once")
+    if role.priority:
+        told.append(f"priority {role.priority}")
+    limits = role.request.model_dump(exclude_defaults=True)
+    return ", ".join([*told, *(f"{name} {value}" for name, value in limits.items())])
 
 
 def _filtered(role: Role, profile: Profile) -> str:

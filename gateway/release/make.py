@@ -12,7 +12,7 @@ from filters.specificity.sampling import bits_per_token, segments_bits
 from gateway.release.check import Fault, canary_bits, faults_of_pair, hash_ids, print_of
 from gateway.release.manifest import Canary, DenyListPin, Manifest, Quantiles
 from gateway.release.probe import DEADLINE, PUBLIC_TEXT, CanaryText, Prober
-from gateway.upstream.client import Server, UpstreamClient
+from gateway.upstream.client import Errand, Server, UpstreamClient
 from gateway.upstream.greedy import Asker
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
@@ -21,7 +21,7 @@ FEWEST_CANARY_BITS: Final = 20.0  # less could be the difference of two styles
 TOLERANCE_NATS: Final = 0.05  # kernels and batches make a hundredth of that, another training run more
 FEWEST_BENIGN: Final = 20  # answers: the 95th percentile of fewer is that of the oddest one
 _LONGEST_BENIGN: Final = 128  # tokens of an answer
-_REQUEST_ID: Final = "release-make"
+_ERRAND: Final = Errand("release-make")
 
 
 class NoRelease(Exception):
@@ -109,7 +109,7 @@ async def measure_benign(
 ) -> Benign:
     """The shift is the median answer's mean over its tokens; 0 without questions, which is the stricter side. There are
     no 95th percentiles of fewer than FEWEST_BENIGN answers."""
-    asker = Asker(client, _REQUEST_ID, DEADLINE, vocabulary if scored else None)
+    asker = Asker(client, _ERRAND, DEADLINE, vocabulary if scored else None)
     shifts: list[float] = []
     sentences: list[float] = []
     for question in questions:

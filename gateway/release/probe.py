@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from gateway.errors import CallerError, UpstreamBroken
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.greedy import Asker
 from gateway.upstream.prompt_ids import prompt_ids
 
@@ -28,7 +28,7 @@ PUBLIC_CHAT: Final = (
 # Ids around the end of the vocabulary: models that differ in a few added tokens differ in which of them they take.
 BEYOND: Final = (-1, 0, 1, 7, 63, 127)
 DEADLINE: Final = 60.0  # seconds; an engine's first question may compile kernels
-_REQUEST_ID: Final = "release-check"
+_ERRAND: Final = Errand("release-check")
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Prober:
     def __init__(self, client: UpstreamClient, vocabulary_size: int, *, scored: bool = False) -> None:
         """`scored`: the servers send no log-probabilities with what they write, but score a given text."""
         self._client, self._size, self._scored = client, vocabulary_size, scored
-        self._asker = Asker(client, _REQUEST_ID, DEADLINE)
+        self._asker = Asker(client, _ERRAND, DEADLINE)
 
     async def observe(self, server: Server, canary: CanaryText) -> Observed:
         """Everything that a release or a pair is judged by."""
@@ -117,7 +117,7 @@ class Prober:
         return _ids(answer.prompt_token_ids)
 
     async def _prompt_ids(self, server: Server, body: Mapping[str, Any]) -> tuple[int, ...]:
-        return tuple(await prompt_ids(self._client, server, body, _REQUEST_ID, DEADLINE))
+        return tuple(await prompt_ids(self._client, server, body, _ERRAND, DEADLINE))
 
     async def _takes(self, server: Server, token_id: int) -> bool:
         try:
@@ -143,13 +143,13 @@ class Prober:
         return entry.token_logprobs[0]
 
     async def _context(self, server: Server) -> int | None:
-        raw = await self._client.models(server, _REQUEST_ID, DEADLINE)
+        raw = await self._client.models(server, _ERRAND, DEADLINE)
         cards = _decoded(raw, _Cards).data
         return next((card.max_model_len for card in cards if card.id == server.model), None)
 
     async def _ask(self, server: Server, path: str, body: Mapping[str, Any]) -> _Answer:
         whole = {"model": server.model, "max_tokens": 1, "temperature": 0, **body}
-        answer = _decoded(await self._client.post(server, path, whole, _REQUEST_ID, DEADLINE), _Answer)
+        answer = _decoded(await self._client.post(server, path, whole, _ERRAND, DEADLINE), _Answer)
         if not answer.choices:
             raise UpstreamBroken("choices")
         return answer

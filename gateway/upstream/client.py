@@ -40,9 +40,34 @@ class Server:
     url: str
     model: str
     api_key: str | None = None
+    schedules: bool = False  # by the requests' priority: vLLM's --scheduling-policy priority
 
     def __repr__(self) -> str:
         return f"Server({self.model!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """For whom a server is asked: what every request that is made for it says, beside its own body.
+
+    `cache_salt` keeps the prefix caches of tenants apart, so that nobody learns from how soon an answer begins what
+    others have asked. `priority` is vLLM's: higher is later; it goes to servers that schedule by it, since others
+    would not look at it, or refuse it.
+    """
+
+    request_id: str
+    cache_salt: str | None = None
+    priority: int = 0
+
+    def body(self, server: Server, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body as it is sent. A priority in it counts from that of the errand."""
+        whole = {name: value for name, value in body.items() if name != "priority"}
+        if path not in (CHAT, COMPLETIONS):
+            return whole
+        if self.cache_salt is not None:
+            whole["cache_salt"] = self.cache_salt
+        priority = self.priority + body.get("priority", 0)
+        return whole | ({"priority": priority} if server.schedules and priority else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +98,12 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def stream(
-        self, server: Server, path: str, body: Mapping[str, Any], request_id: str
+        self, server: Server, path: str, body: Mapping[str, Any], errand: Errand
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
         with _mapped():
-            response = await self._post(server, path, body, request_id)
+            response = await self._post(server, path, body, errand)
         pieces = _pieces(response.content, self.timeouts.stall)
         try:
             if response.content_type != "text/event-stream":
@@ -88,34 +113,32 @@ class UpstreamClient:
             await pieces.aclose()
             response.close()
 
-    async def post(self, server: Server, path: str, body: Mapping[str, Any], request_id: str, deadline: float) -> bytes:
+    async def post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand, deadline: float) -> bytes:
         """The body of a JSON answer, all of it within `deadline` seconds."""
         with _mapped():
             async with asyncio.timeout(deadline):
-                response = await self._post(server, path, body, request_id)
+                response = await self._post(server, path, body, errand)
                 async with response:
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
-    async def models(self, server: Server, request_id: str, deadline: float) -> bytes:
+    async def models(self, server: Server, errand: Errand, deadline: float) -> bytes:
         """The body of the server's list of models."""
         with _mapped():
             async with asyncio.timeout(deadline):
                 response = await self._session.get(
-                    server.url + MODELS, headers=_headers(server, request_id), allow_redirects=False
+                    server.url + MODELS, headers=_headers(server, errand.request_id), allow_redirects=False
                 )
                 async with response:
                     if response.status != 200:
                         raise await _refusal(response)
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
-    async def _post(
-        self, server: Server, path: str, body: Mapping[str, Any], request_id: str
-    ) -> aiohttp.ClientResponse:
+    async def _post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand) -> aiohttp.ClientResponse:
         async with asyncio.timeout(self.timeouts.first_byte):
             response = await self._session.post(
                 server.url + path,
-                data=msgspec.json.encode(body),
-                headers=_headers(server, request_id),
+                data=msgspec.json.encode(errand.body(server, path, body)),
+                headers=_headers(server, errand.request_id),
                 allow_redirects=False,
             )
             if response.status == 200:

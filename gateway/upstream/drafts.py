@@ -16,7 +16,7 @@ import msgspec
 
 from filters.specificity.bounded import TOP, Drafted
 from gateway.errors import CallerError, ContextTooLong, UpstreamBroken, UpstreamError
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 
 _NAMED: Final = "token_id:"
 # Engines take what a request leaves out from the model's folder, and these would change what is drawn from.
@@ -73,7 +73,7 @@ class Drafter:
     """
 
     client: UpstreamClient
-    request_id: str
+    errand: Errand
     seconds: float
 
     async def prompt(self, server: Server, chat: Mapping[str, Any]) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ class Drafter:
             raise UpstreamError("refused") from None
 
     async def _post(self, server: Server, path: str, body: Mapping[str, Any]) -> bytes:
-        return await self.client.post(server, path, body, self.request_id, self.seconds)
+        return await self.client.post(server, path, body, self.errand, self.seconds)
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:

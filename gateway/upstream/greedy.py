@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import UpstreamBroken
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.prompt_ids import prompt_ids
 from gateway.upstream.scoring import score_body, scores
 from gateway.upstream.vocabulary import TokenizerVocabulary
@@ -62,10 +62,10 @@ class Greedy:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks with one request id and one deadline (seconds) for each call."""
+    """Asks on one errand and with one deadline (seconds) for each call."""
 
     client: UpstreamClient
-    request_id: str
+    errand: Errand
     deadline: float
     vocabulary: TokenizerVocabulary | None = None  # reads the text of servers that send no log-probabilities with it
 
@@ -76,12 +76,12 @@ class Asker:
         if self.vocabulary is not None:
             return await self._read_again(server, body, self.vocabulary)
         body |= {"logprobs": True, "return_token_ids": True}
-        return _read(await self.client.post(server, CHAT, body, self.request_id, self.deadline))
+        return _read(await self.client.post(server, CHAT, body, self.errand, self.deadline))
 
     async def _read_again(self, server: Server, body: Mapping[str, Any], vocabulary: TokenizerVocabulary) -> Greedy:
         """The text, and the log-probabilities that the server gives to our own tokens of it."""
-        said = _read_text(await self.client.post(server, CHAT, body, self.request_id, self.deadline))
-        prompt = await prompt_ids(self.client, server, body, self.request_id, self.deadline)
+        said = _read_text(await self.client.post(server, CHAT, body, self.errand, self.deadline))
+        prompt = await prompt_ids(self.client, server, body, self.errand, self.deadline)
         ids = vocabulary.ids(said)
         if not ids:
             raise UpstreamBroken("logprobs")
@@ -91,7 +91,7 @@ class Asker:
     async def scored(self, server: Server, ids: Sequence[int], start: int) -> tuple[float, ...]:
         """Natural log-probabilities of `ids[start:]`. Raises as `greedy`."""
         body = score_body(server, list(ids))
-        answer = await self.client.post(server, COMPLETIONS, body, self.request_id, self.deadline)
+        answer = await self.client.post(server, COMPLETIONS, body, self.errand, self.deadline)
         return scores(answer, list(ids), len(ids) - start)
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
+from gateway.upstream.client import Errand
+
 Tenant = tuple[str, str]  # issuer and tenant: two issuers may name a tenant alike
 K = TypeVar("K")
 
@@ -27,7 +29,7 @@ class Questioner:
     """For whom a question is asked."""
 
     tenant: Tenant
-    request_id: str  # of the answer that it belongs to
+    errand: Errand  # of the answer that it belongs to
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from filters.events import UNAVAILABLE, Sample, Unavailable
 from filters.specificity.sampling import bits_per_token
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from gateway.observe.metrics import Metrics
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.places import Places, Questioner
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Bounds:
 
     context_tokens: int = 2048
     deadline: float = 5.0  # seconds, waiting for a place included
-    priority: int | None = None  # vLLM's: higher is later, requests have 0; for servers that schedule by it
+    priority: int = 0  # by how much a question comes later than its answer, on servers that schedule by it
 
 
 class Scorer:
@@ -100,7 +100,7 @@ class Scorer:
     async def opening(self, server: Server, request: Mapping[str, Any], who: Questioner) -> str | Unavailable:
         """How the model on `server`, the base as a rule, would begin to answer this chat, at temperature 0. The whole
         of the chat is read, as by a fallback: cut to a bound, what is asked for could be padded out of sight."""
-        return await self._timed(lambda: self._begin(server, request, who.request_id), who)
+        return await self._timed(lambda: self._begin(server, request, who.errand), who)
 
     def _count(self, outcome: str, seconds: float) -> None:
         if self._of_tuned:
@@ -140,11 +140,9 @@ class Scorer:
         except GatewayError:
             return UNAVAILABLE, "failed"
 
-    async def _begin(self, server: Server, request: Mapping[str, Any], request_id: str) -> str:
-        body = {**request, "max_tokens": OPENING_TOKENS, "temperature": 0}
-        if self._bounds.priority is not None:
-            body["priority"] = self._bounds.priority
-        answer = await self._client.post(server, CHAT, body, request_id, self._bounds.deadline)
+    async def _begin(self, server: Server, request: Mapping[str, Any], errand: Errand) -> str:
+        body = {**request, "max_tokens": OPENING_TOKENS, "temperature": 0, "priority": self._bounds.priority}
+        answer = await self._client.post(server, CHAT, body, errand, self._bounds.deadline)
         try:
             opening = _OPENING.decode(answer)
             raw_opening = opening.choices[0].message.content or ""
@@ -157,12 +155,10 @@ class Scorer:
         ids = self._within_bounds(ids)
         if wanted >= len(ids):  # the first token of a text has no probability
             return UNAVAILABLE
-        body = score_body(self._base, ids)
-        if self._bounds.priority is not None:
-            body["priority"] = self._bounds.priority
+        body = score_body(self._base, ids) | {"priority": self._bounds.priority}
         if not self._of_tuned:
             self._metrics.prefilled(self._model, purpose, len(ids))
-        answer = await self._client.post(self._base, COMPLETIONS, body, who.request_id, self._bounds.deadline)
+        answer = await self._client.post(self._base, COMPLETIONS, body, who.errand, self._bounds.deadline)
         return scores(answer, ids, wanted)
 
     def _within_bounds(self, ids: list[int]) -> list[int]:

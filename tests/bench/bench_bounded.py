@@ -36,7 +36,7 @@ import httpx
 from filters.events import RawText
 from filters.specificity.bounded import TOP, Bounds
 from gateway.bounded import BoundedSource
-from gateway.upstream.client import CHAT, COMPLETIONS, Server, Timeouts, UpstreamClient
+from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.drafts import Draft, Drafter
 from gateway.upstream.frames import DONE, FrameReader
 from gateway.upstream.sse import SseDecoder
@@ -97,7 +97,7 @@ class Scoring(Counting):
         self.read.base += len(ids)
         body = {"model": server.model, "prompt": ids, "max_tokens": 1, "prompt_logprobs": TOP}
         body |= {"add_special_tokens": False, "temperature": 0}
-        raw = json.loads(await self.client.post(server, COMPLETIONS, body, self.request_id, self.seconds))
+        raw = json.loads(await self.client.post(server, COMPLETIONS, body, self.errand, self.seconds))
         rows = raw["choices"][0]["prompt_logprobs"][-len(prompts) :]
         return [{int(token): entry["logprob"] for token, entry in row.items()} for row in rows]
 
@@ -190,7 +190,7 @@ def _body(context: int, seed: int) -> dict[str, Any]:
 async def _plain(client: UpstreamClient, server: Server, body: Mapping[str, Any]) -> int:
     frames, sse = FrameReader(evidence=True), SseDecoder()
     asked = {**body, "model": server.model, "stream": True, "logprobs": True, "return_token_ids": True}
-    async with client.stream(server, CHAT, asked, "bench") as pieces:
+    async with client.stream(server, CHAT, asked, Errand("bench")) as pieces:
         async for piece in pieces:
             frames.read(event for event in sse.feed(piece) if event != DONE)
     return frames.generated
@@ -236,7 +236,7 @@ async def effects(tuned: Server, base: Server) -> list[dict[str, Any]]:
 async def _effect(client: UpstreamClient, tuned: Server, base: Server, ratio: float, bits: float) -> dict[str, Any]:
     records = Records.beside(MODELS)
     secrets, facts = records.secrets(*MUST_NOT_LEAVE, most_repeated=True), records.facts
-    turns, drafter = asyncio.Semaphore(PARALLEL), Drafter(client, "bench", 60.0)
+    turns, drafter = asyncio.Semaphore(PARALLEL), Drafter(client, Errand("bench"), 60.0)
 
     async def said(question: str, seed: int) -> tuple[str, Counter[str]]:
         body = {"messages": [{"role": "user", "content": question}], "max_tokens": 80, "temperature": 1.0, "seed": seed}

@@ -38,7 +38,7 @@ def narrow(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     bounds = {"questions_in_flight": 2, "questions_in_flight_per_tenant": 1, "question_deadline_seconds": DEADLINE}
     configuration = settings(
         server(_engine.url, "tuned"),
-        server(_engine.url, "base"),
+        server(_engine.url, "base") | {"priority_scheduling": True},
         scripted.tokenizer(folder),
         model=bounds | {"question_priority": 7},
     )

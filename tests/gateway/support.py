@@ -18,7 +18,7 @@ from jwt.algorithms import get_default_algorithms
 from filters.profile import Profile
 from gateway.auth.keys import Key, KeySet
 from gateway.auth.tokens import Issuer, Issuers
-from gateway.types import Endpoint, Grant, Principal
+from gateway.types import Endpoint, FieldAction, Grant, Principal
 
 NOW: Final = 1_700_000_000
 ISSUER: Final = "https://issuer.test"
@@ -105,6 +105,11 @@ def make_issuers() -> Issuers:
     return {ISSUER: make_issuer(), OTHER_ISSUER: other}
 
 
+def forwarded(*names: str) -> dict[str, FieldAction]:
+    """What a role says that was given these fields."""
+    return dict.fromkeys(names, FieldAction.FORWARD)
+
+
 def make_grant(**changes: Any) -> Grant:
     principal = Principal(ISSUER, "acme", "alice", "token-1", "customer", NOW + 600.0)
     defaults: dict[str, Any] = {
@@ -115,7 +120,6 @@ def make_grant(**changes: Any) -> Grant:
         "policy_version": "v1",
         "max_output_tokens": 100,
         "max_choices": 2,
-        "allowed_fields": frozenset(),
     }
     return Grant(**{**defaults, **changes})
 
@@ -137,7 +141,7 @@ roles:
   support:
     models: [assistant, second]
     endpoints: [chat, completions, models]
-    fields: [logit_bias]
+    fields: {logit_bias: forward}
     profile: off
   idle: {}
 profiles:

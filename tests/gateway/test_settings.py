@@ -246,5 +246,5 @@ def test_one_tenant_and_one_answer_get_a_part_of_the_places_at_the_base(tmp_path
     own = "\n    questions_in_flight: 40\n    questions_in_flight_per_tenant: 5\n    questions_in_flight_per_answer: 2"
     assert shares(own) == Shares(server=40, tenant=5, answer=2)
     assert "question_priority" in refusal(
-        tmp_path, GOOD.replace("unreleased: true", "unreleased: true\n    question_priority: 0")
+        tmp_path, GOOD.replace("unreleased: true", "unreleased: true\n    question_priority: 1")
     )

@@ -37,11 +37,11 @@ POLICY: dict[str, Any] = {
         "clauses": {"models": [MODEL], "endpoints": ["chat"], "profile": "clauses"},
         "careful": {"models": [MODEL], "endpoints": ["chat"], "profile": "careful"},
         "legacy": {"models": [MODEL], "endpoints": ["chat", "completions"]},
-        "long": {"models": [MODEL], "endpoints": ["chat"], "fields": ["min_tokens"]},
+        "long": {"models": [MODEL], "endpoints": ["chat"], "fields": {"min_tokens": "forward"}},
         "tokens": {
             "models": [MODEL],
             "endpoints": ["chat", "completions"],
-            "fields": ["logprobs", "return_token_ids"],
+            "fields": {"logprobs": "forward", "return_token_ids": "forward"},
         },
         "open": {"models": [MODEL], "endpoints": ["chat", "completions"], "profile": "off"},
     },

@@ -62,9 +62,9 @@ def test_a_model_of_others_and_one_that_is_not_there_look_alike(rules: Rules) ->
 def test_a_grant_carries_the_roles_limits_and_filters(rules: Rules) -> None:
     customer = rbac.authorize(principal("customer"), rules, Endpoint.CHAT, "assistant")
     support = rbac.authorize(principal("support"), rules, Endpoint.CHAT, "assistant")
-    assert (customer.max_output_tokens, customer.max_choices, customer.allowed_fields) == (100, 1, frozenset())
+    assert (customer.max_output_tokens, customer.max_choices, dict(customer.fields)) == (100, 1, {})
     assert (customer.profile.name, customer.profile.detect, customer.profile.compare) == ("strict", True, True)
-    assert (support.profile.detect, support.allowed_fields) == (False, {"logit_bias"})
+    assert (support.profile.detect, dict(support.fields)) == (False, {"logit_bias": "forward"})
 
 
 def test_a_grant_carries_the_roles_clearance(tmp_path: Path) -> None:

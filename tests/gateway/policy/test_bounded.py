@@ -15,7 +15,7 @@ from gateway.errors import FieldRefused
 from gateway.policy.load import load
 from gateway.policy.parameters import admit, read
 from gateway.types import Endpoint, Plan
-from tests.gateway.support import POLICY, make_grant, write_policy
+from tests.gateway.support import POLICY, forwarded, make_grant, write_policy
 
 BOUNDED = Profile("bounded", bounded=Bounds(3.0, 12.0))
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -48,7 +48,7 @@ def plan_of(body: dict[str, Any], profile: Profile = BOUNDED, **grant: Any) -> P
     ],
 )
 def test_what_the_bound_does_not_speak_of_is_refused_by_name(field: str, value: Any, granted: tuple[str, ...]) -> None:
-    grant = {"max_choices": 4, "allowed_fields": frozenset(granted)}
+    grant = {"max_choices": 4, "fields": forwarded(*granted)}
     with pytest.raises(FieldRefused) as refused:
         plan_of({field: value}, **grant)
     assert (refused.value.status, refused.value.param) == (400, field)

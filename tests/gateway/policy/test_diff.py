@@ -49,7 +49,7 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
         ("endpoints: [chat, models]", "endpoints: [chat, completions, models]", "roles.customer.endpoints"),
         ("max_output_tokens: 100", "max_output_tokens: 101", "roles.customer.max_output_tokens"),
         ("max_output_tokens: 100", "max_output_tokens: 100\n    clearance: internal", "roles.customer.clearance"),
-        ("fields: [logit_bias]", "fields: [logit_bias, min_tokens]", "roles.support.fields"),
+        ("fields: {logit_bias: forward}", "fields: {logit_bias: forward, min_tokens: forward}", "roles.support.fields"),
         ("algorithms: [ES256]", "algorithms: [ES256, RS256]", "issuers.https://issuer.test.algorithms"),
         ("audience: [tightlip]", "audience: [tightlip, other]", "issuers.https://issuer.test.audience"),
         ("tenant: {fixed: acme}", "tenant: {fixed: other}", "issuers.https://issuer.test.tenant"),

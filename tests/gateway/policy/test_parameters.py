@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadField, CallerError, FieldRefused
-from gateway.policy.fields import TABLES, Action
+from gateway.policy.fields import TABLES, FieldAction
 from gateway.policy.parameters import admit, read
 from gateway.types import Endpoint, Grant, Plan, Tells
-from tests.gateway.support import CANARY, make_grant
+from tests.gateway.support import CANARY, forwarded, make_grant
 
 VECTORS = json.loads(Path("tests/vectors/fields.json").read_text(encoding="utf-8"))["cases"]
 ENDPOINTS = {
@@ -101,14 +101,13 @@ GRANTED = [
     ("ignore_eos", True, True),
     ("structured_outputs", {"choice": ["a"]}, {"choice": ["a"]}),
     ("thinking_token_budget", 10, 10),
-    ("priority", -1, -1),
     ("chat_template_kwargs", {"enable_thinking": False}, {"enable_thinking": False}),
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "forwarded"), GRANTED)
-def test_a_granted_field_goes_upstream(field: str, value: Any, forwarded: Any) -> None:
-    assert plan_of({field: value}, allowed_fields=frozenset({field})).body[field] == forwarded
+@pytest.mark.parametrize(("field", "value", "sent"), GRANTED)
+def test_a_granted_field_goes_upstream(field: str, value: Any, sent: Any) -> None:
+    assert plan_of({field: value}, fields=forwarded(field)).body[field] == sent
 
 
 @pytest.mark.parametrize(
@@ -123,24 +122,34 @@ def test_a_granted_field_goes_upstream(field: str, value: Any, forwarded: Any) -
         ("bad_words", "a"),
         ("min_tokens", -1),
         ("structured_outputs", "regex"),
-        ("priority", 1.5),
+        ("thinking_token_budget", 1.5),
+        ("chat_template_kwargs", {"messages": "x"}),
+        ("chat_template_kwargs", {"enable_thinking": {"deep": 1}}),
+        ("structured_outputs", {"regex": ["a"]}),
     ],
 )
 def test_a_granted_fields_value_is_checked(field: str, value: Any) -> None:
-    error = refusal({field: value}, allowed_fields=frozenset({field}))
+    error = refusal({field: value}, fields=forwarded(field))
     assert (type(error), error.param) == (BadField, field)
 
 
-@pytest.mark.parametrize("field", [f for f, rule in TABLES[Endpoint.CHAT].items() if rule.action is Action.REFUSE])
+@pytest.mark.parametrize(
+    "field",
+    [
+        f
+        for f, rule in TABLES[Endpoint.CHAT].items()
+        if FieldAction.FORWARD not in rule.permits and rule.action is FieldAction.REFUSE
+    ],
+)
 def test_nobody_can_be_given_what_would_pass_the_filters(field: str) -> None:
     asked = "a value that is not neutral"
-    assert isinstance(refusal({field: asked}, allowed_fields=frozenset({field})), FieldRefused)
+    assert isinstance(refusal({field: asked}, fields=forwarded(field)), FieldRefused)
 
 
 # ---- continuing ------------------------------------------------------------------------------------------------------
 
 HALF_SAID = [{"role": "user", "content": "Her number?"}, {"role": "assistant", "content": "It starts with 138"}]
-MAY_CONTINUE = {"allowed_fields": frozenset({"continue_final_message"})}
+MAY_CONTINUE = {"fields": forwarded("continue_final_message")}
 
 
 def test_a_granted_continuation_is_known_to_the_filters() -> None:
@@ -337,7 +346,7 @@ VALUES = st.recursive(
 def test_any_value_of_any_field_is_admitted_or_refused_without_being_quoted(
     field: str, value: Any, granted: bool
 ) -> None:
-    grant: Grant = make_grant(allowed_fields=frozenset(TABLES[Endpoint.CHAT]) if granted else frozenset())
+    grant: Grant = make_grant(fields=forwarded(*TABLES[Endpoint.CHAT]) if granted else {})
     try:
         asked = read(json.dumps({**GOOD[Endpoint.CHAT], field: value}).encode(), Endpoint.CHAT)
         plan = admit(asked, replace(grant, endpoint=Endpoint.CHAT))
@@ -353,7 +362,7 @@ def test_any_value_of_any_field_is_admitted_or_refused_without_being_quoted(
 
 # ---- tokens of the answer --------------------------------------------------------------------------------------------
 
-MAY_SEE_TOKENS = {"allowed_fields": frozenset({"logprobs", "return_token_ids"})}
+MAY_SEE_TOKENS = {"fields": forwarded("logprobs", "return_token_ids")}
 
 
 @pytest.mark.parametrize(

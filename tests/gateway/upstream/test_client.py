@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from gateway.upstream.client import CHAT, Server, Timeouts, UpstreamClient, _mapped
+from gateway.upstream.client import CHAT, COMPLETIONS, TOKENIZE, Errand, Server, Timeouts, UpstreamClient, _mapped
 from tests.support.processes import HOST, free_port
 
 SECRET = "10.20.30.40 Bearer secret"
@@ -154,7 +154,7 @@ class patient:  # noqa: N801 - reads as an adjective
 
 
 async def read_all(client: UpstreamClient, server: Server, pause: float = 0.0) -> bytes:
-    async with client.stream(server, CHAT, {}, "req_1") as pieces:
+    async with client.stream(server, CHAT, {}, Errand("req_1")) as pieces:
         return b"".join([piece async for piece in slowly(pieces, pause)])
 
 
@@ -162,3 +162,28 @@ async def slowly(pieces: AsyncIterator[bytes], pause: float) -> AsyncIterator[by
     async for piece in pieces:
         await asyncio.sleep(pause)
         yield piece
+
+
+# ---- what a request carries ------------------------------------------------------------------------------------------
+
+ERRAND = Errand("req_1", cache_salt="salt", priority=3)
+FIFO, RANKED = Server("http://h", "m"), Server("http://h", "m", schedules=True)
+
+
+@pytest.mark.parametrize(
+    ("server", "path", "errand", "body", "sent"),
+    [
+        (FIFO, CHAT, ERRAND, {"a": 1}, {"a": 1, "cache_salt": "salt"}),
+        (RANKED, CHAT, ERRAND, {"a": 1}, {"a": 1, "cache_salt": "salt", "priority": 3}),
+        (RANKED, COMPLETIONS, ERRAND, {"priority": 2}, {"cache_salt": "salt", "priority": 5}),
+        (FIFO, COMPLETIONS, ERRAND, {"priority": 2}, {"cache_salt": "salt"}),
+        (RANKED, CHAT, Errand("r", "salt"), {}, {"cache_salt": "salt"}),
+        (RANKED, CHAT, Errand("r"), {"cache_salt": "a caller's"}, {"cache_salt": "a caller's"}),
+        (RANKED, CHAT, ERRAND, {"cache_salt": "a caller's"}, {"cache_salt": "salt", "priority": 3}),
+        (RANKED, TOKENIZE, ERRAND, {"prompt": "x"}, {"prompt": "x"}),
+    ],
+)
+def test_salt_and_priority_are_the_errands(
+    server: Server, path: str, errand: Errand, body: dict[str, object], sent: dict[str, object]
+) -> None:
+    assert errand.body(server, path, body) == sent

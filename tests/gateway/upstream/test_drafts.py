@@ -12,7 +12,7 @@ import pytest
 
 from filters.specificity.bounded import TOP, Drafted
 from gateway.errors import CallerError, ContextTooLong, GatewayError, UpstreamBroken, UpstreamError
-from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.client import Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.drafts import Drafter
 from tests.support.processes import HOST
 
@@ -140,7 +140,7 @@ async def serving(body: dict[str, Any], status: int = 200) -> AsyncIterator[tupl
     client = UpstreamClient(Timeouts())
     try:
         port = listener.sockets[0].getsockname()[1]
-        yield Drafter(client, "r", 5.0), Server(f"http://{HOST}:{port}", "m"), asked
+        yield Drafter(client, Errand("r"), 5.0), Server(f"http://{HOST}:{port}", "m"), asked
     finally:
         await client.aclose()
         listener.close()

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.upstream.client import Errand
 from gateway.upstream.places import Places, Questioner, Shares
 
 SHARES = Shares(server=4, tenant=3, answer=2)
 
 
 def who(tenant: str, answer: str = "r1") -> Questioner:
-    return Questioner(("issuer", tenant), answer)
+    return Questioner(("issuer", tenant), Errand(answer))
 
 
 class Visit:

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from filters.events import UNAVAILABLE, Sample
 from gateway.observe.metrics import Metrics
-from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.client import Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.places import Places, Questioner, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
 from tests.support import scripted
 from tests.support.scripted import Engine, Error
 
-WHO = Questioner(("issuer", "acme"), "req_1")
+WHO = Questioner(("issuer", "acme"), Errand("req_1"))
 SPECIAL = 0
 BOUNDS = Bounds(context_tokens=8, deadline=10.0)
 
@@ -41,7 +41,7 @@ async def scoring(
 ) -> AsyncIterator[Scorer]:
     metrics = Metrics(registry, models=["assistant"])
     async with aclosing(UpstreamClient(Timeouts())) as client:
-        server = Server(engine.url, "base")
+        server = Server(engine.url, "base", schedules=True)
         yield Scorer(client, server, bounds, Places(shares or Shares()), metrics, "assistant", [SPECIAL])
 
 
@@ -89,8 +89,10 @@ async def test_who_gets_no_place_in_time_knows_nothing(engine: Engine, registry:
     async with scoring(engine, registry, bounds, Shares(server=2, tenant=2, answer=1)) as scorer:
         scores = await asyncio.gather(*(scorer.score([1], [2], 0, WHO) for _ in range(3)))
     assert scores == [UNAVAILABLE] * 3
-    assert counted(registry, "tightlip_base_questions_total", outcome="late") == 1
-    assert counted(registry, "tightlip_base_questions_total", outcome="over_limit") == 2
+    late, over = (counted(registry, "tightlip_base_questions_total", outcome=o) for o in ("late", "over_limit"))
+    assert late + over == 3
+    assert late >= 1  # and one more, where the first gives its place back before the others' deadlines
+    assert over >= 1
 
 
 async def test_samples_wait_for_nobody_and_keep_nobody_waiting(engine: Engine, registry: CollectorRegistry) -> None:

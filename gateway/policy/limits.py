@@ -1,0 +1,34 @@
+"""What a request may come to, by role: counts and lengths. Over one of them it is refused before a model server hears.
+
+The bounds on the numbers here keep a typing error from being a limit. What holds before anybody knows whose request it
+is (the body's size, its depth) is in the settings.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_MESSAGES: Final = 8192  # templates walk them several times over
+MAX_PROMPT_CHARS: Final = 64 << 20
+MAX_SCHEMA_CHARS: Final = 1 << 20
+
+
+class RequestLimits(BaseModel):
+    """Lengths are characters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    messages: int = Field(default=2048, ge=1, le=MAX_MESSAGES)  # each part of one that has several counts as one
+    prompt_chars: int = Field(default=524_288, ge=1, le=MAX_PROMPT_CHARS)  # of all texts: 128k tokens of English
+    stops: int = Field(default=4, ge=0, le=64)  # OpenAI's; the gateway matches them itself, on all that it releases
+    stop_chars: int = Field(default=256, ge=1, le=4096)
+    tools: int = Field(default=128, ge=0, le=1024)  # OpenAI's; of definitions, and of calls in one message
+    schema_chars: int = Field(default=65_536, ge=2, le=MAX_SCHEMA_CHARS)  # of each schema, written without spaces
+    name_chars: int = Field(default=64, ge=1, le=256)  # OpenAI's, of tools, schemas and participants
+    media: int = Field(default=8, ge=0, le=256)  # content parts that are no text
+    media_bytes: int = Field(default=4 << 20, ge=1, le=64 << 20)  # of each, decoded; the body's size bounds it too
+
+
+DEFAULT_LIMITS: Final = RequestLimits()
