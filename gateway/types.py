@@ -45,7 +45,7 @@ class Principal:
     subject: str
     token_id: str | None
     role: str
-    expires_at: float  # seconds since the epoch
+    expires_at: float  # seconds since the epoch, as the token says it
 
 
 @dataclass(frozen=True, slots=True)

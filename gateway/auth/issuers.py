@@ -96,7 +96,7 @@ class Verifier:
     def _holds(self, known: _Known) -> bool:
         issuer = self._issuers.get(known.principal.issuer)
         generation = issuer.keys.generation if issuer else known.generation
-        return self._now() < known.principal.expires_at and generation == known.generation
+        return self._now() < known.principal.expires_at + tokens.LEEWAY and generation == known.generation
 
     def _remember(self, name: bytes, principal: Principal) -> Principal:
         issuer = self._issuers[principal.issuer]
@@ -114,7 +114,7 @@ def _issuer(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell)
         keys=_keys(policy, folder, fetch, tell),
         max_life=policy.max_life_seconds,
         token_id_claim=policy.token_id_claim,
-        types=policy.types,
+        types=frozenset(map(tokens.type_name, policy.types)) or tokens.USUAL_TYPES,
         role_path=policy.role_path,
         role_of_subject=policy.role_of_subject,
         group_path=policy.group_path,

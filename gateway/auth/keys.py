@@ -22,10 +22,17 @@ MAX_KEYS: Final = 16  # of one issuer: bounds what a token without a key id cost
 MIN_RSA_BITS: Final = 2048  # NIST SP 800-57: less is no longer allowed
 MAX_RSA_BITS: Final = 8192  # a larger modulus makes each verification slow
 
+LEAST_EXPONENT: Final = 2**16 + 1  # FIPS 186-5; 1 signs nothing, and small ones have a history of forgeries
+MOST_EXPONENT: Final = 2**32  # a larger one makes each verification slow
+
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_KINDS: Final = ("RSA", "EC", "OKP")
+_NAMED_CURVES: Final = frozenset({"P-256", "P-384", "P-521", "Ed25519", "Ed448"})  # as JWKs call them
+_SECRET: Final = frozenset({"d", "k"})  # what private and symmetric keys have (RFC 7518, 6)
+ALGORITHMS: Final = _RSA | frozenset(_CURVES.values()) | {"EdDSA"}  # all that a key may be used with; none is symmetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +128,32 @@ def from_jwks(raw: bytes, path: Path | str) -> tuple[Key, ...]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise _wrong(path, "is not a JWKS document")
-    keys = tuple(_from_jwk(entry, path) for entry in entries if _signs(entry))
+    if any(isinstance(entry, dict) and not _SECRET.isdisjoint(entry) for entry in entries):
+        raise _wrong(path, "holds a private or a symmetric key; give the gateway the public ones")
+    keys = tuple(_from_jwk(entry, path) for entry in entries if not _of_others(entry))
     if not keys:
         raise _wrong(path, "has no key for signatures")
     return keys
 
 
-def _signs(entry: Any) -> bool:
-    """Keys for encryption may stand in the same document; they are none of ours."""
-    return not (isinstance(entry, dict) and entry.get("use", "sig") != "sig")
+def _of_others(entry: Any) -> bool:
+    """Keys for encryption may stand in the same document, and those of kinds that are newer than we are: an issuer that
+    adds one must not take the others from us (RFC 7517, 5)."""
+    if not isinstance(entry, dict):
+        return False
+    operations, algorithm, kind = entry.get("key_ops", ["verify"]), entry.get("alg"), entry.get("kty")
+    return (
+        entry.get("use", "sig") != "sig"
+        or (isinstance(operations, list) and "verify" not in operations)
+        or (isinstance(algorithm, str) and algorithm not in ALGORITHMS)
+        or (isinstance(kind, str) and kind not in _KINDS)
+        or (kind != "RSA" and isinstance(entry.get("crv"), str) and entry["crv"] not in _NAMED_CURVES)
+    )
 
 
 def _from_jwk(entry: Any, path: Path | str) -> Key:
-    if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP"):
+    if not isinstance(entry, dict) or entry.get("kty") not in _KINDS:
         raise _wrong(path, "has a key that is not RSA, EC or OKP")
-    if "d" in entry:
-        raise _wrong(path, "holds a private key; give the gateway the public ones")
     kid, algorithm = entry.get("kid"), entry.get("alg")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         raise _wrong(path, "has a key whose 'kid' or 'alg' is not text")
@@ -163,6 +180,8 @@ def _fitting(public_key: PublicKey, path: Path | str) -> frozenset[str]:
     if isinstance(public_key, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= public_key.key_size <= MAX_RSA_BITS:
             raise _wrong(path, f"has an RSA key that is not of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
+        if not LEAST_EXPONENT <= public_key.public_numbers().e <= MOST_EXPONENT:
+            raise _wrong(path, f"has an RSA key whose exponent is not {LEAST_EXPONENT} or somewhat more")
         return _RSA
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         if public_key.curve.name not in _CURVES:

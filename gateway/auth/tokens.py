@@ -3,6 +3,11 @@
 RFC 7515 and 7519, under the restrictions of RFC 8725: asymmetric algorithms only, taken from the issuer's list; keys
 from the issuer's own set and never from the token; every claim that we rely on must be there and have its type.
 Outside, all refusals look the same; inside, each has a Reason.
+
+PyJWT verifies the signature, with one key that we chose and the one algorithm that this key and the issuer agree to.
+What stands before it is stricter than PyJWT: no padding, no key twice in an object, bounded numbers, no header that
+names a key. The claims are ours too, since PyJWT takes the time from the clock, a number from a string, and checks no
+longest life.
 """
 
 from __future__ import annotations
@@ -16,9 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.api_jws import PyJWS
+from jwt.exceptions import InvalidSignatureError, PyJWTError
 
-from gateway.auth.keys import Keys
+from gateway.auth.keys import ALGORITHMS, Key, Keys
 from gateway.errors import NotAuthenticated, Reason, TokenExpired
 from gateway.types import Principal
 
@@ -29,14 +35,13 @@ MAX_SUBJECT_CHARS: Final = 256
 MAX_ID_CHARS: Final = 256
 
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; half a character has no bytes to hash
 # Header parameters that name a key, or change what is signed. None of our issuers needs one.
 _REFUSED_HEADERS: Final = frozenset({"crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "cty"})
-_ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    name: algorithm
-    for name, algorithm in get_default_algorithms().items()
-    if name.startswith(("RS", "PS", "ES")) or name == "EdDSA"
-}
+_JWS: Final = PyJWS(algorithms=sorted(ALGORITHMS))
+# What access tokens call themselves (RFC 7519, RFC 9068); many do not. An issuer's proofs, logout tokens and events are
+# signed with the same keys, and are none.
+USUAL_TYPES: Final[frozenset[str | None]] = frozenset({"jwt", "at+jwt", None})
 
 _Json = dict[str, Any]
 
@@ -51,7 +56,7 @@ class Issuer:
     keys: Keys
     max_life: float
     token_id_claim: str | None
-    types: frozenset[str]
+    types: frozenset[str | None]  # as `type_name` writes them; None: it has no type
     role_path: tuple[str, ...]  # empty: no claim says a role
     roles: frozenset[str]
     tenant: str | None  # fixed for the issuer, or
@@ -72,7 +77,8 @@ def verify(raw_token: str, issuers: Issuers, now: float) -> Principal:
     unverified_claims = _json(payload_part)
     issuer = _issuer(unverified_claims, issuers)
     algorithm = _algorithm(unverified_header, issuer)
-    _verify_signature(f"{header_part}.{payload_part}", signature_part, unverified_header, algorithm, issuer.keys)
+    _decoded(signature_part)
+    _verify_signature(raw_token, unverified_header, algorithm, issuer.keys)
     return _principal(unverified_claims, issuer, now)
 
 
@@ -161,22 +167,44 @@ def _issuer(unverified_claims: _Json, issuers: Issuers) -> Issuer:
 def _algorithm(unverified_header: _Json, issuer: Issuer) -> str:
     if not _REFUSED_HEADERS.isdisjoint(unverified_header):
         raise NotAuthenticated(Reason.MALFORMED)
-    if issuer.types and unverified_header.get("typ") not in issuer.types:
+    if _type(unverified_header) not in issuer.types:
         raise NotAuthenticated(Reason.MALFORMED)
     name = unverified_header.get("alg")
-    if type(name) is not str or name not in issuer.algorithms or name not in _ALGORITHMS:
+    if type(name) is not str or name not in issuer.algorithms or name not in ALGORITHMS:
         raise NotAuthenticated(Reason.ALGORITHM)
     return name
 
 
-def _verify_signature(signed: str, signature_part: str, unverified_header: _Json, algorithm: str, keys: Keys) -> None:
-    signature = _decoded(signature_part)
-    candidates = keys.candidates(unverified_header.get("kid"), algorithm)
+def type_name(text: str) -> str:
+    """A media type as it is compared: without case, and "application/" is understood (RFC 7515, 4.1.9)."""
+    return text.lower().removeprefix("application/")
+
+
+def _type(unverified_header: _Json) -> str | None:
+    value = unverified_header.get("typ")
+    if value is not None and type(value) is not str:
+        raise NotAuthenticated(Reason.MALFORMED)
+    return None if value is None else type_name(value)
+
+
+def _verify_signature(raw_token: str, unverified_header: _Json, algorithm: str, keys: Keys) -> None:
+    kid = unverified_header.get("kid")
+    candidates = keys.candidates(kid, algorithm) if kid is None or type(kid) is str else ()
     if not candidates:
         raise NotAuthenticated(Reason.UNKNOWN_KEY)
-    check = _ALGORITHMS[algorithm].verify
-    if not any(check(signed.encode("ascii"), key.public_key, signature) for key in candidates):
+    if not any(_signed_with(key, raw_token, algorithm) for key in candidates):
         raise NotAuthenticated(Reason.SIGNATURE)
+
+
+def _signed_with(key: Key, raw_token: str, algorithm: str) -> bool:
+    """`algorithm` is one of the key's and of the issuer's. Raises NotAuthenticated for what PyJWT finds malformed."""
+    try:
+        _JWS.decode(raw_token, key.public_key, algorithms=[algorithm])
+    except InvalidSignatureError:
+        return False
+    except PyJWTError:
+        raise NotAuthenticated(Reason.MALFORMED) from None
+    return True
 
 
 # ---- claims, read only after the signature held ----------------------------------------------------------------------
@@ -191,7 +219,7 @@ def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
         subject=_text(claims, "sub", Reason.CLAIM_MISSING, MAX_SUBJECT_CHARS),
         token_id=_token_id(claims, issuer),
         role=_role(claims, issuer),
-        expires_at=expires + LEEWAY,
+        expires_at=expires,
     )
 
 
@@ -281,6 +309,6 @@ def _text(claims: _Json, name: str, missing: Reason, longest: int) -> str:
     value = claims.get(name)
     if value is None:
         raise NotAuthenticated(missing)
-    if type(value) is not str or not 1 <= len(value) <= longest or _CONTROL.search(value):
+    if type(value) is not str or not 1 <= len(value) <= longest or _UNFIT.search(value):
         raise NotAuthenticated(Reason.MALFORMED)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,20 +17,27 @@ from gateway.policy.body import DEFAULT_BOUNDS, BodyBounds
 # Names under which tokens are put into queries, from where they reach logs, histories and Referer headers.
 _TOKEN_NAMES: Final = frozenset(
     {
-        "access_token",
-        "id_token",
+        "accesstoken",
+        "idtoken",
+        "refreshtoken",
         "token",
-        "api_key",
-        "api-key",
         "apikey",
+        "xapikey",
+        "subscriptionkey",
         "authorization",
         "auth",
         "bearer",
         "jwt",
         "key",
+        "secret",
+        "clientsecret",
+        "clientassertion",
+        "password",
     }
-)
-_JWT_START: Final = "eyJ"  # '{"' in base64url: how every JWT begins
+)  # without "-" and "_"
+_NO_SIGNS: Final = str.maketrans("", "", "-_")
+# '{"' in base64url begins every usual JWT; one with a space in its header has two long parts at the least.
+_JWT: Final = re.compile(r"eyJ|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.")
 MAX_QUERY_BYTES: Final = 4096  # no endpoint takes a query; more than this is not even looked at
 BODY_GRACE_SECONDS: Final = 5.0  # before the least rate counts: a round trip, a client that pauses once
 
@@ -72,8 +80,8 @@ def refuse_token_in_query(query: bytes) -> None:
         return
     if len(query) > MAX_QUERY_BYTES:
         raise NotAuthenticated(Reason.IN_QUERY)
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name.lower() in _TOKEN_NAMES or _JWT_START in name or _JWT_START in value:
+    for name, value in parse_qsl(query.decode("latin-1").replace(";", "&"), keep_blank_values=True):
+        if name.lower().translate(_NO_SIGNS) in _TOKEN_NAMES or _JWT.search(f"{name} {value}"):
             raise NotAuthenticated(Reason.IN_QUERY)
 
 

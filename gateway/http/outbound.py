@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from filters.channels import ANSWERS
 from filters.events import Channel, Ending, Field, Finished, Released, ReleasedToken
+from gateway.auth.tokens import LEEWAY
 from gateway.errors import GatewayError, Reason, TokenExpired
 from gateway.http.accounting import server_send
 from gateway.http.headers import JSON, Headers, answer_headers, error_event
@@ -206,7 +207,9 @@ class Answer:
         return _Whole(self._plan, self._record, send)
 
     def _life(self) -> float:
-        return max(0.0, self._plan.grant.principal.expires_at - time.time())
+        """Seconds until the token expires; an answer that begins after that has what clocks may differ by."""
+        left = self._plan.grant.principal.expires_at - time.time()
+        return left if left > 0 else max(0.0, left + LEEWAY)
 
     async def _work(self, response: _Streamed | _Whole) -> None:
         ticking = asyncio.ensure_future(response.tick(self._keep_alive))

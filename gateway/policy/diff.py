@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from filters.events import Verdict
 from filters.pii.types import QUANTITIES
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
+from gateway.auth.tokens import USUAL_TYPES, type_name
 from gateway.policy.fields import PATHS
 from gateway.policy.limits import RequestLimits
 from gateway.policy.load import Rules
@@ -67,6 +68,11 @@ def _fewer(old: Any, new: Any) -> bool:
 def _more_or_any(old: Any, new: Any) -> bool:
     """Of a list that allows everything when it is empty."""
     return bool(old) and (not new or _more(old, new))
+
+
+def _types(named: Any) -> frozenset[str | None]:
+    """None: a token without a type."""
+    return frozenset(map(type_name, named)) or USUAL_TYPES
 
 
 def _higher(old: Any, new: Any) -> bool:
@@ -133,7 +139,7 @@ ISSUER: Final[Mapping[str, Weakens]] = {
     "group_claim": _always,
     "role_of_group": _entries,
     "token_id_claim": _always,
-    "types": _more_or_any,
+    "types": lambda old, new: _more(_types(old), _types(new)),
     "max_life_seconds": _higher,
     "tenant": _always,
 }

@@ -115,7 +115,7 @@ class IssuerPolicy(_Strict):
     group_claim: Claim | tuple[Claim, ...] = "groups"
     role_of_group: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_TABLE)
     token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
-    types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: any, or none
+    types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: those of access tokens, or none
     max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
     tenant: TenantRule
 

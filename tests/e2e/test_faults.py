@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from tests.e2e.conftest import canary_free
@@ -200,10 +201,26 @@ def test_while_text_is_held_a_comment_goes_out_on_a_clock(front: Gateway, engine
 
 
 def test_an_expired_token_ends_a_running_stream(front: Gateway, engine: Engine) -> None:
-    engine.tuned = ("Good day. One. ", *(Pause(0.5), "Two. ") * 30)
-    with front.client(ttl=1) as client:
+    engine.tuned = (SAID, HELD, *(Pause(0.2), "x") * 100)
+    with front.client(ttl=3) as client:
         response = ask(client, stream=True)
+        token = client.headers["authorization"].removeprefix("Bearer ")
+    late = time.time() - jwt.decode(token, options={"verify_signature": False})["exp"]
+    assert -0.05 < late < 1.0
+    assert SAID.strip() in text_of(streamed(response)[:-1])
     assert streamed(response)[-1]["error"]["code"] == "invalid_api_key"
+    assert "[DONE]" not in response.text
+    assert not leaks(response.text)
+    assert canary_free(front, *PIECES)
+    _wait_until(lambda: engine.aborted == 1)
+
+
+def test_so_it_does_an_answer_that_is_not_streamed(front: Gateway, engine: Engine) -> None:
+    engine.tuned = (SAID, HELD, *(Pause(0.2), "x") * 100)
+    with front.client(ttl=2) as client:
+        response = ask(client)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert not leaks(response.text)
 
 
 def test_the_outer_look_is_the_same_for_every_verdict(front: Gateway, engine: Engine) -> None:

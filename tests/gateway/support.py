@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import get_default_algorithms
+from jwt.algorithms import ECAlgorithm, get_default_algorithms
 
 from filters.profile import Profile
 from gateway.auth.keys import Key, KeySet
-from gateway.auth.tokens import Issuer, Issuers
+from gateway.auth.tokens import USUAL_TYPES, Issuer, Issuers
 from gateway.types import Endpoint, FieldAction, Grant, Principal
 
 NOW: Final = 1_700_000_000
@@ -41,6 +40,8 @@ CLAIMS: Final = {
 def private_key(name: str) -> Any:
     """The key that signs with the algorithm of this name; `NAME/other` is another one of the same kind."""
     kind = name.partition("/")[0]
+    if kind == "RSshort":
+        return rsa.generate_private_key(65537, 1024)
     if kind[:2] in ("RS", "PS"):
         return rsa.generate_private_key(65537, 2048)
     curves = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
@@ -59,10 +60,25 @@ def part(content: bytes | str) -> str:
 
 
 def sign(signed: str, name: str, algorithm: str) -> bytes:
-    """`name` is a key's name, or "public-as-secret" for HMAC with the public key's text (RFC 8725, 2.1)."""
-    if name == "public-as-secret":
-        return hmac.new(public_pem("ES256"), signed.encode(), hashlib.sha256).digest()
+    """`name` is a key's name, or one of `SECRETS` for HMAC with something that everybody has (RFC 8725, 2.1)."""
+    if name in SECRETS:
+        return hmac.new(SECRETS[name](), signed.encode(), f"sha{algorithm[2:]}").digest()
     return get_default_algorithms()[algorithm].sign(signed.encode(), private_key(name))
+
+
+def _public(form: Encoding, content: PublicFormat = PublicFormat.SubjectPublicKeyInfo) -> bytes:
+    return private_key("ES256").public_key().public_bytes(form, content)
+
+
+SECRETS: Final[Mapping[str, Callable[[], bytes]]] = {
+    "public-as-secret": lambda: public_pem("ES256"),
+    "public-as-secret/stripped": lambda: public_pem("ES256").strip(),
+    "public-as-secret/der": lambda: _public(Encoding.DER),
+    "public-as-secret/point": lambda: _public(Encoding.X962, PublicFormat.UncompressedPoint),
+    "public-as-secret/jwk": lambda: ECAlgorithm.to_jwk(private_key("ES256").public_key()).encode(),
+    "empty-secret": lambda: b"",
+    "weak-secret": lambda: b"secret",
+}
 
 
 def make_token(
@@ -90,7 +106,7 @@ def make_issuer(**changes: Any) -> Issuer:
         "keys": KeySet((key_of("ES256", kid="ES256"), key_of("EdDSA", kid="EdDSA"), key_of("RS256", kid="RS256"))),
         "max_life": 3600.0,
         "token_id_claim": "jti",
-        "types": frozenset(),
+        "types": USUAL_TYPES,
         "role_path": ("role",),
         "roles": frozenset({"customer", "support"}),
         "tenant": "acme",

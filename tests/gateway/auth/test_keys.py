@@ -72,14 +72,36 @@ def test_a_jwks_document_gives_its_signing_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"},
+        {"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"},
+        {"kty": "OKP", "crv": "X25519", "x": "AAAA"},
+        {"kty": "RSA", "alg": "RSA-OAEP", "n": "AAAA", "e": "AQAB"},
+        {"kty": "RSA", "key_ops": ["encrypt"], "n": "AAAA", "e": "AQAB"},
+        {"kty": "RSA", "use": "enc", "n": "AAAA", "e": "AQAB"},
+    ],
+)
+def test_a_key_of_another_kind_takes_none_of_ours_away(tmp_path: Path, other: dict[str, Any]) -> None:
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [other, jwk("ES256", kid="a")]}))
+    assert [key.kid for key in load(tmp_path / "jwks.json")] == ["a"]
+
+
+@pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"kty": "oct", "k": "c2VjcmV0LWNhbmFyeQ"}, "not RSA, EC or OKP"),
+        ({"kty": "oct", "k": "c2VjcmV0LWNhbmFyeQ"}, "symmetric key"),
+        ({"kty": "oct", "use": "enc", "k": "c2VjcmV0LWNhbmFyeQ"}, "symmetric key"),
+        ({"kty": "AKP", "alg": "ML-DSA-44", "pub": "c2VjcmV0LWNhbmFyeQ"}, "no key for signatures"),
+        ({**jwk("RS256"), "e": "AQ"}, "can't be read"),
+        ({**jwk("RS256"), "e": "Aw"}, "exponent"),
+        ({**jwk("RS256"), "e": "AQAAAAE"}, "somewhat more"),
         ({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}, "can't be read"),
         ({"kty": "RSA"}, "can't be read"),
         ({"kty": ["RSA"]}, "not RSA, EC or OKP"),
         (7, "not RSA, EC or OKP"),
-        ({**jwk("ES256"), "d": "c2VjcmV0LWNhbmFyeQ"}, "private key"),
+        ({**jwk("ES256"), "d": "c2VjcmV0LWNhbmFyeQ"}, "private or"),
+        ({**jwk("RS256"), "use": "enc", "d": "c2VjcmV0LWNhbmFyeQ"}, "private or"),
         ({**jwk("ES256"), "alg": "RS256"}, "does not fit"),
         ({**jwk("ES256"), "kid": 7}, "not text"),
     ],

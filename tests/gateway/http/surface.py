@@ -94,12 +94,14 @@ async def public(
     longest: float | None = None,
     proxies: Proxies = NO_PROXIES,
     policy: str = POLICY,
+    verifier: Verifier | None = None,
 ) -> AsyncIterator[Public]:
     rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
     plans: list[Plan] = []
-    in_force = InForce(rules, Verifier(issuers.load(rules), now=time.time), NO_RELAY, {}, NOBODY, frozenset())
+    verifier = verifier or Verifier(issuers.load(rules), now=time.time)
+    in_force = InForce(rules, verifier, NO_RELAY, {}, NOBODY, frozenset())
     surface = Surface(
         in_force=lambda: in_force,
         answer=lambda _policy, plan, record: _Stub(run, plan, record, plans),

@@ -15,10 +15,13 @@ import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
 from gateway.addresses import Proxies
+from gateway.auth.issuers import Verifier
 from gateway.errors import ContextTooLong, UpstreamUnavailable
+from gateway.http.connection import MOST_HEAD_BYTES
 from gateway.types import Endpoint, Plan
+from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import CHAT, MOST_BYTES, Public, authorization, public
-from tests.gateway.support import CANARY, POLICY, make_token
+from tests.gateway.support import CANARY, NOW, POLICY, make_token
 
 HEADERS = {"content-type", "content-length", "cache-control", "x-request-id", "date"}
 
@@ -136,13 +139,80 @@ async def test_without_a_good_token_all_refusals_look_alike(
     assert {record["reason"] for record in surface.records} == {reason}
 
 
+def sendable(token: str) -> bool:
+    """As one header line of a usual size: the rest never becomes a token (raw_http.json has it), or loses its space."""
+    long = not 0 < len(token) < MOST_HEAD_BYTES // 2
+    return not (long or any(sign in token for sign in "\n\0") or token != token.strip())
+
+
+async def test_hostile_tokens_get_one_and_the_same_answer(tmp_path: Path) -> None:
+    known = dict(issuers_of({}))
+    async with public(tmp_path, verifier=Verifier(known, now=lambda: float(NOW))) as surface:
+        looks, sent = set(), 0
+        for case in CASES:
+            known.update(issuers_of(case))
+            token = token_of(case)
+            if sendable(token):
+                sent += 1
+                looks.add(look(await with_token(surface, token)))
+        assert sent >= 150
+        assert len(looks) == 1
+        assert_refused(await with_token(surface, "x"), 401, "invalid_api_key")
+        assert look(await with_token(surface, "x")) in looks
+        assert not surface.plans
+        assert not any(text in surface.log.getvalue() for text in (b"eyJ", b"alice", b"evil"))
+        known.update(issuers_of({}))
+        assert (await with_token(surface, token_of({}))).status_code == 200
+
+
+async def with_token(surface: Public, token: str) -> httpx.Response:
+    headers = {b"authorization": b"Bearer " + token.encode("utf-8")}
+    return await surface.client.post(Endpoint.CHAT, json=CHAT, headers=headers)
+
+
+def look(answer: httpx.Response) -> tuple[int, bytes, frozenset[tuple[str, str]]]:
+    """All that a caller sees but the time and our number for the request."""
+    told = [(name, value) for name, value in answer.headers.items() if name not in ("date", "x-request-id")]
+    return answer.status_code, answer.content, frozenset(told)
+
+
 @pytest.mark.parametrize(
-    "query", ["access_token=x", "api_key=x", "a=eyJhbGciOiJ", "Token=", "%61ccess_token=x", "x" * 5000]
+    "query",
+    [
+        f"access_token={CANARY}",
+        f"api_key={CANARY}",
+        f"a=eyJ{CANARY}",
+        "Token=",
+        "%61ccess_token=x",
+        f"x=1;access_token={CANARY}",
+        f"X-API-Key={CANARY}",
+        f"subscription-key={CANARY}",
+        f"q=ew0K{'A' * 16}.{'B' * 16}.{CANARY}",
+        "x" * 5000,
+    ],
 )
 async def test_a_token_in_the_query_is_refused_beside_a_good_one(surface: Public, query: str) -> None:
     answer = await surface.client.post(f"{Endpoint.CHAT}?{query}", json=CHAT, headers=authorization())
     assert_refused(answer, 401, "invalid_api_key")
     assert surface.count("tightlip_auth_failures_total", reason="in_query") == 1
+    assert not any(text in surface.log.getvalue().decode() for text in ("eyJ", CANARY, "?"))
+
+
+async def test_a_token_anywhere_else_is_none(surface: Public) -> None:
+    """In a cookie, another header, the body, the path: it is not looked at, and lets nobody in."""
+    token = authorization()["authorization"].removeprefix("Bearer ")
+    named = ("x-api-key", "api-key", "x-auth-token", "x-forwarded-access-token", "proxy-authorization", "token")
+    headers = dict.fromkeys(named, token) | {"cookie": f"access_token={token}; Authorization=Bearer {token}"}
+    assert_refused(
+        await surface.client.post(Endpoint.CHAT, json={**CHAT, "access_token": token}, headers=headers),
+        401,
+        "invalid_api_key",
+    )
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await surface.client.post(Endpoint.CHAT, content=f"access_token={token}", headers=form)
+    assert_refused(answer, 401, "invalid_api_key")
+    assert_refused(await surface.client.post(f"{Endpoint.CHAT}/{token}", json=CHAT), 404, "not_found")
+    assert surface.count("tightlip_auth_failures_total", reason="missing") == 2
     assert "eyJ" not in surface.log.getvalue().decode()
 
 
