@@ -33,6 +33,7 @@ from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.addresses import NO_PROXIES
+from gateway.auth.development import DEVELOPMENT_ISSUER
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
 from gateway.config_file import ConfigError, Problem
@@ -267,6 +268,8 @@ class _PolicyNews:
         """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
         version = now.rules.version
         self.metrics.running(version=own_version(), policy=version, roles=now.rules.roles)
+        if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in now.rules.issuers):
+            self.warn(f"the policy takes development tokens, of {DEVELOPMENT_ISSUER!r}: not for production")
         if before is None:
             return
         self.logs.process("policy", "reloaded", policy=version)

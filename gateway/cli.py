@@ -79,7 +79,7 @@ def token(
     role: Annotated[str, typer.Option()],
     subject: Annotated[str, typer.Option()] = "developer",
     tenant: Annotated[str | None, typer.Option(help="A tenant claim, where the issuer's policy reads one.")] = None,
-    issuer: Annotated[str, typer.Option()] = "tightlip-dev",
+    issuer: Annotated[str | None, typer.Option(help="tightlip-dev, if none is named.")] = None,
     audience: Annotated[str, typer.Option()] = "tightlip",
     ttl: Annotated[int, typer.Option(min=1, max=86400, help="Seconds.")] = 3600,
     create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
@@ -91,8 +91,9 @@ def token(
     if create_key and not key.exists():
         public = development.create_key(key)
         _warn(f"made a private key, {key}, and its public half, {public}")
+    issuer = issuer or development.DEVELOPMENT_ISSUER
     claims = development.Claims(issuer, audience, subject, role, tenant, ttl)
-    print(development.sign(development.read_key(key), claims))
+    print(development.sign(development.read_own_key(key), claims))
 
 
 @app.command("filter")

@@ -29,7 +29,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gateway.auth.development import Claims, create_key, read_key, sign
+from gateway.auth.development import DEVELOPMENT_ISSUER, Claims, create_key, read_key, sign
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "deploy" / "demo"
 START_SECONDS: Final = 120.0
@@ -92,7 +92,7 @@ def _running(port: int, console: Console) -> Iterator[tuple[str, Mapping[str, st
         arguments = ["--config", str(FOLDER / "tightlip.yaml")]
         ready = stack.enter_context(_process("serve", arguments, home, environment))
         roles = (RAW_ROLE, CALLER_ROLE)
-        claims = {role: Claims("tightlip-dev", "tightlip", "demo", role, None, TOKEN_SECONDS) for role in roles}
+        claims = {role: Claims(DEVELOPMENT_ISSUER, "tightlip", "demo", role, None, TOKEN_SECONDS) for role in roles}
         yield _printed(ready, r"public (\S+)"), {role: sign(read_key(key), claims[role]) for role in roles}
 
 

@@ -1,12 +1,18 @@
-"""Tokens for development, signed with a local key. Only the `tightlip token` command and the demo use this."""
+"""Tokens for development, signed with a local key. Only the `tightlip token` command and the demo use this.
+
+A gateway whose policy takes tokens of `DEVELOPMENT_ISSUER` says so when it starts.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,7 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gateway.config_file import ConfigError, Problem, read_bytes
 
-MAX_KEY_BYTES = 64 * 1024
+DEVELOPMENT_ISSUER: Final = "tightlip-dev"
+MAX_KEY_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,16 @@ def create_key(path: Path) -> Path:
     except OSError as error:
         raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
     return public
+
+
+def read_own_key(path: Path) -> Ed25519PrivateKey:
+    """As `read_key`, of a key that nobody but its owner can read. Raises ConfigError."""
+    try:
+        if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigError(Problem(str(path), None, "", "can be read by others: chmod 600"))
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
+    return read_key(path)
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:

@@ -22,6 +22,7 @@ from tests.support.processes import Child, Program, running, says, stop
 
 COMMAND = (sys.executable, "-m", "gateway.cli")
 START_S = 60.0
+OF_DEVELOPMENT = "tightlip: the policy takes development tokens, of 'tightlip-dev': not for production\n"
 
 POLICY = """\
 version: 1
@@ -178,7 +179,7 @@ def test_a_served_model_answers_and_the_process_ends_cleanly(gateway: Gateway) -
     assert [e["event"] for e in events].count("request") == 2
     assert [e["code"] for e in events if e["event"] == "process"] == ["ready", "draining", "stopped"]
     assert CANARY not in gateway.child.output
-    assert gateway.child.stderr == ""
+    assert gateway.child.stderr == OF_DEVELOPMENT
 
 
 def test_a_running_stream_is_ended_in_band_when_the_drain_is_over(gateway: Gateway) -> None:
@@ -219,7 +220,7 @@ def test_a_port_in_use_is_told_in_one_line(upstream: tuple[str, Path], tmp_path:
         taken = other.getsockname()[1]
         done = serving_once(tmp_path, configuration(*upstream, public=taken))
     assert done.returncode == 2
-    assert done.stderr == f"tightlip: 127.0.0.1:{taken}: can't listen there (Address already in use)\n"
+    assert done.stderr == f"{OF_DEVELOPMENT}tightlip: 127.0.0.1:{taken}: can't listen there (Address already in use)\n"
 
 
 def serving_once(folder: Path, text: str) -> subprocess.CompletedProcess[str]:

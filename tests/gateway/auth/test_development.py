@@ -36,6 +36,22 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     assert private.read_bytes() == before
 
 
+def test_a_key_that_others_may_read_signs_nothing(tmp_path: Path) -> None:
+    private = tmp_path / "dev.pem"
+    development.create_key(private)
+    for mode in (0o640, 0o604, 0o660):
+        private.chmod(mode)
+        with pytest.raises(ConfigError, match="chmod 600"):
+            development.read_own_key(private)
+    private.chmod(0o400)
+    assert development.read_own_key(private)
+
+
+def test_a_missing_key_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read"):
+        development.read_own_key(tmp_path / "dev.pem")
+
+
 def test_what_is_no_private_key_is_refused_without_being_quoted(tmp_path: Path) -> None:
     path = tmp_path / "dev.pem"
     path.write_text("secretcanary")
