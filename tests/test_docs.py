@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+import yaml
+
 from docs.policy_actions import EXAMPLES, PAGE, page
 from filters.pii.types import TYPES
+from gateway.policy.schema import IssuerPolicy
+
+ISSUERS = re.findall(r"```yaml\n(.*?)```", Path("docs/tokens.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_the_table_of_actions_is_up_to_date() -> None:
@@ -26,3 +32,9 @@ def test_the_readmes_example_says_what_it_prints() -> None:
     printed: list[str] = []
     exec(example[1], {"print": printed.append})
     assert printed == [promised]
+
+
+@pytest.mark.parametrize("text", ISSUERS)
+def test_the_issuers_of_the_page_on_tokens_check_out(text: str) -> None:
+    entries = yaml.safe_load(text.removeprefix("issuers:\n"))
+    assert [IssuerPolicy.model_validate(entry) for entry in entries]

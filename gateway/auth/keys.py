@@ -18,7 +18,8 @@ from jwt.exceptions import PyJWTError
 from gateway.config_file import ConfigError, Problem, read_bytes
 
 MAX_FILE_BYTES: Final = 256 * 1024  # of a key document; an issuer has a handful of keys
-MAX_KEYS: Final = 16  # of one issuer: bounds what a token without a key id costs
+MAX_KEYS: Final = 16  # of one issuer
+MAX_TRIED: Final = 4  # for a token that names no key: each trial costs a verification, and anybody may send one
 MIN_RSA_BITS: Final = 2048  # NIST SP 800-57: less is no longer allowed
 MAX_RSA_BITS: Final = 8192  # a larger modulus makes each verification slow
 
@@ -58,7 +59,10 @@ class Keys(Protocol):
         ...
 
     def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
-        """The keys that may have signed a token with this key id (None: it has none), which is only ever compared."""
+        """The keys that may have signed a token with this key id (None: it has none), which is only ever compared.
+
+        None where there are more than MAX_TRIED and no id tells which.
+        """
         ...
 
 
@@ -77,10 +81,10 @@ class KeySet:
     def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
         """As `Keys.candidates`."""
         fitting = [key for key in self.keys if algorithm in key.algorithms]
-        if unverified_kid is None:
-            return fitting
-        named = [key for key in fitting if key.kid == unverified_kid]
-        return named or [key for key in fitting if key.kid is None]
+        if named := [key for key in fitting if key.kid == unverified_kid is not None]:
+            return named
+        unnamed = [key for key in fitting if unverified_kid is None or key.kid is None]
+        return unnamed if len(unnamed) <= MAX_TRIED else ()
 
 
 def load(path: Path, kid: str | None = None) -> tuple[Key, ...]:
@@ -99,6 +103,8 @@ def collect(keys: Iterable[Key], where: Path | str) -> KeySet:
     names = [key.kid for key in found if key.kid is not None]
     if len(set(names)) != len(names):
         raise _wrong(where, "has two keys with the same id")
+    if any(sum(key.kid is None and name in key.algorithms for key in found) > MAX_TRIED for name in ALGORITHMS):
+        raise _wrong(where, f"has more than {MAX_TRIED} keys without an id: nobody could tell which to try")
     return KeySet(found)
 
 

@@ -157,8 +157,11 @@ def test_a_missing_or_huge_file_stops_the_start(tmp_path: Path) -> None:
 def test_keys_with_one_id_or_too_many_stop_the_start() -> None:
     with pytest.raises(ConfigError, match="same id"):
         collect([key_of("ES256", kid="a"), key_of("EdDSA", kid="a")], Path("x"))
-    with pytest.raises(ConfigError, match="more than"):
-        collect([key_of("ES256")] * 17, Path("x"))
+    with pytest.raises(ConfigError, match="more than 16"):
+        collect([key_of("ES256", kid=str(number)) for number in range(17)], Path("x"))
+    with pytest.raises(ConfigError, match="more than 4 keys without an id"):
+        collect([key_of("ES256")] * 5, Path("x"))
+    assert collect([*[key_of("ES256")] * 4, *[key_of("EdDSA")] * 4], Path("x")).ready
 
 
 def test_a_key_id_is_only_compared() -> None:
@@ -167,3 +170,11 @@ def test_a_key_id_is_only_compared() -> None:
     for unverified in ("b", 1, ["a"], {"a": 1}, "a\0"):
         assert not keys.candidates(unverified, "ES256")
     assert not keys.candidates("a", "RS256")
+
+
+def test_without_an_id_few_keys_are_tried_and_none_of_many() -> None:
+    few = KeySet(tuple(key_of("ES256", kid=str(number)) for number in range(4)))
+    many = KeySet((*few.keys, key_of("ES256", kid="4")))
+    assert len(few.candidates(None, "ES256")) == 4
+    assert not many.candidates(None, "ES256")
+    assert len(many.candidates("4", "ES256")) == 1
