@@ -56,8 +56,10 @@ from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
 from gateway.release.guard import Guard
 from gateway.reload import Policies
-from gateway.settings import LimitSettings, LogSettings, ModelSettings, Settings, read_secret
-from gateway.state.memory import MemoryTotals
+from gateway.revocations import RevocationFeed
+from gateway.settings import GRACE_SECONDS, LimitSettings, LogSettings, ModelSettings, Settings, read_secret
+from gateway.state import StateUnfit
+from gateway.state.opening import open_store
 from gateway.streams import Streams
 from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
 from gateway.types import Endpoint
@@ -80,6 +82,7 @@ class Gateway:
     logs: Logs
     metrics: Metrics
     policies: Policies
+    revocations: RevocationFeed
     client: UpstreamClient
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
@@ -102,12 +105,20 @@ async def assemble(
     known = knowledge.load_all(settings.models, metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
     client, fetcher = served.client(settings.upstream), PageFetcher()
-    budgets, samples, lifecycle = Budgets(MemoryTotals(), metrics), Samples(), Lifecycle()
+    store = open_store(settings.state)
+    budgets, samples, lifecycle = Budgets(store, metrics), Samples(), Lifecycle()
     streams = Streams()  # counted whatever policy they began under
 
     def refused(model: str, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
         warn(f"model {model}: {fault.value}")
+
+    def state_told(code: str, words: str) -> None:
+        logs.process(code)
+        warn(f"state: {words}")
+
+    grace = settings.state.grace_seconds if settings.state else GRACE_SECONDS
+    revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told)
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
         grounds = RequestGrounds.from_texts
@@ -123,15 +134,19 @@ async def assemble(
         loader = Loader(settings, audiences, detectors, fetcher, metrics, relay)
         policies = Policies(settings.policy, loader.load, _PolicyNews(metrics, logs, lifecycle, warn))
         yield Gateway(
-            public=_public(settings, policies, metrics, logs, lifecycle),
+            public=_public(settings, policies, revocations, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             management=management.create_app(
-                registry, lambda: lifecycle.ready and policies.now.verifier.ready and _serves(pairs.values())
+                registry,
+                lambda: (
+                    lifecycle.ready and policies.now.verifier.ready and revocations.ready and _serves(pairs.values())
+                ),
             ),
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
             policies=policies,
+            revocations=revocations,
             client=client,
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
@@ -140,6 +155,7 @@ async def assemble(
     finally:
         await samples.aclose()
         await budgets.aclose()
+        await store.aclose()
         await client.aclose()
         await fetcher.aclose()
 
@@ -274,7 +290,7 @@ class _PolicyNews:
             return
         self.logs.process("policy", "reloaded", policy=version)
         if now.rules.policy.urgent and before.rules.version != version:
-            self.lifecycle.end(PolicyChanged(), lambda record: record.policy != version)
+            self.lifecycle.end(lambda record: PolicyChanged() if record.policy != version else None)
 
     def refused(self, error: ConfigError) -> None:
         """As `Hear.refused`."""
@@ -284,10 +300,18 @@ class _PolicyNews:
             self.warn(f"{problem}; the policy before it stays in force")
 
 
-def _public(settings: Settings, policies: Policies, metrics: Metrics, logs: Logs, lifecycle: Lifecycle) -> ASGIApp:
+def _public(
+    settings: Settings,
+    policies: Policies,
+    revocations: RevocationFeed,
+    metrics: Metrics,
+    logs: Logs,
+    lifecycle: Lifecycle,
+) -> ASGIApp:
     proxies = settings.trusted_proxies.proxies() if settings.trusted_proxies else NO_PROXIES
     surface = routes.Surface(
         in_force=lambda: policies.now,
+        revocations=revocations,
         answer=lambda policy, plan, record: Answer(policy.relay, plan, record, settings.keep_alive_seconds),
         limits=_body_limits(settings.limits),
         metrics=metrics,
@@ -324,7 +348,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
-        async with _listening(gateway, *sockets) as stop, _watched(gateway):
+        async with _listening(gateway, *sockets) as stop, watching(gateway):
             gateway.lifecycle.ready = True
             gateway.metrics.ready(True)
             gateway.logs.process("ready")
@@ -335,12 +359,13 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
 
 
 @asynccontextmanager
-async def _watched(gateway: Gateway) -> AsyncIterator[None]:
+async def watching(gateway: Gateway) -> AsyncIterator[None]:
     """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
-    again inside it; so are the policy and the deny lists."""
+    again inside it; so are the policy, the revocations and the deny lists."""
     guards, policies = gateway.guards, gateway.policies
+    await _begin(gateway.revocations)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
-    watched = [policies.watch()]
+    watched = [policies.watch(), gateway.revocations.watch()]
     watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watches = [asyncio.ensure_future(watch) for watch in watched]
@@ -358,6 +383,14 @@ def _told(watch: asyncio.Future[None], logs: Logs) -> None:
     """A watch never ends by itself: one that did is a mistake of ours, and what it watched is watched no more."""
     if not watch.cancelled() and (error := watch.exception()) is not None:
         logs.uncaught(type(error), "watch")
+
+
+async def _begin(revocations: RevocationFeed) -> None:
+    """Raises ConfigError for a store that must not be used; one that does not answer yet is waited for, not ready."""
+    try:
+        await revocations.begin()
+    except StateUnfit as error:
+        raise ConfigError(Problem("state", None, "", str(error))) from None
 
 
 @asynccontextmanager

@@ -191,6 +191,14 @@ class FilterFailed(GatewayError):
     message = "The answer could not be checked and was not sent."
 
 
+class RevocationsUnknown(GatewayError):
+    """What this replica knows of revocations is too old to say of any token that it is good."""
+
+    status = 503
+    code = "revocations_unavailable"
+    message = "The gateway can't tell at the moment whether access tokens are still good. Try again."
+
+
 class ShuttingDown(GatewayError):
     status = 503
     code = "shutting_down"
@@ -223,3 +231,7 @@ class Reason(enum.StrEnum):
     TOKEN_ID = "token_id"  # noqa: S105 - the name of a reason
     ROLE = "role"
     TENANT = "tenant"
+    REVOKED_TOKEN = "revoked_token"  # noqa: S105 - the name of a reason
+    REVOKED_SUBJECT = "revoked_subject"
+    REVOKED_ROLE = "revoked_role"
+    REVOKED_TIME = "revoked_time"

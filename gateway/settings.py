@@ -28,6 +28,7 @@ NESTED: Final = "__"
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, and `serve` prints what it chose
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+GRACE_SECONDS: Final = 30.0  # a failover of Redis takes less
 MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
 
@@ -221,6 +222,66 @@ class LogSettings(_Strict):
     destination: Literal["stdout", "stderr"] | Path = "stdout"
 
 
+class SentinelSettings(_Strict):
+    """The Sentinels that know the master of the moment. It is spoken to as they are: with TLS (rediss) or without."""
+
+    master: str = Field(min_length=1, max_length=256)
+    urls: tuple[str, ...] = Field(min_length=1, max_length=64)  # rediss://HOST[:PORT]
+    user: str | None = None
+    password_file: Path | None = None
+
+    @field_validator("urls")
+    @classmethod
+    def _are_servers(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        parts = [_redis(url) for url in urls]
+        if any(each.path for each in parts):
+            raise ValueError("must be rediss://HOST[:PORT]")
+        if len({each.scheme for each in parts}) > 1:
+            raise ValueError("must all be rediss, or all redis")
+        return urls
+
+
+class StateSettings(_Strict):
+    """Where what replicas share is kept (docs/state.md); without it each process has its own, until it ends."""
+
+    file: Path | None = None  # SQLite, for the processes of one machine
+    url: str | None = None  # rediss://HOST[:PORT][/DATABASE]
+    sentinel: SentinelSettings | None = None
+    user: str | None = Field(default=None, min_length=1, max_length=256)
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    allow_plaintext: bool = False  # redis:// off loopback
+    grace_seconds: float = Field(default=GRACE_SECONDS, ge=1.0, le=300.0)  # that revocations may be old
+
+    @field_validator("url")
+    @classmethod
+    def _is_server(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"(?:/[0-9]{1,4})?", _redis(url).path):
+            raise ValueError("must be rediss://HOST[:PORT][/DATABASE]")
+        return url
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(way is not None for way in (self.file, self.url, self.sentinel)) != 1:
+            raise ValueError("needs one of 'file', 'url' and 'sentinel'")
+        if self.file is not None and self.model_fields_set - {"file", "grace_seconds"}:
+            raise ValueError("'file' goes with no key but 'grace_seconds'")
+        if self.user is not None and self.password_file is None:
+            raise ValueError("'user' needs a 'password_file'")
+        if self.ca_file is not None and not all(url.startswith("rediss:") for url in self.urls):
+            raise ValueError("'ca_file' needs rediss")
+        if not self.allow_plaintext and any(_is_plain(url) for url in self.urls):
+            raise ValueError("redis:// off loopback is not encrypted; use rediss, or say 'allow_plaintext'")
+        return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Of Redis, or of the Sentinels."""
+        if self.sentinel is not None:
+            return self.sentinel.urls
+        return (self.url,) if self.url is not None else ()
+
+
 class Settings(BaseSettings):
     """All of it. Made by `load` only."""
 
@@ -242,6 +303,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     trusted_proxies: ProxySettings | None = None  # not said: nobody's address is known for sure
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
+    state: StateSettings | None = None
     pseudonym_key_file: Path | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
@@ -317,6 +379,22 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+def _redis(url: str) -> SplitResult:
+    parts = _split(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("must be rediss://HOST[:PORT], or redis://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password; use 'user' and 'password_file'")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or fragment")
+    return parts
+
+
+def _is_plain(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "redis" and not _is_loopback(parts.hostname or "")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -372,15 +450,25 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     if names is not None:
         names = names.model_copy(update={"configuration": root / names.configuration})
     pseudonym_key = _from(root, settings.pseudonym_key_file)
+    state = _anchored_state(root, settings.state) if settings.state else None
     return settings.model_copy(
         update={
             "policy": root / settings.policy,
             "models": models,
             "log": log,
             "names_engine": names,
+            "state": state,
             "pseudonym_key_file": pseudonym_key,
         }
     )
+
+
+def _anchored_state(root: Path, state: StateSettings) -> StateSettings:
+    sentinel = state.sentinel
+    if sentinel is not None:
+        sentinel = sentinel.model_copy(update={"password_file": _from(root, sentinel.password_file)})
+    files = {name: _from(root, getattr(state, name)) for name in ("file", "password_file", "ca_file")}
+    return state.model_copy(update={**files, "sentinel": sentinel})
 
 
 def _from(root: Path, value: Path | str | None) -> Path | str | None:

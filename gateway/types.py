@@ -46,6 +46,7 @@ class Principal:
     token_id: str | None
     role: str
     expires_at: float  # seconds since the epoch, as the token says it
+    issued_at: float = 0.0  # likewise; what doesn't say is as old as can be
 
 
 @dataclass(frozen=True, slots=True)

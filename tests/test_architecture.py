@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "filters").rglob("*.py"), *(ROOT / "gateway").rglob("*.py")])
 PURE = [
     *(path for path in SOURCES if path.is_relative_to(ROOT / "filters")),
-    *(ROOT / "gateway" / name for name in ("upstream/sse.py", "upstream/frames.py", "auth/tokens.py", "auth/rbac.py")),
+    *(
+        ROOT / "gateway" / name
+        for name in ("upstream/sse.py", "upstream/frames.py", "auth/tokens.py", "auth/rbac.py", "auth/revocation.py")
+    ),
 ]
 WAITING = {"asyncio", "aiohttp", "uvicorn", "fastapi", "starlette", "structlog", "prometheus_client", "socket", "time"}
 

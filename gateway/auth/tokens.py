@@ -211,7 +211,7 @@ def _signed_with(key: Key, raw_token: str, algorithm: str) -> bool:
 
 
 def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
-    expires = _life(claims, issuer, now)
+    issued, expires = _life(claims, issuer, now)
     _audience(claims, issuer)
     return Principal(
         issuer=issuer.name,
@@ -220,11 +220,13 @@ def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
         token_id=_token_id(claims, issuer),
         role=_role(claims, issuer),
         expires_at=expires,
+        issued_at=issued,
     )
 
 
-def _life(claims: _Json, issuer: Issuer, now: float) -> float:
-    """When it expires. A life that is too long is refused, not shortened: its issuer does not do as agreed."""
+def _life(claims: _Json, issuer: Issuer, now: float) -> tuple[float, float]:
+    """When it was issued and when it expires. A life that is too long is refused, not shortened: its issuer does not
+    do as agreed."""
     issued, expires = _time(claims, "iat"), _time(claims, "exp")
     if expires + LEEWAY <= now:
         raise TokenExpired(Reason.EXPIRED)
@@ -233,7 +235,7 @@ def _life(claims: _Json, issuer: Issuer, now: float) -> float:
         raise NotAuthenticated(Reason.NOT_YET)
     if not 0 < expires - issued <= issuer.max_life:
         raise NotAuthenticated(Reason.TOO_LONG_LIVED)
-    return expires
+    return issued, expires
 
 
 def _time(claims: _Json, name: str) -> float:

@@ -50,14 +50,14 @@ class Lifecycle:
             await asyncio.wait([running.task for running in self._requests], timeout=deadline)
         return not self._requests
 
-    def end(self, error: GatewayError, which: Callable[[RequestRecord], bool]) -> None:
-        """Ends those under way of which `which` says so; each tells its caller why."""
+    def end(self, why: Callable[[RequestRecord], GatewayError | None]) -> None:
+        """Ends those under way for which `why` has an error; each tells its caller."""
         for running in self._requests:
-            if running.ended is None and which(running.record):
+            if running.ended is None and (error := why(running.record)) is not None:
                 running.ended = error
                 running.task.cancel()
 
     async def expire(self, grace: float) -> None:
         """Ends what is under way; each may still say so to its caller, for at most `grace` seconds."""
-        self.end(ShuttingDown(), lambda _record: True)
+        self.end(lambda _record: ShuttingDown())
         await self.drained(grace)

@@ -23,6 +23,7 @@ from gateway.in_force import InForce
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy import parameters
+from gateway.revocations import RevocationFeed
 from gateway.types import Endpoint, Plan, Principal
 
 MODEL_CREATED: Final = 0  # when a model was made is nobody's business; clients want a number
@@ -40,6 +41,7 @@ class Surface:
     began with; `answer` makes the response that runs a plan."""
 
     in_force: Callable[[], InForce]
+    revocations: RevocationFeed
     answer: Answer
     limits: inbound.BodyLimits
     metrics: Metrics
@@ -52,14 +54,14 @@ class Surface:
 
     async def models(self, request: Request) -> Response:
         policy, record = self._open(request, Endpoint.MODELS)
-        principal = await _authenticate(request, inbound.read_head(request.scope["headers"]), policy, record)
+        principal = await self._authenticate(request, inbound.read_head(request.scope["headers"]), policy, record)
         names = rbac.visible_models(principal, policy.rules)
         return json_response({"object": "list", "data": [_model(name) for name in names]}, record.request_id)
 
     async def _complete(self, request: Request, endpoint: Endpoint) -> ASGIApp:
         policy, record = self._open(request, endpoint)
         head = inbound.read_head(request.scope["headers"])
-        principal = await _authenticate(request, head, policy, record)
+        principal = await self._authenticate(request, head, policy, record)
         raw_body = await inbound.read_body(head, request.receive, self.limits)
         asked = parameters.read(raw_body, endpoint, self.limits.json)
         grant = rbac.authorize(principal, policy.rules, endpoint, asked.model)
@@ -71,12 +73,15 @@ class Surface:
         record.route, record.policy = endpoint.value, policy.rules.version
         return policy, record
 
-
-async def _authenticate(request: Request, head: inbound.Head, policy: InForce, record: RequestRecord) -> Principal:
-    inbound.refuse_token_in_query(request.scope["query_string"])
-    record.principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
-    rbac.check_address(record.principal, policy.rules, record.address)
-    return record.principal
+    async def _authenticate(
+        self, request: Request, head: inbound.Head, policy: InForce, record: RequestRecord
+    ) -> Principal:
+        inbound.refuse_token_in_query(request.scope["query_string"])
+        principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
+        record.principal = principal  # from here on a revocation ends the request
+        self.revocations.check(principal)
+        rbac.check_address(principal, policy.rules, record.address)
+        return principal
 
 
 def create_app(surface: Surface) -> FastAPI:

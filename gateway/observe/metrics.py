@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filters.events import Decided
-from gateway.errors import Reason
+from gateway.errors import Reason, RevocationsUnknown
 
 NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
@@ -21,6 +21,7 @@ BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
 LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
 PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
+REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
@@ -73,6 +74,10 @@ class Metrics:
 
     def auth_failure(self, reason: str) -> None:
         self._auth_failures.labels(_closed(reason, _REASONS)).inc()
+
+    def revocation_refusal(self, reason: str, what: str) -> None:
+        """A token that is revoked, or of which nobody can tell; `what` is of REVOKED_WHAT."""
+        self._revoked.labels(_closed(reason, _REVOKED_REASONS), _closed(what, REVOKED_WHAT)).inc()
 
     # ---- filters -----------------------------------------------------------------------------------------------------
 
@@ -167,6 +172,11 @@ class Metrics:
         else:
             self._key_failures.labels(issuer).inc()
 
+    def revocations(self, age: Callable[[], float], count: Callable[[], int]) -> None:
+        """Asked when the page is read: seconds since the store was last known in full, and how much it is."""
+        self._revocations_age.set_function(age)
+        self._revocations_known.set_function(count)
+
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
@@ -194,6 +204,12 @@ class Metrics:
         self._tokens = Counter("tightlip_tokens", "Tokens by direction.", ("model", "direction"), registry=registry)
         self._active = Gauge("tightlip_active_streams", "Requests under way.", registry=registry)
         self._auth_failures = Counter("tightlip_auth_failures", "Refused tokens.", ("reason",), registry=registry)
+        self._revoked = Counter(
+            "tightlip_revocation_refusals",
+            "Requests refused and streams ended for a revocation, or because the store's are not known.",
+            ("reason", "what"),
+            registry=registry,
+        )
         self._upstream_errors = Counter(
             "tightlip_upstream_errors", "Failures of model servers.", ("model", "kind"), registry=registry
         )
@@ -295,6 +311,10 @@ class Metrics:
         self._key_failures = Counter(
             "tightlip_issuer_key_failures", "Pages of keys that could not be read.", ("issuer",), registry=registry
         )
+        self._revocations_age = Gauge(
+            "tightlip_revocations_age_seconds", "Since when the store's revocations are not known.", registry=registry
+        )
+        self._revocations_known = Gauge("tightlip_revocations", "Revocations in force.", registry=registry)
         self._ready = Gauge("tightlip_ready", "1 while the process takes requests.", registry=registry)
         self._release = Gauge(
             "tightlip_release_ok", "1 while a model is what its release says.", ("model",), registry=registry
@@ -314,6 +334,9 @@ class Metrics:
 
 
 _REASONS: Final = frozenset(Reason)
+_REVOKED_REASONS: Final = frozenset(name for name in Reason if name.startswith("revoked_")) | {
+    str(RevocationsUnknown.code)
+}
 
 
 def _closed(value: str | None, known: frozenset[str]) -> str:

@@ -1,12 +1,27 @@
-"""What outlives a request: running totals, each behind the smallest interface that serves it."""
+"""What outlives a request and is shared by replicas: one small interface, and the stores that fulfil it.
+
+A store keeps three things: revocations as entries that it does not read, running totals, and when things were last
+used. It never holds a request's text or an answer's. Every store carries a format number, so that replicas of two
+versions work on one store, and a version that could not read it says so instead.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+FORMAT: Final = 1  # of what is written; the one before is read as well
+KEEP_WITHDRAWN: Final = 7 * 86_400.0  # seconds that a withdrawal is remembered; a replica that slept longer starts anew
 
 
 class StateUnavailable(Exception):
-    """The store does not answer. What depends on it is decided the careful way."""
+    """The store does not answer, or could not write. What depends on it is decided the careful way; what was to be
+    written is not acknowledged. The text is fixed and may be shown to an operator."""
+
+
+class StateUnfit(StateUnavailable):
+    """It is not what it must be: another program's, of a newer format, or set up to forget. Asking again won't help."""
 
 
 class HourlyTotals(Protocol):
@@ -18,3 +33,64 @@ class HourlyTotals(Protocol):
         A total may count up to a minute more than the hour, never less. Raises StateUnavailable.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revocation as a store keeps it."""
+
+    id: str
+    text: str
+    expires_at: float | None  # seconds since the epoch, when it may be forgotten; None: never
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a reader has come: the number of the last write that he knows, and its mark, which is random. A store
+    that has lost writes (restored, failed over, made anew) may reach the number again, and never the mark."""
+
+    number: int
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has become of the entries since a position; `whole`: since the beginning, whatever the position was."""
+
+    position: Position
+    whole: bool
+    entries: Sequence[Entry]
+    withdrawn: Sequence[str]
+
+
+class Store(HourlyTotals, Protocol):
+    """All of it. For one event loop; nothing here blocks it. Every method may raise StateUnavailable."""
+
+    async def prepare(self) -> Sequence[str]:
+        """Connect, and check that the store is fit. Returns in plain words what an operator should change all the
+        same. May be called again."""
+        ...
+
+    async def put(self, entry: Entry, now: float) -> None:
+        """Keep an entry. When this returns the entry is acknowledged: written as durably as the store can. One with
+        the same id is replaced; one that was withdrawn is there again."""
+        ...
+
+    async def withdraw(self, entry_id: str, now: float) -> bool:
+        """As durably. False: there is no such entry."""
+        ...
+
+    async def changes(self, since: Position | None) -> Changes:
+        """What a reader does not know yet. Cheap where nothing has changed."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def check_format(found: int, oldest: int, own: int = FORMAT) -> None:
+    """Whether a program of format `own` can work with a store that one of format `found` has written, who says that
+    programs from `oldest` on can read it. Raises StateUnfit."""
+    if own < oldest:
+        raise StateUnfit(f"the store has format {found}, which needs a newer version of tightlip (this reads {own})")
+    if found < own - 1:
+        raise StateUnfit(f"the store has format {found}, which is too old for this version (it reads {own - 1} and up)")

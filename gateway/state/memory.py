@@ -1,8 +1,12 @@
-"""Totals in this process: they begin anew with it, and every replica has its own."""
+"""State in this process: it begins anew with it, and every replica has its own."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
 from typing import Final
+
+from gateway.state import Changes, Entry, Position
 
 MINUTES: Final = 60
 
@@ -33,3 +37,44 @@ class MemoryTotals:
                 self._sums[key] = kept
             else:
                 del self._sums[key]
+
+
+class MemoryStore(MemoryTotals):
+    """Fulfils `Store`; never raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._number, self._mark = 0, secrets.token_hex(8)
+        self._entries: dict[str, tuple[int, Entry | None]] = {}  # None: withdrawn
+
+    async def prepare(self) -> Sequence[str]:
+        return ()
+
+    async def put(self, entry: Entry, now: float) -> None:
+        self._write(entry.id, entry)
+        for name, (_, known) in list(self._entries.items()):
+            if known is not None and known.expires_at is not None and known.expires_at <= now:
+                del self._entries[name]
+
+    async def withdraw(self, entry_id: str, now: float) -> bool:
+        if self._entries.get(entry_id, (0, None))[1] is None:
+            return False
+        self._write(entry_id, None)
+        return True
+
+    async def changes(self, since: Position | None) -> Changes:
+        seen = 0 if since is None else since.number
+        new = {name: entry for name, (number, entry) in self._entries.items() if number > seen}
+        return Changes(
+            Position(self._number, self._mark),
+            whole=since is None,
+            entries=[entry for entry in new.values() if entry is not None],
+            withdrawn=[name for name, entry in new.items() if entry is None],
+        )
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def _write(self, entry_id: str, entry: Entry | None) -> None:
+        self._number += 1
+        self._entries[entry_id] = self._number, entry

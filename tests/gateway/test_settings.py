@@ -248,3 +248,51 @@ def test_one_tenant_and_one_answer_get_a_part_of_the_places_at_the_base(tmp_path
     assert "question_priority" in refusal(
         tmp_path, GOOD.replace("unreleased: true", "unreleased: true\n    question_priority: 1")
     )
+
+
+def test_where_state_is_kept(tmp_path: Path) -> None:
+    assert load(written(tmp_path)).state is None
+    state = load(written(tmp_path, GOOD + "state: {file: state/tightlip.db}\n")).state
+    assert state is not None
+    assert (state.file, state.grace_seconds) == (tmp_path / "state/tightlip.db", 30.0)
+    redis = "{url: rediss://redis.internal:6380/2, user: gateway, password_file: p, ca_file: ca.pem}"
+    state = load(written(tmp_path, GOOD + f"state: {redis}\n")).state
+    assert state is not None
+    assert (state.password_file, state.ca_file) == (tmp_path / "p", tmp_path / "ca.pem")
+    sentinel = "{sentinel: {master: main, urls: ['rediss://a', 'rediss://b:1'], password_file: own}, ca_file: ca.pem}"
+    state = load(written(tmp_path, GOOD + f"state: {sentinel}\n")).state
+    assert state is not None
+    assert state.sentinel is not None
+    assert (state.urls, state.sentinel.password_file) == (("rediss://a", "rediss://b:1"), tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("{}", "needs one of"),
+        ("{file: a, url: 'rediss://redis'}", "needs one of"),
+        ("{file: a, user: b, password_file: c}", "'file' goes with no key but"),
+        ("{url: 'redis://redis.internal'}", "not encrypted"),
+        ("{sentinel: {master: main, urls: ['redis://sentinel.internal']}}", "not encrypted"),
+        ("{url: 'https://redis'}", "must be rediss://"),
+        (f"{{url: 'rediss://user:{SECRET}@redis'}}", "must not hold a user name or password"),
+        ("{url: 'rediss://redis/one'}", "[/DATABASE]"),
+        ("{url: 'rediss://redis?ssl_cert_reqs=none'}", "must not have a query"),
+        ("{url: 'rediss://redis:x'}", "is not a URL"),
+        ("{url: 'rediss://redis', user: gateway}", "needs a 'password_file'"),
+        ("{url: 'redis://127.0.0.1', ca_file: ca.pem}", "needs rediss"),
+        ("{sentinel: {master: main, urls: ['rediss://a/0']}}", "must be rediss://HOST"),
+        ("{sentinel: {master: main, urls: ['rediss://a', 'redis://127.0.0.1']}}", "must all be"),
+        ("{url: 'rediss://redis', grace_seconds: 0}", "greater than or equal to 1"),
+        ("{url: 'rediss://redis', grace_seconds: 3600}", "less than or equal to 300"),
+    ],
+)
+def test_a_store_that_would_not_do_is_refused(tmp_path: Path, state: str, why: str) -> None:
+    assert why in refusal(tmp_path, GOOD + f"state: {state}\n")
+
+
+def test_plain_redis_is_for_loopback_or_has_to_be_asked_for(tmp_path: Path) -> None:
+    for state in ("{url: 'redis://127.0.0.1:6379'}", "{url: 'redis://redis.internal', allow_plaintext: true}"):
+        loaded = load(written(tmp_path, GOOD + f"state: {state}\n")).state
+        assert loaded is not None
+        assert loaded.url is not None

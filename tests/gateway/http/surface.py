@@ -17,9 +17,11 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from filters.specificity.described import Describing
+from gateway import revoke
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
+from gateway.auth.revocation import Revocation
 from gateway.http.accounting import Accounted
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
@@ -30,7 +32,10 @@ from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
 from gateway.relay import Relay
+from gateway.revocations import RevocationFeed
 from gateway.settings import Listener
+from gateway.state import Store
+from gateway.state.memory import MemoryStore
 from gateway.types import Endpoint, Plan
 from tests.gateway.support import CLAIMS, POLICY, make_token, write_policy
 
@@ -56,7 +61,14 @@ class Public:
     lifecycle: Lifecycle
     registry: CollectorRegistry
     log: io.BytesIO
+    store: Store
+    revocations: RevocationFeed
     plans: list[Plan] = field(default_factory=list)
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """As the command does; known here when this returns."""
+        await revoke.revoke(self.store, revocation, time.time())
+        await self.revocations.look()
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -102,8 +114,12 @@ async def public(
     plans: list[Plan] = []
     verifier = verifier or Verifier(issuers.load(rules), now=time.time)
     in_force = InForce(rules, verifier, NO_RELAY, {}, NOBODY, frozenset())
+    store = MemoryStore()
+    feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)
+    await feed.begin()
     surface = Surface(
         in_force=lambda: in_force,
+        revocations=feed,
         answer=lambda _policy, plan, record: _Stub(run, plan, record, plans),
         limits=BodyLimits(MOST_BYTES, 0.5),
         metrics=metrics,
@@ -113,7 +129,7 @@ async def public(
         serving(Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies)) as address,
         httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client,
     ):
-        yield Public(client, lifecycle, registry, log, plans)
+        yield Public(client, lifecycle, registry, log, store, feed, plans)
 
 
 class _Stub:

@@ -60,7 +60,7 @@ async def test_some_can_be_ended_each_with_its_reason() -> None:
     tasks = [asyncio.create_task(answer(policy)) for policy in ("old", "new")]
     await asyncio.sleep(0)
     changed = PolicyChanged()
-    lifecycle.end(changed, lambda record: record.policy != "new")
+    lifecycle.end(lambda record: changed if record.policy != "new" else None)
     await tasks[0]
     assert endings == {"old": changed}
     assert not tasks[1].done()

@@ -16,12 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.addresses import Proxies
 from gateway.auth.issuers import Verifier
+from gateway.auth.revocation import Kind, Revocation
 from gateway.errors import ContextTooLong, UpstreamUnavailable
 from gateway.http.connection import MOST_HEAD_BYTES
 from gateway.types import Endpoint, Plan
 from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import CHAT, MOST_BYTES, Public, authorization, public
-from tests.gateway.support import CANARY, NOW, POLICY, make_token
+from tests.gateway.support import CANARY, ISSUER, NOW, POLICY, make_token
 
 HEADERS = {"content-type", "content-length", "cache-control", "x-request-id", "date"}
 
@@ -407,3 +408,14 @@ async def test_a_role_for_certain_networks_believes_our_proxy_alone(
         answer = await gateway.client.post(Endpoint.CHAT, json=CHAT, headers=authorization() | headers)
         assert answer.status_code == 403
         assert len(gateway.plans) == 0
+
+
+async def test_a_revoked_token_is_refused_as_any_other_bad_one(surface: Public) -> None:
+    assert (await surface.chat()).status_code == 200
+    await surface.revoke(Revocation(Kind.TOKEN_ID, "token-1", ISSUER))
+    refused = await surface.chat()
+    garbled = await surface.client.post(Endpoint.CHAT, json=CHAT, headers={"authorization": "Bearer a.b.c"})
+    assert_refused(refused, 401, "invalid_api_key")
+    assert refused.json() == garbled.json()
+    assert surface.records[-2]["reason"] == "revoked_token"
+    assert surface.count("tightlip_auth_failures_total", reason="revoked_token") == 1

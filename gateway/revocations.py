@@ -1,0 +1,184 @@
+"""The revocations that this replica knows: fed by the store, asked by every request and for every running stream.
+
+The store is asked for what is new every EVERY seconds, so that a replica obeys within a second what the store has
+acknowledged. While it does not answer, what is known goes on to hold; after the grace nobody can tell any more whether
+a token is still good, so that requests are refused and running streams end. A store that has lost writes (a failover, a
+copy put back) is told again by every replica what it knew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gateway.auth.revocation import Revocation, Revocations
+from gateway.errors import GatewayError, NotAuthenticated, RevocationsUnknown
+from gateway.observe.logs import RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.state import Changes, Entry, Position, StateUnavailable, StateUnfit, Store
+from gateway.types import Principal
+
+EVERY: Final = 0.25  # seconds between two questions to the store
+PATIENCE: Final = 2.0  # seconds that one may take; it is asked again then
+EXPIRE_EVERY: Final = 60.0  # seconds
+
+Why = Callable[[RequestRecord], GatewayError | None]
+Tell = Callable[[str, str], None]
+
+
+class RevocationFeed:
+    """One per process, for one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        grace: float,
+        end: Callable[[Why], None],
+        tell: Tell = lambda code, words: None,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`grace`: seconds that what is known may be old. `end` ends the requests under way for which there is a
+        reason. `tell` hears of each change in the store's health: a code (`state_unavailable`, `state_unfit`,
+        `state_advice`, `state_back`), and words for an operator."""
+        self._store, self._metrics, self._grace, self._end, self._tell = store, metrics, grace, end, tell
+        self._now, self._clock = now, clock
+        self._known = Revocations()
+        self._position: Position | None = None
+        self._lost: set[str] = set()  # known here and no longer there
+        self._as_of, self._expired_at = -math.inf, -math.inf  # by the clock
+        self._prepared = False
+        self._told: frozenset[str] = frozenset()
+        self._fault: str | None = None
+        metrics.revocations(age=lambda: self.age, count=lambda: len(self._known))
+
+    # ---- asked -------------------------------------------------------------------------------------------------------
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store was known in full; infinite before the first time."""
+        return self._clock() - self._as_of
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is known is new enough to go by."""
+        return self.age <= self._grace
+
+    def check(self, principal: Principal) -> None:
+        """Raises NotAuthenticated: his token is revoked. RevocationsUnknown: nobody can tell."""
+        if (error := self._objection(principal)) is not None:
+            self._metrics.revocation_refusal(error.reason, "request")
+            raise error
+
+    def _objection(self, principal: Principal) -> GatewayError | None:
+        if not self.ready:
+            return RevocationsUnknown()
+        try:
+            self._known.check(principal)
+        except NotAuthenticated as refused:
+            return refused
+        return None
+
+    # ---- fed ---------------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """The first look. A store that does not answer is asked again later. Raises StateUnfit."""
+        try:
+            await self._refresh()
+        except StateUnfit:
+            raise
+        except StateUnavailable as error:
+            self._failed("state_unavailable", str(error))
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask the store what is new, and end what may not go on."""
+        try:
+            await self._refresh()
+            await self._give_back()
+        except StateUnavailable as error:
+            self._failed("state_unfit" if isinstance(error, StateUnfit) else "state_unavailable", str(error))
+        if not self.ready:
+            self._end(self._why)
+
+    async def _refresh(self) -> None:
+        asked = self._clock()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._prepare()
+                changes = await self._store.changes(self._position)
+        except TimeoutError:
+            raise StateUnavailable("the store does not answer in time") from None
+        self._take(changes)
+        self._as_of = asked
+        self._expire()
+        if self._fault is not None:
+            self._fault = None
+            self._tell("state_back", "the store answers again")
+
+    async def _prepare(self) -> None:
+        """Once, and again after each failure: another server may answer now."""
+        if self._prepared:
+            return
+        advice = frozenset(await self._store.prepare())
+        for words in sorted(advice - self._told):
+            self._tell("state_advice", words)
+        self._told, self._prepared = advice, True
+
+    def _take(self, changes: Changes) -> None:
+        """Raises StateUnfit for an entry that can't be read: what it means can't be obeyed."""
+        read = [(entry, _read(entry)) for entry in changes.entries]
+        if changes.whole:
+            self._lost = set(self._known) - {entry.id for entry in changes.entries}
+        for entry, revocation in read:
+            self._known.put(entry.id, revocation, entry.expires_at)
+        for entry_id in changes.withdrawn:
+            self._known.drop(entry_id)
+            self._lost.discard(entry_id)
+        self._position = changes.position
+        if read:
+            self._end(self._why)
+
+    async def _give_back(self) -> None:
+        """What a store has lost it gets again."""
+        while self._lost:
+            entry_id = next(iter(self._lost))
+            if entry_id in self._known:
+                revocation, expires_at = self._known.get(entry_id)
+                await self._store.put(Entry(entry_id, revocation.written(), expires_at), self._now())
+            self._lost.discard(entry_id)
+
+    def _expire(self) -> None:
+        if self._as_of - self._expired_at >= EXPIRE_EVERY:
+            self._expired_at = self._as_of
+            self._known.expire(self._now())
+
+    def _failed(self, code: str, words: str) -> None:
+        self._prepared = False
+        if words != self._fault:
+            self._fault = words
+            self._tell(code, words)
+
+    def _why(self, record: RequestRecord) -> GatewayError | None:
+        """Not of who has not said yet who he is."""
+        error = self._objection(record.principal) if record.principal is not None else None
+        if error is not None:
+            self._metrics.revocation_refusal(error.reason, "stream")
+        return error
+
+
+def _read(entry: Entry) -> Revocation:
+    try:
+        return Revocation.read(entry.text)
+    except ValueError:
+        raise StateUnfit("the store has a revocation that this version does not understand") from None

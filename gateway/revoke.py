@@ -1,0 +1,110 @@
+"""Revoking, withdrawing, listing: what the command does, and whoever else administrates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.auth.revocation import Kind, Revocation
+from gateway.policy.load import Rules
+from gateway.policy.schema import IssuerPolicy
+from gateway.state import Entry, Store
+
+
+class NotAimed(Exception):
+    """The wish means nobody, or more than it says; the text tells the operator why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator named; whatever he left out is None."""
+
+    token_id: str | None = None
+    subject: str | None = None
+    role: str | None = None
+    issuer: str | None = None
+    tenant: str | None = None
+    issued_before: float | None = None  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A revocation in force, and when it is forgotten."""
+
+    id: str
+    revocation: Revocation
+    expires_at: float | None
+
+
+async def revoke(store: Store, revocation: Revocation, now: float) -> str:
+    """Its id. When this returns the store has acknowledged it, and every replica obeys within a second. Raises
+    StateUnavailable: it is not acknowledged."""
+    await store.put(Entry(revocation.id, revocation.written(), revocation.expires_at(now)), now)
+    return revocation.id
+
+
+async def withdraw(store: Store, entry_id: str, now: float) -> bool:
+    """False: none has this id. Raises StateUnavailable."""
+    return await store.withdraw(entry_id, now)
+
+
+async def listed(store: Store, now: float) -> list[Listed]:
+    """All that are in force, by id. Raises StateUnavailable; ValueError for one of a newer version."""
+    found = (await store.changes(None)).entries
+    in_force = [entry for entry in found if entry.expires_at is None or entry.expires_at > now]
+    return [Listed(entry.id, Revocation.read(entry.text), entry.expires_at) for entry in sorted(in_force, key=_id)]
+
+
+def aim(wish: Wish, rules: Rules) -> Revocation:
+    """From what was named to what is meant, by the policy in force: a name that it does not know would revoke nothing.
+    Where there is one issuer, and one tenant of it, they need not be named. Raises NotAimed."""
+    kind, value = _named(wish)
+    issuer = _issuer(wish, rules, needed=kind in (Kind.TOKEN_ID, Kind.SUBJECT) or wish.tenant is not None)
+    tenant = _tenant(wish, issuer, needed=kind is Kind.SUBJECT)
+    if kind is Kind.TOKEN_ID and issuer is not None and issuer.token_id_claim is None:
+        raise NotAimed("tokens of this issuer have no id; revoke by subject, or by time")
+    if kind is Kind.ROLE and value not in rules.roles:
+        raise NotAimed("--role is not a role of the policy")
+    try:
+        return Revocation(kind, value, issuer.issuer if issuer else None, tenant, wish.issued_before)
+    except ValueError as error:
+        raise NotAimed(str(error)) from None
+
+
+def _id(entry: Entry) -> str:
+    return entry.id
+
+
+def _named(wish: Wish) -> tuple[Kind, str]:
+    named = [(Kind.TOKEN_ID, wish.token_id), (Kind.SUBJECT, wish.subject), (Kind.ROLE, wish.role)]
+    found = [(kind, value) for kind, value in named if value is not None]
+    if len(found) > 1:
+        raise NotAimed("name one of --token-id, --subject and --role")
+    if found:
+        return found[0]
+    if wish.issued_before is None:
+        raise NotAimed("name a --token-id, a --subject, a --role, or --issued-before")
+    return Kind.EVERYTHING, ""
+
+
+def _issuer(wish: Wish, rules: Rules, *, needed: bool) -> IssuerPolicy | None:
+    if wish.issuer is None:
+        if needed and len(rules.issuers) > 1:
+            raise NotAimed("the policy has several issuers; name one with --issuer")
+        return rules.issuers[0] if needed else None
+    issuer = next((each for each in rules.issuers if each.issuer == wish.issuer), None)
+    if issuer is None:
+        raise NotAimed("--issuer is not an issuer of the policy")
+    return issuer
+
+
+def _tenant(wish: Wish, issuer: IssuerPolicy | None, *, needed: bool) -> str | None:
+    if issuer is None:
+        return None
+    known = issuer.tenant.allowed if issuer.tenant.fixed is None else {issuer.tenant.fixed}
+    if wish.tenant is None:
+        if needed and len(known) > 1:
+            raise NotAimed("this issuer has several tenants; name one with --tenant")
+        return next(iter(known)) if needed else None
+    if wish.tenant not in known:
+        raise NotAimed("--tenant is not a tenant of this issuer")
+    return wish.tenant

@@ -1,0 +1,311 @@
+"""State in Redis, for many machines.
+
+Every change is one Lua script, which Redis runs as a whole. The scripts get the time and randomness from here. All keys
+begin with PREFIX; docs/state.md lists the commands that the user needs. Redis must keep what it is given:
+another eviction policy than `noeviction` is refused, and what else its settings leave to luck is said at start.
+
+With Sentinel the master of the moment is asked for at each connection, and what must not be lost is waited for until
+one replica has it too.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from gateway.state import FORMAT, KEEP_WITHDRAWN, Changes, Entry, Position, StateUnavailable, StateUnfit, check_format
+from gateway.state.memory import MINUTES
+
+PREFIX: Final = "tightlip:"
+META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations", "order", "expiry"))
+OLDEST: Final = 1  # the format whose programs can work with what this one writes
+TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
+WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
+TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
+
+# A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
+_BEGIN: Final = """
+if redis.call('HEXISTS', KEYS[1], 'mark') == 0 then
+  redis.call('HSET', KEYS[1], 'format', ARGV[1], 'oldest', ARGV[2], 'number', 0, 'mark', ARGV[3])
+end
+"""
+# ARGV: format, oldest, mark, id, value, when it may be forgotten or '', now, 1 if only one that is there.
+_WRITE: Final = (
+    _BEGIN
+    + """
+local meta, entries, order, expiry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, value, ends = ARGV[4], ARGV[5], ARGV[6]
+if ARGV[8] == '1' then
+  local known = redis.call('HGET', entries, id)
+  if not known or cjson.decode(known)['text'] == cjson.null then return 0 end
+end
+local number = redis.call('HINCRBY', meta, 'number', 1)
+redis.call('HSET', meta, 'mark', ARGV[3])
+redis.call('HSET', entries, id, value)
+redis.call('ZADD', order, number, id)
+if ends == '' then redis.call('ZREM', expiry, id) else redis.call('ZADD', expiry, ends, id) end
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', ARGV[7], 'LIMIT', 0, 1000)) do
+  redis.call('HDEL', entries, old)
+  redis.call('ZREM', order, old)
+  redis.call('ZREM', expiry, old)
+end
+return 1
+"""
+)
+# ARGV: format, oldest, mark for a new store, number and mark that the reader knows.
+_CHANGES: Final = (
+    _BEGIN
+    + """
+local meta, entries, order = KEYS[1], KEYS[2], KEYS[3]
+local is = redis.call('HMGET', meta, 'format', 'oldest', 'number', 'mark')
+local since, mark = tonumber(ARGV[4]), ARGV[5]
+local known = since == tonumber(is[3]) and mark == is[4]
+if not known and since < tonumber(is[3]) then
+  local last = redis.call('ZRANGEBYSCORE', order, since, since)[1]
+  local value = last and redis.call('HGET', entries, last)
+  known = value and cjson.decode(value)['mark'] == mark
+end
+if not known then since = -1 end
+local ids = redis.call('ZRANGEBYSCORE', order, '(' .. since, '+inf')
+local values = {}
+for i, id in ipairs(ids) do values[i] = redis.call('HGET', entries, id) end
+return {is[1], is[2], is[3], is[4], known and 0 or 1, ids, values}
+"""
+)
+# ARGV: amount, minute, minutes, seconds to keep.
+_ADD: Final = """
+local minute, sum = tonumber(ARGV[2]), 0
+if tonumber(ARGV[1]) > 0 then
+  redis.call('HINCRBYFLOAT', KEYS[1], ARGV[2], ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+end
+local sums = redis.call('HGETALL', KEYS[1])
+for i = 1, #sums, 2 do
+  if tonumber(sums[i]) >= minute - tonumber(ARGV[3]) then
+    sum = sum + tonumber(sums[i + 1])
+  else
+    redis.call('HDEL', KEYS[1], sums[i])
+  end
+end
+return tostring(sum)
+"""
+
+
+class _Value(msgspec.Struct, frozen=True):
+    """An entry in the hash."""
+
+    mark: str
+    text: str | None  # None: withdrawn
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where Redis, or a Sentinel, is."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """As whom, and whom to trust."""
+
+    user: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None  # of the server's certificate; None: the system's
+
+
+class RedisStore:
+    """Fulfils `Store`."""
+
+    def __init__(self, client: Redis, sentinel: Sentinel | None = None) -> None:
+        self._client, self._sentinel = client, sentinel
+        self._writing = client.register_script(_WRITE)
+        self._changing = client.register_script(_CHANGES)
+        self._adding = client.register_script(_ADD)
+
+    @classmethod
+    def at(cls, server: Server, access: Access, database: int = 0) -> RedisStore:
+        """One server. Connects to nothing yet."""
+        return cls(Redis(host=server.host, port=server.port, db=database, **_options(server.tls, access)))
+
+    @classmethod
+    def behind(cls, sentinels: Sequence[Server], name: str, access: Access, own: Access) -> RedisStore:
+        """The master that the Sentinels call `name`; `own` is the access to the Sentinels themselves, which speak TLS
+        if the master does."""
+        tls = any(each.tls for each in sentinels)
+        addresses = [(each.host, each.port) for each in sentinels]
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            addresses, sentinel_kwargs=_options(tls, own), **_options(tls, access)
+        )
+        return cls(cast(Redis, sentinel.master_for(name)), sentinel)
+
+    async def prepare(self) -> Sequence[str]:
+        info = await _mapped(self._client.info("memory", "persistence"))
+        if info.get("maxmemory_policy") != "noeviction":
+            raise StateUnfit("Redis may forget what it is given: its maxmemory-policy must be noeviction")
+        await self.changes(None)
+        return await self._advice(bool(info.get("aof_enabled")))
+
+    async def _advice(self, append_only: bool) -> Sequence[str]:
+        if not append_only:
+            return ["Redis does not keep an append-only file: a revocation may be lost when it ends (appendonly yes)"]
+        try:
+            found = await self._client.config_get("appendfsync")
+        except NoPermissionError:
+            return ["this user may not read whether Redis syncs every write (CONFIG GET appendfsync)"]
+        except RedisError as error:
+            raise _as_ours(error) from None
+        if found.get("appendfsync") != "always":
+            return ["Redis does not sync every write: a second's revocations may be lost (appendfsync always)"]
+        return []
+
+    async def add(self, key: str, amount: float, now: float) -> float:
+        """As `HourlyTotals.add`."""
+        arguments: list[str | int] = [repr(amount), int(now // 60), MINUTES, TOTALS_KEPT]
+        return float(await _mapped(self._adding([f"{PREFIX}total:{key}"], arguments)))
+
+    async def put(self, entry: Entry, now: float) -> None:
+        await self._write(entry.id, entry.text, entry.expires_at, now)
+
+    async def withdraw(self, entry_id: str, now: float) -> bool:
+        return await self._write(entry_id, None, now + KEEP_WITHDRAWN, now)
+
+    async def _write(self, entry_id: str, text: str | None, expires_at: float | None, now: float) -> bool:
+        mark = secrets.token_hex(8)
+        value = msgspec.json.encode(_Value(mark, text, expires_at)).decode()
+        ends = "" if expires_at is None else repr(expires_at)
+        only_there = 1 if text is None else 0
+        arguments: list[str | int] = [FORMAT, OLDEST, mark, entry_id, value, ends, repr(now), only_there]
+        written = bool(await _mapped(self._writing([META, ENTRIES, ORDER, EXPIRY], arguments)))
+        if written and self._sentinel is not None:
+            await self._copied()
+        return written
+
+    async def _copied(self) -> None:
+        if await _mapped(self._client.wait(1, WAIT_MILLISECONDS)) < 1:
+            raise StateUnavailable("no replica of Redis has it: a failover now would lose it")
+
+    async def changes(self, since: Position | None) -> Changes:
+        seen = since or Position(-1, "")
+        arguments: list[str | int] = [FORMAT, OLDEST, secrets.token_hex(8), seen.number, seen.mark]
+        return _read(await _mapped(self._changing([META, ENTRIES, ORDER], arguments)))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+        for each in self._sentinel.sentinels if self._sentinel else ():
+            await each.aclose()
+
+
+def _read(answer: Sequence[Any]) -> Changes:
+    found, oldest, number, mark, whole, ids, raw_values = answer
+    check_format(int(found), int(oldest))
+    try:
+        values = [msgspec.json.decode(raw, type=_Value) for raw in raw_values]
+    except msgspec.MsgspecError:
+        raise StateUnfit("the store has an entry that this version does not understand") from None
+    pairs = list(zip(ids, values, strict=True))
+    return Changes(
+        Position(int(number), mark),
+        bool(whole),
+        entries=[Entry(name, value.text, value.expires_at) for name, value in pairs if value.text is not None],
+        withdrawn=[name for name, value in pairs if value.text is None],
+    )
+
+
+# ---- the connection --------------------------------------------------------------------------------------------------
+
+
+class _Credentials(CredentialProvider):
+    """Read anew for each connection, so that a password can be changed while we run."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        assert self._access.password_file is not None
+        try:
+            password = self._access.password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise StateUnavailable("the password file for Redis can't be read") from None
+        return (self._access.user, password) if self._access.user else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
+
+def _options(tls: bool, access: Access) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "driver_info": None,  # what we are is nobody's business
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),  # a write that is said twice may count twice; who asks, asks again
+    }
+    if access.password_file is not None:
+        options["credential_provider"] = _Credentials(access)
+    if tls:
+        options |= {"ssl": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2, "ssl_check_hostname": True}
+        options |= {"ssl_ca_certs": str(access.ca_file)} if access.ca_file else {}
+    return options
+
+
+async def _mapped(answer: Any) -> Any:
+    """The one place where Redis's errors become ours; their texts may hold an address or a user, and are left out."""
+    try:
+        return await answer
+    except (RedisError, OSError) as error:
+        raise _as_ours(error) from None
+
+
+_UNFIT: Final[Mapping[type[Exception], str]] = {
+    AuthenticationError: "Redis refuses this user or password",
+    AuthorizationError: "Redis refuses this user or password",
+    NoPermissionError: "this user of Redis may not do what is needed (docs/state.md lists it)",
+}
+_UNAVAILABLE: Final[Mapping[type[Exception], str]] = {
+    OutOfMemoryError: "Redis is full",
+    ReadOnlyError: "this Redis is a replica, which can't be written",
+}
+
+
+def _as_ours(error: Exception) -> StateUnavailable | StateUnfit:
+    if (words := _UNFIT.get(type(error))) is not None:
+        return StateUnfit(words)
+    if (words := _UNAVAILABLE.get(type(error))) is not None:
+        return StateUnavailable(words)
+    if isinstance(error, ResponseError):
+        return _refused(str(error))
+    return StateUnavailable(f"Redis does not answer ({type(error).__name__})")
+
+
+def _refused(unread: str) -> StateUnavailable | StateUnfit:
+    if "MISCONF" in unread:
+        return StateUnavailable("Redis can't write its files and takes nothing: is its disk full?")
+    if "The user executing the script" in unread or "ACL failure in script" in unread:
+        return StateUnfit(_UNFIT[NoPermissionError])
+    if "NOREPLICAS" in unread:
+        return StateUnavailable("Redis has too few replicas to take anything")
+    return StateUnavailable("Redis refused a script")

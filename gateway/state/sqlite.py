@@ -1,0 +1,290 @@
+"""State in one SQLite file, for one machine and any number of processes on it.
+
+Write-ahead logging, so that readers and a writer don't wait for each other; a writer waits for another one at most
+BUSY_SECONDS. What must survive a power cut (revocations) is written with synchronous=FULL, the rest with NORMAL, which
+survives a killed process. The file is its owner's alone, and its -wal and -shm files take over its mode. It is made
+whole under another name first, so that no process ever sees half of one. Local file systems only: over a network
+SQLite's locks can't be relied on.
+
+Each kind of work has a connection and a thread of its own, so that a slow disk never holds up the event loop, and
+writing totals never the reading of revocations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from gateway.state import FORMAT, KEEP_WITHDRAWN, Changes, Entry, Position, StateUnavailable, StateUnfit, check_format
+from gateway.state.memory import MINUTES
+
+BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
+APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
+OLDEST: Final = 1  # the format whose programs can work with what this one writes
+
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE revocations (
+    id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, mark TEXT NOT NULL, text TEXT, expires_at REAL
+) WITHOUT ROWID;
+CREATE TABLE totals (
+    account TEXT, minute INTEGER, amount REAL NOT NULL, PRIMARY KEY (account, minute)
+) WITHOUT ROWID;
+CREATE INDEX totals_by_minute ON totals (minute);
+"""
+
+T = TypeVar("T")
+Synchronous = Literal["NORMAL", "FULL"]
+
+
+class SqliteStore:
+    """Fulfils `Store`."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens nothing yet."""
+        self._path = path
+        self._reading = _Lane(path, "NORMAL")
+        self._counting = _Lane(path, "NORMAL")
+        self._revoking = _Lane(path, "FULL")
+
+    async def prepare(self) -> Sequence[str]:
+        await self._reading.run(lambda _: None)
+        return ()
+
+    async def add(self, key: str, amount: float, now: float) -> float:
+        """As `HourlyTotals.add`."""
+        return await self._counting.run(lambda connection: _add(connection, key, amount, int(now // 60)))
+
+    async def put(self, entry: Entry, now: float) -> None:
+        await self._revoking.run(lambda connection: _put(connection, entry, now))
+
+    async def withdraw(self, entry_id: str, now: float) -> bool:
+        return await self._revoking.run(lambda connection: _withdraw(connection, entry_id, now))
+
+    async def changes(self, since: Position | None) -> Changes:
+        return await self._reading.run(lambda connection: _changes(connection, since))
+
+    async def aclose(self) -> None:
+        for lane in (self._reading, self._counting, self._revoking):
+            await lane.aclose()
+
+
+class _Lane:
+    """A connection and the one thread that uses it."""
+
+    def __init__(self, path: Path, synchronous: Synchronous) -> None:
+        self._path, self._synchronous = path, synchronous
+        self._thread = ThreadPoolExecutor(1, "state")
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    async def aclose(self) -> None:
+        """Also drops what waits; what runs is waited for."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._opened())
+        except (sqlite3.Error, OSError) as error:
+            self._close()
+            raise _mapped(error, self._path) from None
+        except StateUnfit:
+            self._close()
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        """Again, where the file is no longer the one that was opened: it was moved away, or put back from a copy."""
+        if self._connection is not None and self._inode != _inode(self._path):
+            self._close()
+        if self._connection is None:
+            self._connection, self._inode = _open(self._path, self._synchronous)
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def _open(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, int]:
+    if not path.exists():
+        _make(path)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
+        raise StateUnfit(f"{path} must be a file that its owner alone can read and write (chmod 600)")
+    connection = _connect(path)
+    try:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, found.st_ino
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    if _pragma(connection, "application_id") != APPLICATION:
+        raise StateUnfit(f"{path} is not a state file of tightlip")
+    check_format(_pragma(connection, "user_version"), int(_meta(connection, "oldest")))
+
+
+def _make(path: Path) -> None:
+    """Under another name first. Where another process was faster, its file is the one."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(_connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.executescript(_SCHEMA)
+            meta = [("oldest", OLDEST), ("number", 0), ("mark", secrets.token_hex(8))]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+        if not path.exists():
+            _link(new, path)
+    finally:
+        new.unlink()
+
+
+def _link(new: Path, path: Path) -> None:
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a power cut takes the name away, and what was acknowledged with it
+    finally:
+        os.close(folder)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _mapped(error: sqlite3.Error | OSError, path: Path) -> StateUnavailable | StateUnfit:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StateUnfit(f"{path} is not a state file of tightlip, or damaged")
+    if code == sqlite3.SQLITE_FULL:
+        return StateUnavailable(f"{path} can't be written: the disk is full")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateUnavailable(f"{path} is locked by another process")
+    told = error.strerror if isinstance(error, OSError) else sqlite_name(error)
+    return StateUnavailable(f"{path} can't be used ({told})")
+
+
+def sqlite_name(error: sqlite3.Error) -> str:
+    """SQLite's own name of an error, such as SQLITE_IOERR_WRITE."""
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+
+
+# ---- what is done with it --------------------------------------------------------------------------------------------
+
+
+def _add(connection: sqlite3.Connection, key: str, amount: float, minute: int) -> float:
+    if amount > 0:
+        with _writing(connection):
+            connection.execute("DELETE FROM totals WHERE minute < ?", (minute - MINUTES,))
+            connection.execute(
+                "INSERT INTO totals VALUES (?, ?, ?) "
+                "ON CONFLICT (account, minute) DO UPDATE SET amount = amount + excluded.amount",
+                (key, minute, amount),
+            )
+    look = "SELECT coalesce(sum(amount), 0.0) FROM totals WHERE account = ? AND minute >= ?"
+    return float(connection.execute(look, (key, minute - MINUTES)).fetchone()[0])
+
+
+def _put(connection: sqlite3.Connection, entry: Entry, now: float) -> None:
+    with _writing(connection):
+        _write(connection, entry.id, entry.text, entry.expires_at)
+        connection.execute("DELETE FROM revocations WHERE expires_at <= ?", (now,))
+
+
+def _withdraw(connection: sqlite3.Connection, entry_id: str, now: float) -> bool:
+    with _writing(connection):
+        there = "SELECT 1 FROM revocations WHERE id = ? AND text IS NOT NULL"
+        if connection.execute(there, (entry_id,)).fetchone() is None:
+            return False
+        _write(connection, entry_id, None, now + KEEP_WITHDRAWN)
+    return True
+
+
+def _write(connection: sqlite3.Connection, entry_id: str, text: str | None, expires_at: float | None) -> None:
+    number, mark = int(_meta(connection, "number")) + 1, secrets.token_hex(8)
+    connection.executemany("UPDATE meta SET value = ? WHERE name = ?", [(number, "number"), (mark, "mark")])
+    row = (entry_id, number, mark, text, expires_at)
+    connection.execute("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _changes(connection: sqlite3.Connection, since: Position | None) -> Changes:
+    connection.execute("BEGIN")  # one moment for all that follows
+    try:
+        head = Position(int(_meta(connection, "number")), str(_meta(connection, "mark")))
+        whole = since is None or not _holds(connection, since, head)
+        seen = 0 if since is None or whole else since.number
+        found = "SELECT id, text, expires_at FROM revocations WHERE number > ?"
+        rows = connection.execute(found, (seen,)).fetchall() if seen < head.number else []
+    finally:
+        connection.execute("ROLLBACK")
+    return Changes(
+        head,
+        whole,
+        entries=[Entry(*row) for row in rows if row[1] is not None],
+        withdrawn=[row[0] for row in rows if row[1] is None],
+    )
+
+
+def _holds(connection: sqlite3.Connection, since: Position, head: Position) -> bool:
+    """Whether the writes up to there are those that the reader knows. One that was overwritten since can't say."""
+    if since.number == head.number:
+        return since.mark == head.mark
+    row = connection.execute("SELECT mark FROM revocations WHERE number = ?", (since.number,)).fetchone()
+    return row is not None and row[0] == since.mark
+
+
+@contextmanager
+def _writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction, the only writer's."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> int | str:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise StateUnfit("the store is damaged: it does not say what it is")
+    value: int | str = row[0]
+    return value
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

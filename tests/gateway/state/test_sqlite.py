@@ -1,0 +1,213 @@
+"""The file: whose it is, what it refuses to be, and what becomes of a write that the disk does not take."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from gateway.state import Entry, StateUnavailable, StateUnfit
+from gateway.state.sqlite import SqliteStore
+
+NOW = 1_700_000_000.0
+FIRST, SECOND = Entry("id-1", "{}", None), Entry("id-2", "{}", NOW + 60)
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.state import Entry, StateUnavailable
+from gateway.state.sqlite import SqliteStore
+
+async def main() -> None:
+    store = SqliteStore(Path(sys.argv[1]))
+    for number in range(int(sys.argv[2])):
+        try:
+            await store.put(Entry(f"id-{number}", "x" * 2000, None), 0.0)
+        except StateUnavailable as error:
+            print("refused", error, flush=True)
+            break
+        print("acknowledged", number, flush=True)
+    sys.stdin.read()
+
+asyncio.run(main())
+"""
+
+
+async def test_the_file_and_what_stands_beside_it_are_their_owner_s_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    await store.put(FIRST, NOW)
+    assert _modes(tmp_path) == dict.fromkeys(["state.db", "state.db-wal", "state.db-shm"], 0o600)
+    await store.aclose()
+    assert _modes(tmp_path) == {"state.db": 0o600}
+
+
+async def test_what_was_acknowledged_is_there_for_the_next_process(tmp_path: Path) -> None:
+    one = SqliteStore(tmp_path / "state.db")
+    await one.put(FIRST, NOW)
+    await one.add("a", 2.0, NOW)
+    await one.aclose()
+    other = SqliteStore(tmp_path / "state.db")
+    assert list((await other.changes(None)).entries) == [FIRST]
+    assert await other.add("a", 1.0, NOW) == 3.0
+    await other.aclose()
+
+
+async def test_many_who_open_it_at_once_make_one(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "state.db") for _ in range(8)]
+    await asyncio.gather(*(store.put(Entry(f"id-{at}", "{}", None), NOW) for at, store in enumerate(stores)))
+    assert len((await stores[0].changes(None)).entries) == 8
+    assert _modes(tmp_path).keys() == {"state.db", "state.db-wal", "state.db-shm"}
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+async def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    async with using(tmp_path / "state.db") as store:
+        await store.prepare()
+    (tmp_path / "state.db").chmod(mode)
+    async with using(tmp_path / "state.db") as store:
+        with pytest.raises(StateUnfit, match="chmod 600"):
+            await store.changes(None)
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough for a header" * 40, b""])
+async def test_what_is_not_ours_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    async with using(path) as store:
+        with pytest.raises(StateUnfit, match="not a state file"):
+            await store.prepare()
+    assert path.read_bytes() == content
+
+
+async def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with using(path) as store:
+        await store.put(FIRST, NOW)
+    _change(path, "PRAGMA user_version = 2")
+    async with using(path) as store:
+        assert list((await store.changes(None)).entries) == [FIRST], "it says that this version can work with it"
+    _change(path, "UPDATE meta SET value = 2 WHERE name = 'oldest'")
+    async with using(path) as store:
+        with pytest.raises(StateUnfit, match="format 2, which needs a newer version"):
+            await store.changes(None)
+
+
+async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "none" / "state.db")
+    with pytest.raises(StateUnavailable, match="No such file"):
+        await store.prepare()
+    await store.aclose()
+
+
+async def test_a_file_that_was_put_back_from_a_copy_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.put(FIRST, NOW)
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    await store.put(SECOND, NOW)
+    seen = (await store.changes(None)).position
+    copy.chmod(0o600)
+    for name in ("state.db-wal", "state.db-shm"):
+        (tmp_path / name).unlink()
+    copy.replace(path)
+    other = SqliteStore(path)
+    await other.put(Entry("id-3", "{}", None), NOW)
+    changes = await store.changes(seen)
+    assert changes.whole
+    assert {entry.id for entry in changes.entries} == {"id-1", "id-3"}
+    await other.aclose()
+    await store.aclose()
+
+
+async def test_a_writer_that_hangs_holds_up_no_reader_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.state.sqlite.BUSY_SECONDS", 0.05)
+    async with using(tmp_path / "state.db") as store:
+        await store.put(FIRST, NOW)
+        with ThreadPoolExecutor(1) as thread:
+            other = thread.submit(sqlite3.connect, tmp_path / "state.db", isolation_level=None).result()
+            thread.submit(other.execute, "BEGIN IMMEDIATE").result()
+            with pytest.raises(StateUnavailable, match="locked by another process"):
+                await store.put(SECOND, NOW)
+            assert list((await store.changes(None)).entries) == [FIRST]
+            thread.submit(other.close).result()
+        await store.put(SECOND, NOW)
+
+
+async def test_a_full_disk_is_said_and_nothing_is_acknowledged_that_is_not_there(tmp_path: Path) -> None:
+    """The process may write no file beyond 100 kB: what the system says to it is what a full disk says."""
+    path = tmp_path / "state.db"
+    child = _writer(path, 200, limit=100_000)
+    lines = []
+    while not lines or not lines[-1].startswith("refused"):
+        lines.append(child.stdout.readline() if child.stdout else "")
+        assert lines[-1], child.stderr
+    child.communicate("")
+    assert len(lines) > 2
+    store = SqliteStore(path)
+    assert len((await store.changes(None)).entries) == len(lines) - 1
+    await store.put(Entry("after", "{}", None), NOW)
+    await store.aclose()
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    child = _writer(path, 100_000)
+    assert child.stdout is not None
+    acknowledged = [child.stdout.readline() for _ in range(20)]
+    child.send_signal(signal.SIGKILL)
+    acknowledged += child.stdout.readlines()
+    child.wait()
+    store = SqliteStore(path)
+    there = {entry.id for entry in (await store.changes(None)).entries}
+    assert {f"id-{line.split()[1]}" for line in acknowledged} <= there
+    await store.put(SECOND, NOW)
+    await store.aclose()
+
+
+@asynccontextmanager
+async def using(path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(path)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def _change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+def _writer(path: Path, count: int, limit: int | None = None) -> subprocess.Popen[str]:
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=limited,
+    )

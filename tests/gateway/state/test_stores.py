@@ -1,0 +1,95 @@
+"""What every store does alike."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.state import Entry, Position, StateUnfit, Store, check_format
+
+NOW = 1_700_000_000.0
+FIRST, SECOND, THIRD = (Entry(f"id-{at}", f'{{"at": {at}}}', None) for at in range(3))
+
+
+async def test_a_new_store_is_fit_and_empty(store: Store) -> None:
+    assert list(await store.prepare()) == []
+    assert list(await store.prepare()) == []
+    changes = await store.changes(None)
+    assert (list(changes.entries), list(changes.withdrawn), changes.whole) == ([], [], True)
+
+
+async def test_a_reader_learns_what_is_new_to_him_and_nothing_twice(store: Store) -> None:
+    await store.put(FIRST, NOW)
+    first = await store.changes(None)
+    assert list(first.entries) == [FIRST]
+    nothing = await store.changes(first.position)
+    assert (list(nothing.entries), nothing.whole, nothing.position) == ([], False, first.position)
+    await store.put(SECOND, NOW)
+    await store.put(THIRD, NOW)
+    assert await store.withdraw(SECOND.id, NOW)
+    second = await store.changes(first.position)
+    assert (list(second.entries), list(second.withdrawn), second.whole) == ([THIRD], [SECOND.id], False)
+    whole = await store.changes(None)
+    assert {entry.id for entry in whole.entries} == {FIRST.id, THIRD.id}
+
+
+async def test_what_is_not_there_can_t_be_withdrawn(store: Store) -> None:
+    assert not await store.withdraw("id-9", NOW)
+    await store.put(FIRST, NOW)
+    assert await store.withdraw(FIRST.id, NOW)
+    assert not await store.withdraw(FIRST.id, NOW)
+
+
+async def test_what_was_withdrawn_can_be_said_again(store: Store) -> None:
+    await store.put(FIRST, NOW)
+    await store.withdraw(FIRST.id, NOW)
+    seen = (await store.changes(None)).position
+    await store.put(FIRST, NOW)
+    again = await store.changes(seen)
+    assert (list(again.entries), list(again.withdrawn)) == ([FIRST], [])
+
+
+async def test_an_entry_goes_after_its_time_and_its_number_stays_taken(store: Store) -> None:
+    await store.put(Entry("short", "{}", NOW + 10), NOW)
+    seen = (await store.changes(None)).position
+    await store.put(FIRST, NOW + 11)
+    assert {entry.id for entry in (await store.changes(None)).entries} == {FIRST.id}
+    assert {entry.id for entry in (await store.changes(seen)).entries} == {FIRST.id}
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+async def test_a_reader_who_knows_writes_that_were_lost_is_told_everything(shared: Store, number: int) -> None:
+    await shared.put(FIRST, NOW)
+    await shared.put(SECOND, NOW)
+    changes = await shared.changes(Position(number, "0123456789abcdef"))
+    assert changes.whole
+    assert {entry.id for entry in changes.entries} == {FIRST.id, SECOND.id}
+
+
+async def test_totals_are_those_of_an_hour(store: Store) -> None:
+    assert await store.add("a", 5.0, NOW) == 5.0
+    assert await store.add("a", 2.5, NOW + 1800) == 7.5
+    assert await store.add("b", 0.0, NOW + 1800) == 0.0
+    assert await store.add("a", 0.0, NOW + 3599) == 7.5
+    assert await store.add("a", 1.0, NOW + 3661) == 3.5
+    assert await store.add("a", 0.0, NOW + 9000) == 0.0
+
+
+async def test_totals_stay_exact_whoever_adds_at_once(store: Store) -> None:
+    await asyncio.gather(*(store.add("a", 0.25, NOW) for _ in range(100)))
+    assert await store.add("a", 0.0, NOW) == 25.0
+
+
+@pytest.mark.parametrize(
+    ("found", "oldest", "own", "fits"),
+    [(1, 1, 1, True), (2, 1, 1, True), (1, 1, 2, True), (1, 1, 3, False), (2, 2, 1, False), (7, 7, 1, False)],
+)
+def test_a_version_reads_its_own_format_and_the_one_before_and_refuses_others_by_name(
+    found: int, oldest: int, own: int, fits: bool
+) -> None:
+    if fits:
+        check_format(found, oldest, own)
+        return
+    with pytest.raises(StateUnfit, match=f"format {found}"):
+        check_format(found, oldest, own)

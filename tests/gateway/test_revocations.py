@@ -1,0 +1,239 @@
+"""The feed: what a replica learns, how long it may go by what it knows, and what it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway import revocations
+from gateway.auth.revocation import Kind, Revocation
+from gateway.errors import NotAuthenticated, Reason, RevocationsUnknown
+from gateway.http.lifecycle import Lifecycle, Running
+from gateway.observe.logs import RequestRecord
+from gateway.observe.metrics import Metrics
+from gateway.revocations import RevocationFeed
+from gateway.revoke import revoke, withdraw
+from gateway.state import Changes, Entry, Position, StateUnavailable, StateUnfit
+from gateway.state.memory import MemoryStore
+from gateway.types import Principal, RequestId
+
+NOW = 1_700_000_000.0
+ALICE = Principal("idp", "acme", "alice", "t-1", "customer", NOW + 600.0, issued_at=NOW - 60.0)
+BOB = replace(ALICE, subject="bob", token_id="t-2")
+OF_ALICE = Revocation(Kind.SUBJECT, "alice", "idp", "acme")
+
+
+class Silent(MemoryStore):
+    """A store that can be switched off, and can lose what it has."""
+
+    fault: StateUnavailable | None = None
+    advice: Sequence[str] = ()
+    hangs = False
+    prepared = 0
+
+    async def prepare(self) -> Sequence[str]:
+        self.prepared += 1
+        return self.advice
+
+    async def changes(self, since: Position | None) -> Changes:
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.fault is not None:
+            raise self.fault
+        changes = await super().changes(since)
+        return replace(changes, whole=since is None or since.mark != self._mark)
+
+    def lose_everything(self) -> None:
+        self._entries.clear()
+        self._number, self._mark = 0, "another"
+
+
+@dataclass
+class Bench:
+    """A feed with a clock that a test turns."""
+
+    store: Silent = field(default_factory=Silent)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    told: list[str] = field(default_factory=list)
+    time: float = 1000.0
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+    def __post_init__(self) -> None:
+        self.feed = RevocationFeed(
+            self.store,
+            Metrics(self.registry),
+            30.0,
+            self.lifecycle.end,
+            lambda code, words: self.told.append(code),
+            now=lambda: NOW + self.time,
+            clock=lambda: self.time,
+        )
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@asynccontextmanager
+async def running(bench: Bench, principal: Principal | None) -> AsyncIterator[list[Running]]:
+    """A request of his, for as long as the block lasts."""
+    record, found = RequestRecord(RequestId("req"), NOW, 0.0, principal=principal), list[Running]()
+
+    async def answer() -> None:
+        with bench.lifecycle.request(record) as under_way:
+            found.append(under_way)
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(answer())
+    await asyncio.sleep(0)
+    yield found
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def ended(found: list[Running]) -> str | None:
+    (under_way,) = found
+    return None if under_way.ended is None else under_way.ended.code
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    made = Bench()
+    await made.feed.begin()
+    return made
+
+
+async def test_before_the_store_was_ever_read_nobody_gets_in() -> None:
+    bench = Bench()
+    assert not bench.feed.ready
+    with pytest.raises(RevocationsUnknown):
+        bench.feed.check(ALICE)
+    labels = {"reason": "revocations_unavailable", "what": "request"}
+    assert bench.count("tightlip_revocation_refusals_total", **labels) == 1
+
+
+async def test_what_is_revoked_is_refused_until_it_is_withdrawn(bench: Bench) -> None:
+    bench.feed.check(ALICE)
+    entry_id = await revoke(bench.store, OF_ALICE, NOW)
+    bench.feed.check(ALICE)
+    await bench.feed.look()
+    with pytest.raises(NotAuthenticated) as refused:
+        bench.feed.check(ALICE)
+    assert refused.value.reason == Reason.REVOKED_SUBJECT
+    bench.feed.check(BOB)
+    assert bench.count("tightlip_revocations") == 1
+    assert bench.count("tightlip_revocation_refusals_total", reason="revoked_subject", what="request") == 1
+    assert await withdraw(bench.store, entry_id, NOW)
+    await bench.feed.look()
+    bench.feed.check(ALICE)
+
+
+async def test_a_running_request_ends_once_and_another_s_goes_on(bench: Bench) -> None:
+    async with running(bench, ALICE) as of_alice, running(bench, BOB) as of_bob, running(bench, None) as nobody_s:
+        await revoke(bench.store, OF_ALICE, NOW)
+        await bench.feed.look()
+        await bench.feed.look()
+        assert ended(of_alice) == "invalid_api_key"
+        await revoke(bench.store, replace(OF_ALICE, issued_before=NOW), NOW)
+        await bench.feed.look()
+        assert (ended(of_bob), ended(nobody_s)) == (None, None)
+    assert bench.count("tightlip_revocation_refusals_total", reason="revoked_subject", what="stream") == 1
+
+
+async def test_what_is_known_holds_through_the_grace_and_no_longer(bench: Bench) -> None:
+    await revoke(bench.store, OF_ALICE, NOW)
+    await bench.feed.look()
+    bench.store.fault = StateUnavailable("away")
+    async with running(bench, BOB) as of_bob:
+        bench.time += 30.0
+        await bench.feed.look()
+        bench.feed.check(BOB)
+        with pytest.raises(NotAuthenticated):
+            bench.feed.check(ALICE)
+        assert bench.count("tightlip_revocations_age_seconds") == 30.0
+        bench.time += 0.1
+        await bench.feed.look()
+        assert ended(of_bob) == "revocations_unavailable"
+    for caller in (ALICE, BOB):
+        with pytest.raises(RevocationsUnknown):
+            bench.feed.check(caller)
+    bench.store.fault = None
+    await bench.feed.look()
+    bench.feed.check(BOB)
+    assert bench.told == ["state_unavailable", "state_back"]
+
+
+async def test_a_store_that_hangs_is_one_that_does_not_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocations, "PATIENCE", 0.02)
+    bench.store.hangs = True
+    bench.time += 31.0
+    await bench.feed.look()
+    assert not bench.feed.ready
+    assert bench.told == ["state_unavailable"]
+
+
+async def test_a_store_that_is_unfit_at_the_start_stops_it_and_later_is_one_that_does_not_answer() -> None:
+    bench = Bench()
+    bench.store.fault = StateUnfit("may forget")
+    with pytest.raises(StateUnfit, match="may forget"):
+        await bench.feed.begin()
+    bench.store.fault = StateUnavailable("away")
+    await bench.feed.begin()
+    bench.store.fault = StateUnfit("may forget")
+    await bench.feed.look()
+    assert bench.told == ["state_unavailable", "state_unfit"]
+    assert not bench.feed.ready
+
+
+async def test_after_each_failure_the_store_is_looked_at_anew_and_advice_is_given_once(bench: Bench) -> None:
+    assert bench.store.prepared == 1
+    bench.store.advice = ["better so"]
+    for _ in range(2):
+        bench.store.fault = StateUnavailable("away")
+        await bench.feed.look()
+        bench.store.fault = None
+        await bench.feed.look()
+        await bench.feed.look()
+    assert bench.store.prepared == 3
+    assert bench.told.count("state_advice") == 1
+
+
+async def test_a_store_that_lost_everything_is_told_again(bench: Bench) -> None:
+    """All but what was withdrawn, and no token comes back in between."""
+    other = Revocation(Kind.SUBJECT, "bob", "idp", "acme")
+    await revoke(bench.store, OF_ALICE, NOW)
+    await revoke(bench.store, other, NOW)
+    await bench.feed.look()
+    await withdraw(bench.store, other.id, NOW)
+    await bench.feed.look()
+    bench.store.lose_everything()
+    await bench.feed.look()
+    with pytest.raises(NotAuthenticated):
+        bench.feed.check(ALICE)
+    replica = RevocationFeed(bench.store, Metrics(CollectorRegistry()), 30.0, Lifecycle().end)
+    await replica.begin()
+    with pytest.raises(NotAuthenticated):
+        replica.check(ALICE)
+    replica.check(BOB)
+
+
+async def test_an_entry_that_can_t_be_read_is_no_reason_to_go_on(bench: Bench) -> None:
+    await bench.store.put(Entry("strange", '{"kind": "planet", "value": "x"}', None), NOW)
+    await bench.feed.look()
+    assert bench.told == ["state_unfit"]
+    bench.time += 31
+    with pytest.raises(RevocationsUnknown):
+        bench.feed.check(BOB)
+
+
+async def test_what_has_expired_goes_within_a_minute(bench: Bench) -> None:
+    await revoke(bench.store, Revocation(Kind.TOKEN_ID, "t-1", "idp"), NOW - 86_500.0)
+    await bench.feed.look()
+    assert bench.count("tightlip_revocations") == 1
+    bench.time += 61
+    await bench.feed.look()
+    assert bench.count("tightlip_revocations") == 0
