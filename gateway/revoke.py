@@ -28,10 +28,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A revocation in force, and when it is forgotten."""
+    """A revocation in force, and when it is forgotten. None: one that this version does not understand."""
 
     id: str
-    revocation: Revocation
+    revocation: Revocation | None
     expires_at: float | None
 
 
@@ -48,10 +48,17 @@ async def withdraw(store: Store, entry_id: str, now: float) -> bool:
 
 
 async def listed(store: Store, now: float) -> list[Listed]:
-    """All that are in force, by id. Raises StateUnavailable; ValueError for one of a newer version."""
+    """All that are in force, by id. Raises StateUnavailable."""
     found = (await store.changes(None)).entries
     in_force = [entry for entry in found if entry.expires_at is None or entry.expires_at > now]
-    return [Listed(entry.id, Revocation.read(entry.text), entry.expires_at) for entry in sorted(in_force, key=_id)]
+    return [Listed(entry.id, _read(entry), entry.expires_at) for entry in sorted(in_force, key=lambda each: each.id)]
+
+
+def _read(entry: Entry) -> Revocation | None:
+    try:
+        return Revocation.read(entry.text)
+    except ValueError:
+        return None
 
 
 def aim(wish: Wish, rules: Rules) -> Revocation:
@@ -68,10 +75,6 @@ def aim(wish: Wish, rules: Rules) -> Revocation:
         return Revocation(kind, value, issuer.issuer if issuer else None, tenant, wish.issued_before)
     except ValueError as error:
         raise NotAimed(str(error)) from None
-
-
-def _id(entry: Entry) -> str:
-    return entry.id
 
 
 def _named(wish: Wish) -> tuple[Kind, str]:
