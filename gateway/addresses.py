@@ -4,6 +4,8 @@
    What a caller puts there himself stands further to the left, and is never reached.
 2. Several header lines are one list in their order (RFC 9110, 5.3); the other header of the two is not looked at.
 3. What can't be read as an address ends the walk: nobody knows then where the caller is, and no network holds him.
+4. What a trusted proxy says in the PROXY protocol's header stands to the right of every header line: it is about the
+   connection that those lines came on. A proxy that speaks for itself (LOCAL) speaks for nobody else.
 """
 
 from __future__ import annotations
@@ -24,25 +26,53 @@ _FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"(?P<quoted>[^"\\]*)"|(?P<toke
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """What the PROXY protocol's header says of a connection. `address` is None where it does not say."""
+
+    address: str | None
+    local: bool = False  # the proxy speaks for itself: a health check
+
+
+@dataclass(frozen=True, slots=True)
 class Proxies:
     """Machines of ours that may stand before the gateway. Without `networks` callers connect directly."""
 
     networks: tuple[Network, ...] = ()
     hops: int = 1
     header: HeaderName = "x-forwarded-for"
+    proxy_protocol: bool = False  # each of their connections begins with the PROXY protocol's header
+    client_cert_header: bool = False  # Client-Cert (RFC 9440), which they set or remove, is the caller's certificate
 
-    def caller(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    def caller(
+        self, peer: str | None, headers: Iterable[tuple[bytes, bytes]], announced: Announced | None = None
+    ) -> str | None:
         """The caller's address; None where nobody knows."""
         address = read_address(peer) if peer is not None else None
-        if address is None or not self._trusts(address):
+        if address is None or not self._trusts(address) or (announced is not None and announced.local):
             return str(address) if address is not None else None
-        for _, entry in zip(range(self.hops), reversed(self._chain(headers)), strict=False):
+        entries = [*self._chain(headers), *([announced.address or "unknown"] if announced is not None else [])]
+        for _, entry in zip(range(self.hops), reversed(entries), strict=False):
             address = read_address(entry)
             if address is None:
                 return None
             if not self._trusts(address):
                 break
         return str(address)
+
+    def must_announce(self, peer: str | None) -> bool:
+        """Whether a connection from there has to begin with the PROXY protocol's header."""
+        return self.proxy_protocol and self._is_ours(peer)
+
+    def write_headers(self, peer: str | None, announced: Announced | None = None) -> bool:
+        """Whether what speaks HTTP on a connection is a machine of ours. One that announces passes bytes on and writes
+        no header: what it announces does, and has to be the second of at least two hops."""
+        if announced is None:
+            return self._is_ours(peer)
+        return self.hops > 1 and not announced.local and self._is_ours(peer) and self._is_ours(announced.address)
+
+    def _is_ours(self, text: str | None) -> bool:
+        address = read_address(text) if text is not None else None
+        return address is not None and self._trusts(address)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self.networks)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -32,7 +33,7 @@ from filters.specificity.described import Describing
 from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
-from gateway.addresses import NO_PROXIES
+from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth.development import DEVELOPMENT_ISSUER
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
@@ -42,9 +43,11 @@ from gateway.errors import PolicyChanged
 from gateway.http import management, routes
 from gateway.http.accounting import Accounted
 from gateway.http.connection import ConnectionLimits
+from gateway.http.entrance import Door
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbound import Answer
+from gateway.http.tls import Reloaded, ServerTls
 from gateway.in_force import InForce, Loader
 from gateway.knowledge import Loaded
 from gateway.listening import allow_open_files, bind, make_server, url
@@ -57,7 +60,7 @@ from gateway.release.check import Fault
 from gateway.release.guard import Guard
 from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
-from gateway.settings import GRACE_SECONDS, LimitSettings, LogSettings, ModelSettings, Settings, read_secret
+from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ModelSettings, Settings, read_secret
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from gateway.streams import Streams
@@ -72,11 +75,24 @@ KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, REFUSAL, UNDECIDED,
 
 
 @dataclass(frozen=True, slots=True)
+class Doors:
+    """How connections come in."""
+
+    public: Door
+    management: Door
+
+    @property
+    def with_tls(self) -> list[ServerTls]:
+        return [door.tls for door in (self.public, self.management) if door.tls is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Everything that a running process consists of."""
 
     public: ASGIApp
     connections: ConnectionLimits
+    doors: Doors
     management: ASGIApp
     lifecycle: Lifecycle
     logs: Logs
@@ -101,6 +117,7 @@ async def assemble(
     Raises ConfigError."""
     logs = build_logs(settings.log)
     metrics = _metrics(settings, registry)
+    doors = _doors(settings, metrics, logs, warn)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
     known = knowledge.load_all(settings.models, metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
@@ -136,6 +153,7 @@ async def assemble(
         yield Gateway(
             public=_public(settings, policies, revocations, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
+            doors=doors,
             management=management.create_app(
                 registry,
                 lambda: (
@@ -308,13 +326,14 @@ def _public(
     logs: Logs,
     lifecycle: Lifecycle,
 ) -> ASGIApp:
-    proxies = settings.trusted_proxies.proxies() if settings.trusted_proxies else NO_PROXIES
+    proxies = _proxies(settings)
     surface = routes.Surface(
         in_force=lambda: policies.now,
         revocations=revocations,
         answer=lambda policy, plan, record: Answer(policy.relay, plan, record, settings.keep_alive_seconds),
         limits=_body_limits(settings.limits),
         metrics=metrics,
+        proxies=proxies,
     )
     app = routes.create_app(surface)
     longest = settings.limits.answer_seconds
@@ -336,6 +355,31 @@ def _body_limits(limits: LimitSettings) -> BodyLimits:
     return BodyLimits(limits.body_bytes, limits.body_seconds, limits.body_bytes_per_second, json)
 
 
+def _doors(settings: Settings, metrics: Metrics, logs: Logs, warn: Callable[[str], None]) -> Doors:
+    """Raises ConfigError for a certificate that can't be used."""
+
+    def tls(name: str, listener: Listener) -> ServerTls | None:
+        def hear(told: Reloaded) -> None:
+            metrics.certificate(name, told.ends, failed=told.refused is not None)
+            if told.refused is not None:
+                logs.process("certificate_refused", name)
+                warn(f"certificate of {name}: {told.refused}; the one before stays")
+
+        return ServerTls(listener.tls, hear) if listener.tls is not None else None
+
+    def door(name: str, listener: Listener, proxies: Proxies) -> Door:
+        seconds = settings.limits.handshake_seconds
+        return Door(tls(name, listener), proxies, seconds, partial(metrics.connection_refused, name))
+
+    return Doors(
+        door("public", settings.public, _proxies(settings)), door("management", settings.management, NO_PROXIES)
+    )
+
+
+def _proxies(settings: Settings) -> Proxies:
+    return settings.trusted_proxies.proxies() if settings.trusted_proxies else NO_PROXIES
+
+
 # ---- listening -------------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +388,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         take_over(gateway.logs)
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
         sockets = bind(settings.public), bind(settings.management)
-        addresses = url(sockets[0]), url(sockets[1])
+        listeners = settings.public, settings.management
+        addresses = [url(bound, tls=each.tls is not None) for bound, each in zip(sockets, listeners, strict=True)]
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
@@ -361,13 +406,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
 @asynccontextmanager
 async def watching(gateway: Gateway) -> AsyncIterator[None]:
     """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
-    again inside it; so are the policy, the revocations and the deny lists."""
+    again inside it; so are the policy, the revocations, the deny lists and certificates."""
     guards, policies = gateway.guards, gateway.policies
     await _begin(gateway.revocations)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
     watched = [policies.watch(), gateway.revocations.watch()]
     watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
+    watched += [tls.watch() for tls in gateway.doors.with_tls]
     watches = [asyncio.ensure_future(watch) for watch in watched]
     for watch in watches:
         watch.add_done_callback(lambda done: _told(done, gateway.logs))
@@ -401,7 +447,8 @@ async def _listening(
 
     The public one closes first, so that probes see the process not ready while it drains.
     """
-    public, admin = make_server(gateway.public, gateway.connections), make_server(gateway.management)
+    public = make_server(gateway.public, gateway.connections, gateway.doors.public)
+    admin = make_server(gateway.management, door=gateway.doors.management)
     async with asyncio.TaskGroup() as tasks:
         admin_task = tasks.create_task(admin.serve([management_socket]))
         public_task = tasks.create_task(public.serve([public_socket]))

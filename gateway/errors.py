@@ -235,3 +235,6 @@ class Reason(enum.StrEnum):
     REVOKED_SUBJECT = "revoked_subject"
     REVOKED_ROLE = "revoked_role"
     REVOKED_TIME = "revoked_time"
+    CONFIRMATION = "confirmation"  # bound to something that nobody here checks
+    NOT_BOUND = "not_bound"
+    CERTIFICATE = "certificate"  # bound to another one than came

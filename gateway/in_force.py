@@ -81,7 +81,9 @@ class Loader:
         policies.check_models(rules, frozenset(self._settings.models))
         scheduled = frozenset(name for name, model in self._settings.models.items() if model.schedules)
         policies.check_priorities(rules, scheduled)
-        policies.check_addresses(rules, known=self._settings.trusted_proxies is not None)
+        policies.check_sources(
+            rules, addresses=self._settings.knows_addresses, certificates=self._settings.knows_certificates
+        )
         policies.check_clearances(rules, self._audiences)
         return rules
 

@@ -7,16 +7,19 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.config_file import ConfigError, Problem
-from gateway.http.connection import ConnectionLimits, guarded
+from gateway.http.arrivals import Connections
+from gateway.http.connection import ConnectionLimits, Guarded, guarded
+from gateway.http.entrance import Door, Entrance
 from gateway.settings import Listener
 
 ORDINARY: Final = ConnectionLimits()
+OPEN: Final = Door()
 BACKLOG: Final = 2048  # connections that wait to be accepted; the system may allow fewer
 # What the system may hold of an answer that its caller does not read; Linux doubles it. It would grow to megabytes by
 # itself, and an answer's text comes at a few kilobytes a second.
@@ -48,30 +51,46 @@ def allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def url(bound: socket.socket) -> str:
+def url(bound: socket.socket, *, tls: bool = False) -> str:
     """Where to find it; the port is the real one."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def make_server(app: ASGIApp, limits: ConnectionLimits = ORDINARY) -> uvicorn.Server:
+def make_server(app: ASGIApp, limits: ConnectionLimits = ORDINARY, door: Door = OPEN) -> uvicorn.Server:
     """A server that writes no log of its own, adds no header but the date, and leaves signals to the process."""
-    return _Server(
-        uvicorn.Config(
-            app,
-            http=guarded(limits),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=limits.idle_seconds,
-        )
+    config = uvicorn.Config(
+        app,
+        http=guarded(limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=limits.idle_seconds,
     )
+    return _Server(config, Connections(limits.total, limits.per_address), door)
 
 
 class _Server(uvicorn.Server):
+    """Uvicorn's, with an entrance of ours."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections, door: Door) -> None:
+        super().__init__(config)
+        self._connections, self._door = connections, door
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """In place of uvicorn's, which would take connections before they are counted."""
+        entrances = [Entrance(bound, self._door, self._connections, self._protocol) for bound in sockets or ()]
+        self.servers = cast("list[Any]", entrances)
+        self.started = True
+
+    def _protocol(self) -> Guarded:
+        kind = cast("type[Guarded]", self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state={})
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """The process has two servers; a signal is for both."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,9 +22,16 @@ File = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
 @app.command()
-def check(file: File) -> None:
+def check(
+    file: File,
+    config: Annotated[
+        Path | None, typer.Option(help="The server's configuration, which it has to fit.", metavar="FILE")
+    ] = None,
+) -> None:
     """Say what is wrong with a policy file, by line and key. Exit code 0: nothing, 1: something."""
     rules = _load(file)
+    if config is not None:
+        _check_fit(rules, config)
     typer.echo(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
 
 
@@ -80,8 +89,24 @@ def run_table(file: File, table: Annotated[Path, typer.Argument(metavar="TABLE")
 def _load(file: Path) -> Rules:
     from gateway.policy.load import load
 
-    try:
+    with _explained():
         return load(file)
+
+
+def _check_fit(rules: Rules, config: Path) -> None:
+    from gateway import settings
+    from gateway.policy.load import check_models, check_sources
+
+    with _explained():
+        given = settings.load(config)
+        check_models(rules, frozenset(given.models))
+        check_sources(rules, addresses=given.knows_addresses, certificates=given.knows_certificates)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(f"tightlip: {problem}", err=True)

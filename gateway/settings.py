@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from gateway.addresses import HeaderName, Network, Proxies
@@ -29,6 +29,10 @@ NESTED: Final = "__"
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, and `serve` prints what it chose
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 GRACE_SECONDS: Final = 30.0  # a failover of Redis takes less
+# YAML reads it as a number.
+TlsVersion = Annotated[
+    Literal["1.2", "1.3"], BeforeValidator(lambda value: str(value) if type(value) is float else value)
+]
 MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
 
@@ -36,9 +40,31 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class TlsSettings(_Strict):
+    """TLS served directly (gateway/http/tls.py). The files are PEM, and read again when they change."""
+
+    certificate: Path  # the listener's own first, then what its callers need to get to an authority they know
+    key: Path
+    client_ca: Path | None = None  # the authorities of callers' certificates
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    min_version: TlsVersion = "1.2"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.client_ca is not None) != (self.client_certificates != "none"):
+            raise ValueError("'client_ca' goes with 'client_certificates: optional' or 'required'")
+        return self
+
+
 class Listener(_Strict):
     host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
     port: Port
+    tls: TlsSettings | None = None  # without it plain HTTP, for a proxy in front on a network that is yours alone
+
+    @property
+    def verifies_callers(self) -> bool:
+        """Whether callers show certificates to this listener itself."""
+        return self.tls is not None and self.tls.client_certificates != "none"
 
 
 class ServerSettings(_Strict):
@@ -185,6 +211,7 @@ class LimitSettings(_Strict):
     body_values: int = Field(default=100_000, ge=100, le=10_000_000)  # of JSON: objects, arrays and what is in them
     body_seconds: Seconds = 30.0
     body_bytes_per_second: int = Field(default=500, ge=1, le=1 << 20)  # on average, once five seconds are over
+    handshake_seconds: Seconds = 5.0  # for the PROXY protocol's header and the TLS handshake together
     head_seconds: Seconds = 5.0  # for a request's first line and headers
     write_seconds: Seconds = 30.0  # for a caller to take what has piled up of an answer
     idle_seconds: int = Field(
@@ -208,9 +235,22 @@ class ProxySettings(_Strict):
     networks: tuple[Network, ...] = ()
     hops: int = Field(default=1, ge=1, le=16)
     header: HeaderName = "x-forwarded-for"
+    proxy_protocol: bool = False  # version 2, at the beginning of each of their connections to the public listener
+    client_cert_header: bool = False  # RFC 9440: they set or remove it, as the caller showed them a certificate or not
+
+    @model_validator(mode="after")
+    def _said_by_somebody(self) -> Self:
+        if (self.proxy_protocol or self.client_cert_header) and not self.networks:
+            raise ValueError("'proxy_protocol' and 'client_cert_header' need 'networks': whose they are")
+        if self.proxy_protocol and self.client_cert_header and self.hops < 2:
+            raise ValueError(
+                "'client_cert_header' with 'proxy_protocol' needs 'hops' of 2 or more: "
+                "what sends the PROXY header writes no other, and the caller could"
+            )
+        return self
 
     def proxies(self) -> Proxies:
-        return Proxies(self.networks, self.hops, self.header)
+        return Proxies(self.networks, self.hops, self.header, self.proxy_protocol, self.client_cert_header)
 
 
 class LogSettings(_Strict):
@@ -320,6 +360,17 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def knows_addresses(self) -> bool:
+        """Whether it is said what stands before the gateway, be it nothing."""
+        return self.trusted_proxies is not None
+
+    @property
+    def knows_certificates(self) -> bool:
+        """Whether callers' certificates come to the public listener, or in a header from trusted proxies."""
+        said = self.trusted_proxies is not None and self.trusted_proxies.client_cert_header
+        return said or self.public.verifies_callers
+
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():
             servers = (model.tuned, model.base, model.fallback.model)
@@ -423,6 +474,12 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         third = server(given.model) if given.model else None
         return given.model_copy(update={"model": third, "tokenizer": _from(root, given.tokenizer)})
 
+    def listener(given: Listener) -> Listener:
+        if given.tls is None:
+            return given
+        paths = {name: _from(root, getattr(given.tls, name)) for name in ("certificate", "key", "client_ca")}
+        return given.model_copy(update={"tls": given.tls.model_copy(update=paths)})
+
     models = {
         name: model.model_copy(
             update={
@@ -453,6 +510,8 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     state = _anchored_state(root, settings.state) if settings.state else None
     return settings.model_copy(
         update={
+            "public": listener(settings.public),
+            "management": listener(settings.management),
             "policy": root / settings.policy,
             "models": models,
             "log": log,

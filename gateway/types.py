@@ -5,13 +5,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 from filters.profile import Profile
 from filters.specificity.described import Turn
 from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
 
 RequestId = NewType("RequestId", str)
+
+# What is done with a token's certificate: it must name one, one that it names is checked, or nobody looks.
+CertificateBinding = Literal["required", "checked", "ignored"]
 
 
 class Endpoint(enum.StrEnum):
@@ -47,6 +50,7 @@ class Principal:
     role: str
     expires_at: float  # seconds since the epoch, as the token says it
     issued_at: float = 0.0  # likewise; what doesn't say is as old as can be
+    bound_to: bytes | None = None  # the SHA-256 of the certificate that the token is good with; None: with any or none
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ def _issuer(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell)
         tenant=policy.tenant.fixed,
         tenant_claim=policy.tenant.claim,
         tenants=policy.tenant.allowed,
+        certificate_binding=policy.certificate_binding,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from gateway.auth import binding
+from gateway.auth.binding import CallerCertificate
 from gateway.errors import ModelNotFound, NotAllowed
 from gateway.policy.load import Rules
 from gateway.policy.schema import Role
@@ -30,6 +32,12 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         max_streams=role.max_streams,
         clearance=role.clearance,
     )
+
+
+def check_certificate(principal: Principal, rules: Rules, certificate: CallerCertificate | None, now: float) -> None:
+    """Raises NotAuthenticated: the token is bound to another certificate, or to none where the role wants one."""
+    role = rules.roles.get(principal.role)
+    binding.check(principal.bound_to, certificate, now, required=role is not None and role.certificate_bound)
 
 
 def check_address(principal: Principal, rules: Rules, address: str | None) -> None:

@@ -24,9 +24,10 @@ from typing import Any, Final
 from jwt.api_jws import PyJWS
 from jwt.exceptions import InvalidSignatureError, PyJWTError
 
+from gateway.auth import binding
 from gateway.auth.keys import ALGORITHMS, Key, Keys
 from gateway.errors import NotAuthenticated, Reason, TokenExpired
-from gateway.types import Principal
+from gateway.types import CertificateBinding, Principal
 
 MAX_TOKEN_CHARS: Final = 8192  # what common servers take as one header line
 LEEWAY: Final = 10.0  # seconds that two well-kept clocks may differ
@@ -65,6 +66,7 @@ class Issuer:
     role_of_subject: Mapping[str, str] = field(default_factory=dict)
     group_path: tuple[str, ...] = ()
     role_of_group: Mapping[str, str] = field(default_factory=dict)
+    certificate_binding: CertificateBinding = "checked"
 
 
 Issuers = Mapping[str, Issuer]
@@ -221,6 +223,7 @@ def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
         role=_role(claims, issuer),
         expires_at=expires,
         issued_at=issued,
+        bound_to=_bound_to(claims, issuer),
     )
 
 
@@ -262,6 +265,17 @@ def _token_id(claims: _Json, issuer: Issuer) -> str | None:
     if issuer.token_id_claim is None:
         return None
     return _text(claims, issuer.token_id_claim, Reason.TOKEN_ID, MAX_ID_CHARS)
+
+
+def _bound_to(claims: _Json, issuer: Issuer) -> bytes | None:
+    """The certificate that the caller has to show (RFC 8705, 3.1)."""
+    if issuer.certificate_binding == "ignored":
+        return None
+    if "cnf" in claims:
+        return binding.thumbprint(claims["cnf"])
+    if issuer.certificate_binding == "required":
+        raise NotAuthenticated(Reason.NOT_BOUND)
+    return None
 
 
 def _role(claims: _Json, issuer: Issuer) -> str:

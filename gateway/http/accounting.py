@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.errors import GatewayError, ShuttingDown, UpstreamTimeout
+from gateway.http.arrivals import origin_of
 from gateway.http.headers import error_event, error_response
 from gateway.http.lifecycle import Lifecycle, Running
 from gateway.observe.logs import Logs, RequestRecord
@@ -115,10 +116,10 @@ class _Exchange:
 
 
 def _new_record(scope: Scope, proxies: Proxies) -> RequestRecord:
-    client = scope.get("client")
+    origin = origin_of(scope)
     return RequestRecord(
         request_id=RequestId("req_" + secrets.token_hex(ID_BYTES)),
         arrived=time.time(),
         clock=time.monotonic(),
-        address=proxies.caller(client[0] if client else None, scope["headers"]),
+        address=proxies.caller(origin.peer, scope["headers"], origin.announced),
     )

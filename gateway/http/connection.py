@@ -1,4 +1,5 @@
-"""One connection's bounds: how many there may be, how long each of its stages may take and how much each may hold.
+"""One connection's bounds: how long each of its stages may take and how much each may hold. What comes before there is
+HTTP on it, and how many there may be, is entrance.py's.
 
 | stage | ends by | then |
 | --- | --- | --- |
@@ -23,23 +24,23 @@ told apart from another request. Trailers are refused: they would come to stand 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.http import heads
+from gateway.http.arrivals import ORIGIN, Origin, Place
+from gateway.http.tls import peer_certificate
 
 MOST_HEADERS: Final = 100
 MOST_HEAD_BYTES: Final = 32 * 1024
 MOST_TARGET_BYTES: Final = 8 * 1024
 REST_SECONDS: Final = 5.0  # a client that is told of an error while it sends should get to read it
 IDLE_BYTES_PER_BYTE: Final = 8  # of a body in chunks of one byte each, six are framing
-NEIGHBOURS: Final = 64  # bits of an IPv6 address that one customer of a provider has to himself
 
 _BODIES: Final = {
     status: b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":"%s"}}' % (message, code)
@@ -64,14 +65,6 @@ class ConnectionLimits:
     idle_seconds: int = 75
 
 
-@dataclass(slots=True)
-class Connections:
-    """Those that are open now."""
-
-    total: int = 0
-    by_address: Counter[str] = field(default_factory=Counter)
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """What an answer sees of its transport."""
@@ -89,14 +82,15 @@ class _Early(Exception):
     """A request that came before the answer to the one before it."""
 
 
-def guarded(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
-    """A protocol class for uvicorn, with one count of connections."""
-    return cast("type[HttpToolsProtocol]", type("Guarded", (_Guarded,), {"limits": limits, "open": Connections()}))
+def guarded(limits: ConnectionLimits) -> type[Guarded]:
+    """A protocol class for uvicorn."""
+    return cast("type[Guarded]", type("LimitedProtocol", (Guarded,), {"limits": limits}))
 
 
-class _Guarded(HttpToolsProtocol):
+class Guarded(HttpToolsProtocol):
+    """Made by `gateway.http.entrance`, which says where the connection comes from before it is made."""
+
     limits: ConnectionLimits
-    open: Connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,20 +99,19 @@ class _Guarded(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_read = False  # of the request that is being read
         self._idle_bytes = 0  # read, and no part of a body
-        self._counted: str | None = None
         self._refused = False
+        self._origin = Origin(None)
+        self._place: Place | None = None
 
     # ---- the connection ----------------------------------------------------------------------------------------------
 
+    def comes_from(self, origin: Origin, place: Place) -> None:
+        """Called once, before `connection_made`; the place is given back when the connection is lost."""
+        self._origin, self._place = origin, place
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        address = neighbours(self.client[0] if self.client else "")
-        if self.open.total >= self.limits.total or self.open.by_address[address] >= self.limits.per_address:
-            transport.abort()  # an answer would cost more than the connection
-            return
-        self._counted = address
-        self.open.total += 1
-        self.open.by_address[address] += 1
+        self._origin = replace(self._origin, certificate=peer_certificate(transport))
         self._way = _Way(transport.write, transport.is_closing, self._end)
         self._begin_stage(self.limits.head_seconds, self._late)
 
@@ -126,16 +119,12 @@ class _Guarded(HttpToolsProtocol):
         self._end_stage()
         self._written()
         self._unset_keepalive_if_required()
-        if self._counted is not None:
-            self.open.total -= 1
-            self.open.by_address[self._counted] -= 1
-            if not self.open.by_address[self._counted]:
-                del self.open.by_address[self._counted]
-            self._counted = None
+        if self._place is not None:
+            self._place.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused or self._counted is None:
+        if self._refused:
             return
         self._idle_bytes += len(data)
         try:
@@ -166,6 +155,7 @@ class _Guarded(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             raise _Early
         super().on_message_begin()
+        cast("Scope", self.scope)[ORIGIN] = self._origin
         self._unset_keepalive_if_required()
         self._head_bytes, self._head_read = 0, False
         if self._stage_timer is None:
@@ -269,11 +259,3 @@ class _Guarded(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._end()
-
-
-def neighbours(address: str) -> str:
-    """Whose connections count as one's: an IPv4 address, or the IPv6 network that one caller has."""
-    if ":" not in address:
-        return address
-    read = ipaddress.IPv6Address(address.partition("%")[0])
-    return str(read.ipv4_mapped or ipaddress.IPv6Network((read, NEIGHBOURS), strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,10 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import rbac, tokens
 from gateway.errors import CallerError, GatewayError, MethodNotAllowed, NotAuthenticated, NotFound
 from gateway.http import inbound
 from gateway.http.accounting import record_of
+from gateway.http.arrivals import caller_certificate
 from gateway.http.headers import error_response, json_response
 from gateway.in_force import InForce
 from gateway.observe.logs import RequestRecord
@@ -45,6 +48,7 @@ class Surface:
     answer: Answer
     limits: inbound.BodyLimits
     metrics: Metrics
+    proxies: Proxies = NO_PROXIES
 
     async def chat(self, request: Request) -> ASGIApp:
         return await self._complete(request, Endpoint.CHAT)
@@ -78,6 +82,7 @@ class Surface:
     ) -> Principal:
         inbound.refuse_token_in_query(request.scope["query_string"])
         principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
+        rbac.check_certificate(principal, policy.rules, caller_certificate(request.scope, self.proxies), time.time())
         record.principal = principal  # from here on a revocation ends the request
         self.revocations.check(principal)
         rbac.check_address(principal, policy.rules, record.address)

@@ -23,6 +23,9 @@ LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
 PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
 REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
+LISTENERS: Final = frozenset({"public", "management"})
+# Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
+CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})
 
 # Seconds. The first bucket of each is about what the gateway itself costs; the last is past any deadline in use.
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -177,6 +180,19 @@ class Metrics:
         self._revocations_age.set_function(age)
         self._revocations_known.set_function(count)
 
+    def certificate(self, listener: str, ends: float, *, failed: bool) -> None:
+        """When a listener's certificate ends, in seconds since the epoch, and whether one that changed on disk could
+        not be taken over. `listener` is of LISTENERS."""
+        self._certificate_ends.labels(_closed(listener, LISTENERS)).set(ends)
+        failures = self._certificate_failures.labels(_closed(listener, LISTENERS))
+        if failed:
+            failures.inc()
+
+    def connection_refused(self, listener: str, why: str) -> None:
+        """A connection ended before there was HTTP on it; `why` is of CONNECTION_REFUSALS."""
+        labels = _closed(listener, LISTENERS), _closed(why, CONNECTION_REFUSALS)
+        self._connections_refused.labels(*labels).inc()
+
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
@@ -326,6 +342,24 @@ class Metrics:
             "tightlip_deny_list_reload_failures",
             "Deny lists that changed on disk and could not be used; the one before stays.",
             ("model",),
+            registry=registry,
+        )
+        self._certificate_ends = Gauge(
+            "tightlip_certificate_expiry_timestamp_seconds",
+            "When a listener's certificate ends.",
+            ("listener",),
+            registry=registry,
+        )
+        self._certificate_failures = Counter(
+            "tightlip_certificate_reload_failures",
+            "Certificates that changed on disk and could not be used; the one before stays.",
+            ("listener",),
+            registry=registry,
+        )
+        self._connections_refused = Counter(
+            "tightlip_connections_refused",
+            "Connections that ended before there was HTTP on them.",
+            ("listener", "reason"),
             registry=registry,
         )
         self._plaintext = Gauge(

@@ -141,6 +141,7 @@ ISSUER: Final[Mapping[str, Weakens]] = {
     "token_id_claim": _always,
     "types": lambda old, new: _more(_types(old), _types(new)),
     "max_life_seconds": _higher,
+    "certificate_binding": _later("required", "checked", "ignored"),
     "tenant": _always,
 }
 ROLE: Final[Mapping[str, Weakens]] = {
@@ -154,6 +155,7 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "max_output_tokens": _higher,
     "max_choices": _higher,
     "networks": _more_or_any,
+    "certificate_bound": _off,
     "profile": _never,  # what it comes to is compared
     "clearance": _unless_dropped,
 }

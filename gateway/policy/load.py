@@ -102,16 +102,32 @@ def _crowds(persons: PersonsPolicy, document: Document) -> Crowds:
     return crowds
 
 
-def check_addresses(rules: Rules, *, known: bool) -> None:
-    """A role for certain networks needs to know where callers are. Raises ConfigError."""
-    text = "needs the setting 'trusted_proxies': what stands before the gateway, or {networks: []} for nothing"
-    found = [
-        rules.document.problem(("roles", name, "networks"), text)
-        for name, role in rules.roles.items()
-        if role.networks and not known
-    ]
+def check_sources(rules: Rules, *, addresses: bool, certificates: bool) -> None:
+    """A role for certain networks needs to know where callers are, and a token that has to be bound to a certificate
+    needs one to be compared with; each says whether that is known. Raises ConfigError with every place."""
+    found: list[Problem] = []
+    if not addresses:
+        text = "needs the setting 'trusted_proxies': what stands before the gateway, or {networks: []} for nothing"
+        found += [
+            rules.document.problem(("roles", name, "networks"), text)
+            for name, role in rules.roles.items()
+            if role.networks
+        ]
+    if not certificates:
+        text = "needs the setting 'client_certificates' of 'public.tls', or 'client_cert_header' of 'trusted_proxies'"
+        found += [rules.document.problem(place, text) for place in _bound(rules)]
     if found:
         raise ConfigError(*found)
+
+
+def _bound(rules: Rules) -> Iterator[tuple[str | int, ...]]:
+    """Where the policy wants tokens that are bound to a certificate."""
+    for index, issuer in enumerate(rules.issuers):
+        if issuer.certificate_binding == "required":
+            yield "issuers", index, "certificate_binding"
+    for name, role in rules.roles.items():
+        if role.certificate_bound:
+            yield "roles", name, "certificate_bound"
 
 
 def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
@@ -200,5 +216,10 @@ def _role_problems(name: str, role: Role, policy: Policy, document: Document) ->
     if role.content_parts and profile and profile.bounded:
         text = "a role with a 'bounded' profile can't have content parts: drafts are made of tokens alone"
         yield document.problem(("roles", name, "content_parts"), text)
+    if role.certificate_bound:
+        for index, issuer in enumerate(policy.issuers):
+            if name in issuer.roles and issuer.certificate_binding == "ignored":
+                text = f"may not be 'ignored': the role {name!r} is for tokens that are bound"
+                yield document.problem(("issuers", index, "certificate_binding"), text)
     if not any(name in issuer.roles for issuer in policy.issuers):
         yield document.problem(("roles", name), "no issuer may give this role")

@@ -15,7 +15,7 @@ from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
-from gateway.types import Endpoint, FieldAction, PartType
+from gateway.types import CertificateBinding, Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
@@ -117,6 +117,7 @@ class IssuerPolicy(_Strict):
     token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
     types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: those of access tokens, or none
     max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
+    certificate_binding: CertificateBinding = "checked"
     tenant: TenantRule
 
     @property
@@ -154,6 +155,7 @@ class Role(_Strict):
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = "strict"
     networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=MAX_OWN_NAMES)  # callers elsewhere are refused
+    certificate_bound: bool = False  # only with the certificate that the token names (RFC 8705)
     clearance: Name | None = None  # the highest audience of the index that it may see; the lowest where nothing is said
 
     def may_call(self, endpoint: Endpoint) -> bool:

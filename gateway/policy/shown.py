@@ -49,6 +49,8 @@ def _filtered(role: Role, profile: Profile) -> str:
         told.append(f"lets pass {_list(profile.allowed_types)}")
     if role.networks:
         told.append(f"only from {_list(map(str, role.networks))}")
+    if role.certificate_bound:
+        told.append("only with the certificate of the token")
     if role.clearance is not None:
         told.append(f"cleared for {role.clearance}")
     return ", ".join(told)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.addresses import MAX_CHAIN_BYTES, NO_PROXIES, Proxies, read_address
+from gateway.addresses import MAX_CHAIN_BYTES, NO_PROXIES, Announced, Proxies, read_address
 
 OURS = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 ONE, TWO = Proxies(OURS, 1), Proxies(OURS, 2)
@@ -59,6 +59,43 @@ def test_the_address(proxies: Proxies, peer: str | None, lines: list[str], addre
 def test_the_other_header_is_not_looked_at() -> None:
     headers = [(b"forwarded", b"for=192.0.2.1"), (b"x-forwarded-for", b"198.51.100.1"), (b"x-real-ip", b"192.0.2.2")]
     assert ONE.caller("10.0.0.1", headers) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "announced", "lines", "address", "writes"),
+    [
+        (ONE, "10.0.0.1", Announced("198.51.100.1"), [], "198.51.100.1", False),
+        (ONE, "10.0.0.1", Announced("198.51.100.1"), ["192.0.2.9"], "198.51.100.1", False),
+        (ONE, "10.0.0.1", Announced("10.0.0.2"), ["192.0.2.9"], "10.0.0.2", False),
+        (TWO, "10.0.0.1", Announced("198.51.100.1"), ["192.0.2.9"], "198.51.100.1", False),
+        (TWO, "10.0.0.1", Announced("10.0.0.2"), ["192.0.2.9, 198.51.100.1"], "198.51.100.1", True),
+        (TWO, "10.0.0.1", Announced("10.0.0.2"), [], "10.0.0.2", True),
+        (TWO, "::ffff:10.0.0.1", Announced("::ffff:10.0.0.2"), ["198.51.100.1"], "198.51.100.1", True),
+        (TWO, "10.0.0.1", Announced(None), ["198.51.100.1"], None, False),
+        (TWO, "10.0.0.1", Announced(None, local=True), ["198.51.100.1"], "10.0.0.1", False),
+        (TWO, "203.0.113.7", Announced("10.0.0.2"), ["198.51.100.1"], "203.0.113.7", False),
+        (TWO, None, Announced("10.0.0.2"), ["198.51.100.1"], None, False),
+        (RFC7239, "10.0.0.1", Announced("10.0.0.2"), ["for=192.0.2.9, for=198.51.100.1"], "198.51.100.1", True),
+        (ONE, "10.0.0.1", None, ["198.51.100.1"], "198.51.100.1", True),
+        (ONE, "203.0.113.7", None, [], "203.0.113.7", False),
+        (NO_PROXIES, "10.0.0.1", None, [], "10.0.0.1", False),
+        (NO_PROXIES, None, None, [], None, False),
+    ],
+)
+def test_what_is_announced_stands_right_of_every_header(
+    proxies: Proxies, peer: str | None, announced: Announced | None, lines: list[str], address: str | None, writes: bool
+) -> None:
+    headers = [(proxies.header.encode(), line.encode()) for line in lines]
+    assert proxies.caller(peer, headers, announced) == address
+    assert proxies.write_headers(peer, announced) == writes
+
+
+def test_only_machines_of_ours_that_speak_it_must_announce() -> None:
+    speaks = Proxies(OURS, proxy_protocol=True)
+    assert speaks.must_announce("10.0.0.1")
+    assert speaks.must_announce("::ffff:10.0.0.1")
+    assert not any(map(speaks.must_announce, ("203.0.113.7", "", None)))
+    assert not ONE.must_announce("10.0.0.1")
 
 
 @given(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from gateway.settings import LogSettings, Settings
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, POLICY, write_policy
 from tests.support.knowledge import deny, write_knowledge
+from tests.support.tls import Authority
 
 CONFIG = """\
 policy: policy.yaml
@@ -80,6 +83,42 @@ async def test_a_role_for_certain_networks_needs_to_know_where_callers_are(folde
     (folder / "tightlip.yaml").write_text(CONFIG + "trusted_proxies: {networks: []}\n")
     async with assemble(loaded(folder), CollectorRegistry(), print):
         pass
+
+
+async def test_a_role_for_bound_tokens_needs_callers_certificates(folder: Path) -> None:
+    write_policy(folder, POLICY.replace("  idle: {}", "  idle: {certificate_bound: true}"))
+    assert "client_cert_header" in await refusal(folder)
+    Authority(folder).server()
+    tls = "{certificate: server.pem, key: server.pem, client_ca: ca.pem, client_certificates: optional}"
+    for known in (f"public: {{tls: {tls}}}\n", "trusted_proxies: {networks: [10.0.0.0/8], client_cert_header: true}\n"):
+        (folder / "tightlip.yaml").write_text(CONFIG + known)
+        async with assemble(loaded(folder), CollectorRegistry(), print):
+            pass
+
+
+async def test_a_certificate_that_can_t_be_used_stops_the_start_and_one_that_can_has_its_end_on_show(
+    folder: Path,
+) -> None:
+    name = "tightlip_certificate_expiry_timestamp_seconds"
+    for listener in ("public", "management"):
+        text = f"{CONFIG}{listener}: {{tls: {{certificate: keys/server.pem, key: keys/server.pem}}}}\n"
+        (folder / "tightlip.yaml").write_text(text)
+        assert str(folder / "keys/server.pem") in await refusal(folder)
+        (folder / "keys").mkdir()
+        Authority(folder / "keys").server()
+        registry, told = CollectorRegistry(), list[str]()
+        async with assemble(loaded(folder), registry, told.append) as gateway:
+            [tls] = gateway.doors.with_tls
+            ends = registry.get_sample_value(name, {"listener": listener}) or 0
+            assert ends == pytest.approx(time.time() + 86400, abs=60)
+            (folder / "keys/server.pem").write_text(CANARY)
+            tls.refresh()
+        labels = {"listener": listener}
+        assert registry.get_sample_value("tightlip_certificate_reload_failures_total", labels) == 1
+        assert registry.get_sample_value(name, labels) == ends
+        assert "server.pem" in told[-1]
+        assert CANARY not in told[-1]
+        shutil.rmtree(folder / "keys")
 
 
 async def test_a_role_with_a_model_that_is_not_served_stops_the_start(folder: Path) -> None:

@@ -87,6 +87,15 @@ def test_a_bad_policy_is_explained_by_line_and_key(tmp_path: Path) -> None:
     assert CANARY not in done.stderr
 
 
+def test_a_policy_that_does_not_fit_its_configuration_is_explained(tmp_path: Path) -> None:
+    path, config = tmp_path / "policy.yaml", tmp_path / "tightlip.yaml"
+    path.write_text(POLICY.replace("    profile: off", "    profile: off\n    certificate_bound: true"))
+    config.write_text(configuration("http://127.0.0.1:1", tmp_path))
+    done = tightlip("policy", "check", str(path), "--config", str(config))
+    assert done.returncode == 1
+    assert f"{path}:15: roles.developer.certificate_bound: needs the setting 'client_certificates'" in done.stderr
+
+
 def test_the_version_is_printed() -> None:
     assert tightlip("version").stdout.strip()
 

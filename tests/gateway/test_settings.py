@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from gateway.addresses import Proxies
 from gateway.config_file import ConfigError
 from gateway.settings import load, read_secret
 from gateway.upstream.places import Shares
@@ -106,6 +108,26 @@ def test_what_is_known_of_the_set_needs_a_key(tmp_path: Path) -> None:
     assert "needs one of them" in refusal(tmp_path, GOOD.replace("public: {port", "    index_key: k\npublic: {port"))
 
 
+def test_tls_of_the_listeners(tmp_path: Path) -> None:
+    plain = load(written(tmp_path))
+    assert (plain.public.tls, plain.knows_certificates, plain.knows_addresses) == (None, False, False)
+    tls = (
+        "{certificate: keys/a.pem, key: /run/b.pem, client_ca: ca.pem, client_certificates: optional, min_version: 1.3}"
+    )
+    settings = load(written(tmp_path, GOOD.replace("{port: 8080}", f"{{port: 8080, tls: {tls}}}")))
+    assert settings.public.tls is not None
+    files = settings.public.tls.certificate, settings.public.tls.key, settings.public.tls.client_ca
+    assert files == (tmp_path / "keys/a.pem", Path("/run/b.pem"), tmp_path / "ca.pem")
+    assert settings.public.tls.min_version == "1.3"
+    assert settings.knows_certificates
+    proxies = "trusted_proxies: {networks: [10.0.0.0/8], client_cert_header: true, proxy_protocol: true, hops: 2}\n"
+    behind = load(written(tmp_path, GOOD + proxies))
+    assert behind.knows_certificates
+    assert behind.knows_addresses
+    assert behind.trusted_proxies is not None
+    assert behind.trusted_proxies.proxies() == Proxies((ip_network("10.0.0.0/8"),), 2, "x-forwarded-for", True, True)
+
+
 def test_settings_are_frozen(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
     with pytest.raises(ValidationError):
@@ -188,6 +210,24 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(
         ("model: base}", f"model: base, api_key: {SECRET}}}", "models.assistant.base.api_key: is not a known key"),
         ("public: {port: 8080}", f"log: {{subject: {SECRET}}}", "tightlip.yaml:8: log.subject"),
         ("public: {port: 8080}", "limits: {body_bytes: 0}", "tightlip.yaml:8: limits.body_bytes"),
+        ("{port: 8080}", "{tls: {certificate: a.pem}}", "tightlip.yaml:8: public.tls.key: is missing"),
+        (
+            "{port: 8080}",
+            "{tls: {certificate: a, key: b, min_version: 1.1}}",
+            "tightlip.yaml:8: public.tls.min_version",
+        ),
+        ("{port: 8080}", "{tls: {certificate: a, key: b, client_ca: c}}", "public.tls: 'client_ca' goes with"),
+        (
+            "{port: 9090}",
+            "{tls: {certificate: a, key: b, client_certificates: required}}",
+            "management.tls: 'client_ca' goes with",
+        ),
+        ("public:", "trusted_proxies: {proxy_protocol: true}\npublic:", "trusted_proxies: 'proxy_protocol' and"),
+        (
+            "public:",
+            "trusted_proxies: {networks: [10.0.0.0/8], client_cert_header: true, proxy_protocol: true}\npublic:",
+            "needs 'hops' of 2 or more",
+        ),
     ],
 )
 def test_contradictions_stop_the_start(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 DAY = datetime.timedelta(days=1)
@@ -32,12 +33,15 @@ class Authority:
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def server(self, name: str = "server") -> Path:
-        """A PEM file with a key and its certificate."""
+    def server(
+        self, name: str = "server", *, starts: datetime.timedelta = -DAY, ends: datetime.timedelta = DAY
+    ) -> Path:
+        """A PEM file with a key and its certificate, which holds from and until then, as seen from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = self._builder(subject, key.public_key()).add_extension(addresses, critical=False)
+        builder = self._builder(subject, key.public_key(), starts, ends)
+        certificate = builder.add_extension(addresses, critical=False)
         path = self.folder / f"{name}.pem"
         path.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -45,12 +49,36 @@ class Authority:
         )
         return path
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number(), now - DAY, now + DAY)
+    def certify(self, name: str, key: CertificatePublicKeyTypes) -> bytes:
+        """A certificate of that key, PEM."""
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        return self._builder(subject, key).sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def _builder(
+        self,
+        subject: x509.Name,
+        key: CertificatePublicKeyTypes,
+        starts: datetime.timedelta = -DAY,
+        ends: datetime.timedelta = DAY,
+    ) -> x509.CertificateBuilder:
+        now, serial = datetime.datetime.now(datetime.UTC), x509.random_serial_number()
+        builder = x509.CertificateBuilder(self._name, subject, key, serial, now + starts, now + ends)
         identifier = x509.SubjectKeyIdentifier.from_public_key(key)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return builder.add_extension(identifier, critical=False).add_extension(issuer, critical=False)
+
+
+def der(certificate: Path) -> bytes:
+    """Of a file that `Authority.server` wrote."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+
+
+def client_context(ca_file: Path, certificate: Path | None = None) -> ssl.SSLContext:
+    """What a client of 127.0.0.1 trusts, and the certificate that it shows."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
 
 
 @dataclass

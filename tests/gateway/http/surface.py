@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,11 +24,13 @@ from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Revocation
 from gateway.http.accounting import Accounted
+from gateway.http.entrance import Door
 from gateway.http.inbound import BodyLimits
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.routes import Surface, create_app
+from gateway.http.tls import ServerTls
 from gateway.in_force import InForce
-from gateway.listening import bind, make_server, url
+from gateway.listening import OPEN, bind, make_server, url
 from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
@@ -87,10 +90,10 @@ def authorization(**claims: Any) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
+async def serving(app: ASGIApp, door: Door = OPEN) -> AsyncIterator[str]:
     """The application on loopback for as long as the block lasts."""
-    server, bound = make_server(app), bind(Listener(port=0))
-    address = url(bound)
+    server, bound = make_server(app, door=door), bind(Listener(port=0))
+    address = url(bound, tls=door.tls is not None)
     task = asyncio.create_task(server.serve([bound]))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
@@ -107,7 +110,10 @@ async def public(
     proxies: Proxies = NO_PROXIES,
     policy: str = POLICY,
     verifier: Verifier | None = None,
+    tls: ServerTls | None = None,
+    context: ssl.SSLContext | bool = False,
 ) -> AsyncIterator[Public]:
+    """`context` is the client's, where the surface has `tls`."""
     rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
@@ -123,11 +129,14 @@ async def public(
         answer=lambda _policy, plan, record: _Stub(run, plan, record, plans),
         limits=BodyLimits(MOST_BYTES, 0.5),
         metrics=metrics,
+        proxies=proxies,
     )
     logs = Logs(log, Pseudonyms(b"k" * 32))
     async with (
-        serving(Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies)) as address,
-        httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client,
+        serving(
+            Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies), Door(tls, proxies)
+        ) as address,
+        httpx.AsyncClient(base_url=address, trust_env=False, timeout=10, verify=context) as client,
     ):
         yield Public(client, lifecycle, registry, log, store, feed, plans)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http import connection as surface
+from gateway.http.arrivals import neighbours
 from gateway.http.connection import ConnectionLimits
 from gateway.listening import bind, make_server
 from gateway.settings import Listener
@@ -290,7 +291,7 @@ async def test_a_caller_who_goes_away_behind_a_second_request_is_missed_at_once(
     ],
 )
 def test_whose_connections_are_counted_together(one: str, other: str, same: bool) -> None:
-    assert (surface.neighbours(one) == surface.neighbours(other)) is same
+    assert (neighbours(one) == neighbours(other)) is same
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from filters.events import Decided, Origin, Verdict
 from gateway.errors import Reason
-from gateway.observe.metrics import QUESTION_OUTCOMES, UPSTREAM_KINDS, Metrics
+from gateway.observe.metrics import CONNECTION_REFUSALS, QUESTION_OUTCOMES, UPSTREAM_KINDS, Metrics
 from tests.gateway.support import CANARY
 
 
@@ -64,6 +64,13 @@ def test_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
 def test_every_kind_of_upstream_error_is_a_label(metrics: Metrics, registry: CollectorRegistry, kind: str) -> None:
     metrics.upstream_error("assistant", kind)
     assert registry.get_sample_value("tightlip_upstream_errors_total", {"model": "assistant", "kind": kind}) == 1
+
+
+@pytest.mark.parametrize("why", sorted(CONNECTION_REFUSALS))
+def test_every_way_to_refuse_a_connection_is_a_label(metrics: Metrics, registry: CollectorRegistry, why: str) -> None:
+    metrics.connection_refused("public", why)
+    labels = {"listener": "public", "reason": why}
+    assert registry.get_sample_value("tightlip_connections_refused_total", labels) == 1
 
 
 @pytest.mark.parametrize("outcome", sorted(QUESTION_OUTCOMES))

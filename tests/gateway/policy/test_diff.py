@@ -38,6 +38,13 @@ def test_every_part_of_a_policy_is_compared() -> None:
     assert {part.__name__ for part in parts - DIRECTIONS.keys()} <= compared_whole
 
 
+def test_a_role_that_is_no_longer_for_bound_tokens_is_weaker(tmp_path: Path) -> None:
+    bound = POLICY.replace("  idle: {}", "  idle: {certificate_bound: true}")
+    [change] = changes(tmp_path, bound, POLICY)
+    assert (change.key, change.weakens) == ("roles.idle.certificate_bound", True)
+    assert not any(change.weakens for change in changes(tmp_path, POLICY, bound))
+
+
 def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
     assert changes(tmp_path, POLICY, POLICY + "# a remark\n") == []
 
@@ -62,6 +69,11 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
             "tenant: {fixed: acme}",
             "tenant: {fixed: acme}\n    role_of_subject: {robot: support}",
             "issuers.https://issuer.test.role_of_subject",
+        ),
+        (
+            "tenant: {fixed: acme}",
+            "tenant: {fixed: acme}\n    certificate_binding: ignored",
+            "issuers.https://issuer.test.certificate_binding",
         ),
         ("memorised_bits: 12", "memorised_bits: 20", "profiles.strict.memorised_bits"),
         ("memorised_bits: 12", "on_memorised: mask", "profiles.strict.on_memorised"),

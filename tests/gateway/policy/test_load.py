@@ -14,7 +14,7 @@ from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from filters.specificity.crowd_tables import SHIPPED, shipped_crowds
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
-from gateway.policy.load import check_clearances, check_models, load
+from gateway.policy.load import check_clearances, check_models, check_sources, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
 from tests.gateway.support import POLICY, write_policy
 
@@ -245,6 +245,33 @@ def test_a_role_can_only_name_served_models(tmp_path: Path) -> None:
     check_models(rules, frozenset({"assistant", "second"}))
     with pytest.raises(ConfigError, match=r"policy\.yaml:15: roles\.support\.models: 'second'"):
         check_models(rules, frozenset({"assistant"}))
+
+
+def test_what_a_policy_needs_to_know_of_callers_has_to_be_known(tmp_path: Path) -> None:
+    text = POLICY.replace("  idle: {}", "  idle: {networks: [192.0.2.0/24], certificate_bound: true}")
+    text = text.replace("    tenant: {fixed", "    certificate_binding: required\n    tenant: {fixed")
+    rules = load(write_policy(tmp_path, text))
+    network, role, issuer = "roles.idle.networks", "roles.idle.certificate_bound", "issuers[0].certificate_binding"
+    for addresses, certificates, keys in (
+        (True, True, []),
+        (False, True, [network]),
+        (True, False, [issuer, role]),
+        (False, False, [network, issuer, role]),
+    ):
+        if not keys:
+            check_sources(rules, addresses=addresses, certificates=certificates)
+            continue
+        with pytest.raises(ConfigError) as refused:
+            check_sources(rules, addresses=addresses, certificates=certificates)
+        assert [problem.key for problem in refused.value.problems] == keys
+    check_sources(load(write_policy(tmp_path)), addresses=False, certificates=False)
+
+
+def test_a_role_for_bound_tokens_can_t_come_from_an_issuer_whose_binding_is_ignored(tmp_path: Path) -> None:
+    text = POLICY.replace("  idle: {}", "  idle: {certificate_bound: true}")
+    text = text.replace("    tenant: {fixed", "    certificate_binding: ignored\n    tenant: {fixed")
+    with pytest.raises(ConfigError, match=r"policy.yaml:8: issuers\[0\].certificate_binding: .*'idle'"):
+        load(write_policy(tmp_path, text))
 
 
 def test_the_demos_policy_is_good() -> None:
