@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -57,16 +57,16 @@ async def say_ok(plan: Plan, scope: Scope, receive: Receive, send: Send) -> None
 
 
 @dataclass
-class Public:
-    """One running surface, and all that it wrote and counted."""
+class Built:
+    """The application without a server, and all that it wrote and counted. `plans`: the requests that were let in."""
 
-    client: httpx.AsyncClient
+    app: ASGIApp
     lifecycle: Lifecycle
     registry: CollectorRegistry
     log: io.BytesIO
     store: Store
     revocations: RevocationFeed
-    plans: list[Plan] = field(default_factory=list)
+    plans: list[Plan]
 
     async def revoke(self, revocation: Revocation) -> None:
         """As the command does; known here when this returns."""
@@ -79,6 +79,13 @@ class Public:
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@dataclass
+class Public(Built):
+    """One that runs on a real server."""
+
+    client: httpx.AsyncClient
 
     async def chat(self, body: Any = CHAT, **more: Any) -> httpx.Response:
         return await self.client.post(Endpoint.CHAT, json=body, headers=authorization(), **more)
@@ -102,18 +109,14 @@ async def serving(app: ASGIApp, door: Door = OPEN) -> AsyncIterator[str]:
     await task
 
 
-@asynccontextmanager
-async def public(
+async def built(
     folder: Path,
     run: Run = say_ok,
     longest: float | None = None,
     proxies: Proxies = NO_PROXIES,
     policy: str = POLICY,
     verifier: Verifier | None = None,
-    tls: ServerTls | None = None,
-    context: ssl.SSLContext | bool = False,
-) -> AsyncIterator[Public]:
-    """`context` is the client's, where the surface has `tls`."""
+) -> Built:
     rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
@@ -132,13 +135,27 @@ async def public(
         proxies=proxies,
     )
     logs = Logs(log, Pseudonyms(b"k" * 32))
+    app = Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies)
+    return Built(app, lifecycle, registry, log, store, feed, plans)
+
+
+@asynccontextmanager
+async def public(
+    folder: Path,
+    run: Run = say_ok,
+    longest: float | None = None,
+    proxies: Proxies = NO_PROXIES,
+    tls: ServerTls | None = None,
+    context: ssl.SSLContext | bool = False,
+    **more: Any,
+) -> AsyncIterator[Public]:
+    """As `built`, on a real server. `context` is the client's, where the surface has `tls`."""
+    made = await built(folder, run, longest, proxies, **more)
     async with (
-        serving(
-            Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies), Door(tls, proxies)
-        ) as address,
+        serving(made.app, Door(tls, proxies)) as address,
         httpx.AsyncClient(base_url=address, trust_env=False, timeout=10, verify=context) as client,
     ):
-        yield Public(client, lifecycle, registry, log, store, feed, plans)
+        yield Public(**vars(made), client=client)
 
 
 class _Stub:
