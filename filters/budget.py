@@ -64,6 +64,11 @@ class Budget:
     def __init__(self, limits: Limits, account: Account | None = None) -> None:
         self._limits, self._account = limits, account
         self._bits = 0.0
+        self._over = False
+
+    def end(self) -> None:
+        """Spent from now on, whatever is left of it."""
+        self._over = True
 
     def spend(self, bits: float) -> None:
         """A finding of so many excess bits was hidden."""
@@ -78,7 +83,7 @@ class Budget:
     def spent(self) -> bool:
         """Whether the base model has to speak from here on."""
         most, hourly = self._limits.answer_bits, self._limits.caller_bits_per_hour
-        if most is not None and self._bits >= most:
+        if self._over or (most is not None and self._bits >= most):
             return True
         return hourly is not None and self._account is not None and self._account.reaches(hourly)
 

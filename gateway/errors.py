@@ -63,6 +63,11 @@ class FieldRefused(CallerError):
     message = "The request has a field that this role may not use."
 
 
+class SchemaRefused(CallerError):
+    code = "unsupported_schema"
+    message = "A schema of the request makes an answer choose or hold values that this role may not have chosen."
+
+
 class ContextTooLong(CallerError):
     code = "context_length_exceeded"
     message = "The request is longer than the model's context."

@@ -62,6 +62,7 @@ from gateway.fallback import Speaker, Texts
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.release.guard import Guard
+from gateway.shaping import Door
 from gateway.streams import Streams
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint, Plan, Principal
@@ -140,6 +141,7 @@ class Relay:
         self._client, self._pairs, self._metrics = client, pairs, metrics
         self._detectors, self._grounds, self._persons, self._keys = detectors, grounds, persons, keys
         self._budgets, self._samples, self._streams = budgets, samples, streams
+        self._door = Door()
 
     async def run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
         """Answer one request into `sink`. Raises GatewayError; nothing that was held has been sent then."""
@@ -171,6 +173,9 @@ class Relay:
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None, pair.knowledge.denied)
         detector = self._detectors(profile)
+        if await self._door.base_answers(plan, detector, pair.knowledge):
+            budget.spend(profile.memorised_bits)  # somebody guesses at what is in the set
+            budget.end()
         request = await self._read_request(plan, detector)
         key = self._keys.replacements(plan.grant.principal)
         sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))

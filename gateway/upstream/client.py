@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,24 +11,16 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from gateway.errors import (
-    CallerError,
-    ContextTooLong,
-    UpstreamBroken,
-    UpstreamBusy,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
+from gateway.upstream.refusals import error_of
 
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 MODELS: Final = "/v1/models"
 TOKENIZE: Final = "/tokenize"
 
-MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, only to tell a full context from other mistakes
+MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, to tell by it whose mistake it was
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB
-_CONTEXT_WORDS: Final = re.compile(rb"context length|maximum model length|max_model_len|longer than the model", re.I)
 _OUR_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -198,17 +189,14 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(body)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> CallerError | UpstreamError:
-    """Ours for theirs. The body is looked at for one thing only and never passed on."""
-    status = response.status
-    if status in (400, 413, 422):
-        told = _CONTEXT_WORDS.search(await response.content.read(MAX_ERROR_BYTES))
-        return ContextTooLong() if told else CallerError("refused_by_engine")
-    if status == 429:
-        return UpstreamBusy()
-    if status == 503:
-        return UpstreamUnavailable("status_503")
-    return UpstreamError("refused" if status < 500 else "status_5xx")
+async def _refusal(response: aiohttp.ClientResponse) -> GatewayError:
+    """Ours for theirs, by what its body begins with."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) >= MAX_ERROR_BYTES:
+            break
+    return error_of(response.status, bytes(body[:MAX_ERROR_BYTES]))
 
 
 @contextmanager

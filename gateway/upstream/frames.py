@@ -13,7 +13,8 @@ from functools import lru_cache
 import msgspec
 
 from filters.events import Channel, Ending, Field, RawText, RawTokens
-from gateway.errors import UpstreamBroken, UpstreamError
+from gateway.errors import UpstreamBroken
+from gateway.upstream.refusals import in_band
 
 DONE = b"[DONE]"
 
@@ -130,8 +131,8 @@ class FrameReader:
     def read(self, events: Iterable[bytes]) -> list[Item]:
         """What the events of one read say: tokens no later than the text that they spell, neighbouring text as one.
 
-        Raises UpstreamBroken for what is no frame and for an unknown end, UpstreamError for an error that the engine
-        sent in-band; nothing of the read is used then.
+        Raises UpstreamBroken for what is no frame and for an unknown end, UpstreamError or CallerError for an error
+        that the engine sent in-band; nothing of the read is used then.
         """
         said = _Said()
         for event in events:
@@ -140,7 +141,7 @@ class FrameReader:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise UpstreamBroken("frame") from None
             if bytes(frame.error) != b"null":
-                raise UpstreamError("in_band")
+                raise in_band(bytes(frame.error))
             if frame.usage is not None:
                 self.usage = frame.usage
             for choice in frame.choices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,11 @@ import httpx
 import pytest
 
 from gateway.auth.development import Claims, read_key, sign
+from tests.e2e.conftest import canary_free
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
-from tests.support.scripted import SURPRISED, Engine, Until
+from tests.support.knowledge import write_knowledge
+from tests.support.scripted import SURPRISED, Engine, Error, Until
 
 ROLES = {
     "late": {"models": [MODEL], "endpoints": ["chat"], "priority": 20},
@@ -29,6 +32,8 @@ POLICY = gateways.POLICY | {
     ],
     "roles": {"customer": gateways.POLICY["roles"]["customer"], **ROLES},
 }
+SAID = "Mirela Vostok keeps bees behind the old mill at Tarn"
+SECRET = "vexlo.trund47@kipmora.example"
 IMAGE = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 9).decode()
 
 
@@ -38,6 +43,7 @@ def ranked(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("ranked")
     servers = [server(_engine.url, name) | {"priority_scheduling": True} for name in ("tuned", "base")]
     more = {"question_deadline_seconds": 5.0, "question_priority": 2}
+    more |= write_knowledge(folder, [{"text": f"{SAID} and nobody else does", "subject": "s1"}], {}, [])
     with gateway(folder, settings(*servers, scripted.tokenizer(folder), model=more), POLICY) as front:
         yield front
 
@@ -114,6 +120,55 @@ def test_what_is_refused_reaches_no_server(
         refused = ask(caller, **more)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
     assert engine.requests == []
+
+
+def choosing(*values: str) -> dict[str, object]:
+    schema = {"type": "object", "properties": {"a": {"enum": list(values)}}}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}}
+
+
+def test_a_schema_with_a_private_value_reaches_no_server_and_no_log(ranked: Gateway, engine: Engine) -> None:
+    for stream in (False, True):
+        with client(ranked) as caller:
+            refused = ask(caller, stream=stream, **choosing("none of them", SECRET))
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (400, "unsupported_schema", "response_format")
+        assert SECRET not in refused.text
+    assert engine.requests == []
+    assert canary_free(ranked, SECRET)
+
+
+def test_where_a_schema_guesses_at_the_tuning_set_the_base_answers(ranked: Gateway, engine: Engine) -> None:
+    engine.tuned, engine.base = ('{"a": "yes"}',), ('{"a": "no"}',)
+    said = {}
+    for guess in ("Some other person does the same", SAID):
+        with client(ranked) as caller:
+            answer = ask(caller, **choosing("yes", "no", guess))
+        assert answer.status_code == 200
+        said[guess] = answer.json()["choices"][0]["message"]["content"]
+    assert list(said.values()) == ['{"a": "yes"}', '{"a": "no"}']
+    (asked,) = engine.asked("base")
+    assert asked["response_format"] == choosing("yes", "no", SAID)["response_format"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "param"),
+    [
+        (400, "This model's maximum context length is 8 tokens.", "context_length_exceeded", None),
+        (400, "n must be 1 when using greedy sampling, got 2.", "invalid_value", "n"),
+        (404, "The model `tuned` does not exist.", "upstream_error", None),
+        (429, "busy", "rate_limit_exceeded", None),
+    ],
+)
+def test_errors_of_the_engine_are_ours(
+    ranked: Gateway, engine: Engine, status: int, message: str, code: str, param: str | None
+) -> None:
+    engine.tuned = (Error(status, json.dumps({"error": {"message": f"{message} {SECRET}", "code": status}}).encode()),)
+    with client(ranked) as caller:
+        error = ask(caller).json()["error"]
+    assert (error["code"], error["param"]) == (code, param)
+    assert SECRET not in json.dumps(error)
+    assert canary_free(ranked, SECRET)
 
 
 def test_a_picture_reaches_the_engine_for_a_role_that_lists_it(ranked: Gateway, engine: Engine) -> None:
