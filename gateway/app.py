@@ -50,6 +50,7 @@ from gateway.http.outbound import Answer
 from gateway.http.tls import Reloaded, ServerTls
 from gateway.in_force import InForce, Loader
 from gateway.knowledge import Loaded
+from gateway.last_use import LastUses
 from gateway.listening import allow_open_files, bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
@@ -99,6 +100,7 @@ class Gateway:
     metrics: Metrics
     policies: Policies
     revocations: RevocationFeed
+    uses: LastUses | None
     client: UpstreamClient
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
@@ -137,6 +139,8 @@ async def assemble(
     grace = settings.state.grace_seconds if settings.state else GRACE_SECONDS
     revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told)
 
+    uses = LastUses(store, logs.pseudonyms, metrics) if settings.state else None  # nobody could ask for it
+
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
         grounds = RequestGrounds.from_texts
         return Relay(client, pairs, detector_of, grounds, persons, metrics, keys, budgets, samples, streams)
@@ -149,9 +153,9 @@ async def assemble(
         }
         audiences = {name: each.audiences for name, each in known.items() if each.audiences}
         loader = Loader(settings, audiences, detectors, fetcher, metrics, relay)
-        policies = Policies(settings.policy, loader.load, _PolicyNews(metrics, logs, lifecycle, warn))
+        policies = Policies(settings.policy, loader.load, _PolicyNews(metrics, logs, lifecycle, uses, warn))
         yield Gateway(
-            public=_public(settings, policies, revocations, metrics, logs, lifecycle),
+            public=_public(settings, policies, revocations, uses, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             doors=doors,
             management=management.create_app(
@@ -165,6 +169,7 @@ async def assemble(
             metrics=metrics,
             policies=policies,
             revocations=revocations,
+            uses=uses,
             client=client,
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
@@ -173,6 +178,8 @@ async def assemble(
     finally:
         await samples.aclose()
         await budgets.aclose()
+        if uses is not None:
+            await uses.tell()
         await store.aclose()
         await client.aclose()
         await fetcher.aclose()
@@ -296,12 +303,15 @@ class _PolicyNews:
     metrics: Metrics
     logs: Logs
     lifecycle: Lifecycle
+    uses: LastUses | None
     warn: Callable[[str], None]
 
     def changed(self, before: InForce | None, now: InForce) -> None:
         """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
         version = now.rules.version
         self.metrics.running(version=own_version(), policy=version, roles=now.rules.roles)
+        if self.uses is not None:
+            self.uses.introduce(now.rules)
         if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in now.rules.issuers):
             self.warn(f"the policy takes development tokens, of {DEVELOPMENT_ISSUER!r}: not for production")
         if before is None:
@@ -322,6 +332,7 @@ def _public(
     settings: Settings,
     policies: Policies,
     revocations: RevocationFeed,
+    uses: LastUses | None,
     metrics: Metrics,
     logs: Logs,
     lifecycle: Lifecycle,
@@ -336,8 +347,16 @@ def _public(
         proxies=proxies,
     )
     app = routes.create_app(surface)
-    longest = settings.limits.answer_seconds
-    return Accounted(app, logs, metrics, lifecycle, longest, proxies, lambda: policies.now.rules.version)
+    return Accounted(
+        app,
+        logs,
+        metrics,
+        lifecycle,
+        settings.limits.answer_seconds,
+        proxies,
+        policy=lambda: policies.now.rules.version,
+        used=uses.note if uses is not None else lambda record: None,
+    )
 
 
 def _connections(limits: LimitSettings) -> ConnectionLimits:
@@ -411,6 +430,8 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
     await _begin(gateway.revocations)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
     watched = [policies.watch(), gateway.revocations.watch()]
+    if gateway.uses is not None:
+        watched.append(gateway.uses.watch())
     watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watched += [tls.watch() for tls in gateway.doors.with_tls]

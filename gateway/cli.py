@@ -13,6 +13,7 @@ from gateway.config_file import ConfigError
 from gateway.index_cli import app as index_app
 from gateway.policy_cli import app as policy_app
 from gateway.release_cli import app as release_app
+from gateway.review_cli import review
 from gateway.revoke_cli import app as revoke_app
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(release_app, name="release")
 app.add_typer(index_app, name="index")
 app.add_typer(revoke_app, name="revoke")
+app.command()(review)
 
 
 def main() -> None:

@@ -49,11 +49,13 @@ class Accounted:
         longest: float | None = None,
         proxies: Proxies = NO_PROXIES,
         policy: Callable[[], str | None] = lambda: None,
+        used: Callable[[RequestRecord], None] = lambda record: None,
     ) -> None:
         """`longest`: seconds that one request may take, however lively it is. `proxies` say where callers are, `policy`
-        which version of it is in force."""
+        which version of it is in force. `used` hears of each request when it has ended."""
         self._app, self._logs, self._metrics = app, logs, metrics
         self._lifecycle, self._longest, self._proxies, self._policy = lifecycle, longest, proxies, policy
+        self._used = used
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_RECORD] = record = _new_record(scope, self._proxies)
@@ -87,6 +89,7 @@ class Accounted:
         role = record.principal.role if record.principal else None
         self._metrics.request(record.route, role, record.model, record.status, record.duration)
         self._logs.request(record)
+        self._used(record)
 
 
 class _Exchange:

@@ -119,7 +119,7 @@ class Logs:
     """Writes JSON lines. `stream` is binary and is flushed after each line."""
 
     def __init__(self, stream: BinaryIO, pseudonyms: Pseudonyms, *, now: Callable[[], float] = time.time) -> None:
-        self._pseudonyms, self._now = pseudonyms, now
+        self.pseudonyms, self._now = pseudonyms, now
         self._logger = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
@@ -134,11 +134,11 @@ class Logs:
             time=_stamp(record.arrived),
             request_id=record.request_id,
             route=_name(record.route),
-            address=self._pseudonyms.address(record.address),
+            address=self.pseudonyms.address(record.address),
             status=record.status,
             error=_name(record.error),
             reason=_name(record.reason),
-            subject=self._pseudonyms.subject(principal) if principal else None,
+            subject=self.pseudonyms.subject(principal) if principal else None,
             role=_name(principal.role) if principal else None,
             tenant=_name(principal.tenant) if principal else None,
             model=_name(record.model),

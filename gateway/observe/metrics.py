@@ -175,6 +175,10 @@ class Metrics:
         else:
             self._key_failures.labels(issuer).inc()
 
+    def last_use_failed(self) -> None:
+        """When something was used last could not be noted in the store."""
+        self._last_use_failures.inc()
+
     def revocations(self, age: Callable[[], float], count: Callable[[], int]) -> None:
         """Asked when the page is read: seconds since the store was last known in full, and how much it is."""
         self._revocations_age.set_function(age)
@@ -326,6 +330,9 @@ class Metrics:
         )
         self._key_failures = Counter(
             "tightlip_issuer_key_failures", "Pages of keys that could not be read.", ("issuer",), registry=registry
+        )
+        self._last_use_failures = Counter(
+            "tightlip_last_use_failures", "Last uses that could not be told to the store.", registry=registry
         )
         self._revocations_age = Gauge(
             "tightlip_revocations_age_seconds", "Since when the store's revocations are not known.", registry=registry

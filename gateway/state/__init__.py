@@ -7,11 +7,12 @@ versions work on one store, and a version that could not read it says so instead
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 FORMAT: Final = 1  # of what is written; the one before is read as well
+KEEP_USES: Final = 400 * 86_400.0  # seconds that a last use is remembered: longer than any review looks back
 KEEP_WITHDRAWN: Final = 7 * 86_400.0  # seconds that a withdrawal is remembered; a replica that slept longer starts anew
 
 
@@ -63,6 +64,14 @@ class Changes:
     withdrawn: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Of something that has a name: since when it is known, and when it was used last. Seconds since the epoch."""
+
+    since: float
+    last: float | None
+
+
 class Store(HourlyTotals, Protocol):
     """All of it. For one event loop; nothing here blocks it. Every method may raise StateUnavailable."""
 
@@ -82,6 +91,14 @@ class Store(HourlyTotals, Protocol):
 
     async def changes(self, since: Position | None) -> Changes:
         """What a reader does not know yet. Cheap where nothing has changed."""
+        ...
+
+    async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        """When these were used last; None: only that they are there. A later use that is known stays."""
+        ...
+
+    async def uses(self) -> Mapping[str, Use]:
+        """All of them, by name."""
         ...
 
     async def aclose(self) -> None: ...

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.state import Changes, Entry, Position
+from gateway.state import KEEP_USES, Changes, Entry, Position, Use
 
 MINUTES: Final = 60
 
@@ -46,6 +46,7 @@ class MemoryStore(MemoryTotals):
         super().__init__()
         self._number, self._mark = 0, secrets.token_hex(8)
         self._entries: dict[str, tuple[int, Entry | None]] = {}  # None: withdrawn
+        self._uses: dict[str, Use] = {}
 
     async def prepare(self) -> Sequence[str]:
         return ()
@@ -71,6 +72,18 @@ class MemoryStore(MemoryTotals):
             entries=[entry for entry in new.values() if entry is not None],
             withdrawn=[name for name, entry in new.items() if entry is None],
         )
+
+    async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        for name, last in names.items():
+            known = self._uses.get(name, Use(now, None))
+            times = [at for at in (known.last, last) if at is not None]
+            self._uses[name] = Use(known.since, max(times, default=None))
+        gone = [name for name, use in self._uses.items() if use.last is not None and use.last < now - KEEP_USES]
+        for name in gone:
+            del self._uses[name]
+
+    async def uses(self) -> Mapping[str, Use]:
+        return dict(self._uses)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -33,14 +33,27 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from gateway.state import FORMAT, KEEP_WITHDRAWN, Changes, Entry, Position, StateUnavailable, StateUnfit, check_format
+from gateway.state import (
+    FORMAT,
+    KEEP_USES,
+    KEEP_WITHDRAWN,
+    Changes,
+    Entry,
+    Position,
+    StateUnavailable,
+    StateUnfit,
+    Use,
+    check_format,
+)
 from gateway.state.memory import MINUTES
 
 PREFIX: Final = "tightlip:"
 META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations", "order", "expiry"))
+SINCE, USES = PREFIX + "since", PREFIX + "uses"
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
 TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
+USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
 TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
 
 # A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
@@ -111,6 +124,19 @@ return tostring(sum)
 """
 
 
+# ARGV: now, what is older than this is forgotten, then names and when each was used last, or ''.
+_USED: Final = """
+for i = 3, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[i])
+  if ARGV[i + 1] ~= '' then redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
+end
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[2], 'LIMIT', 0, 1000)) do
+  redis.call('ZREM', KEYS[1], old)
+  redis.call('ZREM', KEYS[2], old)
+end
+"""
+
+
 class _Value(msgspec.Struct, frozen=True):
     """An entry in the hash."""
 
@@ -145,6 +171,7 @@ class RedisStore:
         self._writing = client.register_script(_WRITE)
         self._changing = client.register_script(_CHANGES)
         self._adding = client.register_script(_ADD)
+        self._using = client.register_script(_USED)
 
     @classmethod
     def at(cls, server: Server, access: Access, database: int = 0) -> RedisStore:
@@ -212,6 +239,19 @@ class RedisStore:
         seen = since or Position(-1, "")
         arguments: list[str | int] = [FORMAT, OLDEST, secrets.token_hex(8), seen.number, seen.mark]
         return _read(await _mapped(self._changing([META, ENTRIES, ORDER], arguments)))
+
+    async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        told = [(name, "" if last is None else repr(last)) for name, last in names.items()]
+        for at in range(0, len(told), USES_AT_ONCE):
+            pairs = [text for pair in told[at : at + USES_AT_ONCE] for text in pair]
+            await _mapped(self._using([SINCE, USES], [repr(now), repr(now - KEEP_USES), *pairs]))
+
+    async def uses(self) -> Mapping[str, Use]:
+        since, last = [
+            dict(await _mapped(self._client.zrangebyscore(key, "-inf", "+inf", withscores=True)))
+            for key in (SINCE, USES)
+        ]
+        return {name: Use(at, last.get(name)) for name, at in since.items()}
 
     async def aclose(self) -> None:
         await self._client.aclose()

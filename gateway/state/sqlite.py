@@ -17,13 +17,24 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from gateway.state import FORMAT, KEEP_WITHDRAWN, Changes, Entry, Position, StateUnavailable, StateUnfit, check_format
+from gateway.state import (
+    FORMAT,
+    KEEP_USES,
+    KEEP_WITHDRAWN,
+    Changes,
+    Entry,
+    Position,
+    StateUnavailable,
+    StateUnfit,
+    Use,
+    check_format,
+)
 from gateway.state.memory import MINUTES
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
@@ -39,6 +50,7 @@ CREATE TABLE totals (
     account TEXT, minute INTEGER, amount REAL NOT NULL, PRIMARY KEY (account, minute)
 ) WITHOUT ROWID;
 CREATE INDEX totals_by_minute ON totals (minute);
+CREATE TABLE uses (name TEXT PRIMARY KEY, since REAL NOT NULL, last REAL) WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -71,6 +83,12 @@ class SqliteStore:
 
     async def changes(self, since: Position | None) -> Changes:
         return await self._reading.run(lambda connection: _changes(connection, since))
+
+    async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        await self._counting.run(lambda connection: _used(connection, names, now))
+
+    async def uses(self) -> Mapping[str, Use]:
+        return await self._reading.run(_uses)
 
     async def aclose(self) -> None:
         for lane in (self._reading, self._counting, self._revoking):
@@ -263,6 +281,21 @@ def _holds(connection: sqlite3.Connection, since: Position, head: Position) -> b
         return since.mark == head.mark
     row = connection.execute("SELECT mark FROM revocations WHERE number = ?", (since.number,)).fetchone()
     return row is not None and row[0] == since.mark
+
+
+def _used(connection: sqlite3.Connection, names: Mapping[str, float | None], now: float) -> None:
+    with _writing(connection):
+        connection.executemany(
+            "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
+            "SET last = nullif(max(coalesce(last, 0), coalesce(excluded.last, 0)), 0)",
+            [(name, now, last) for name, last in names.items()],
+        )
+        connection.execute("DELETE FROM uses WHERE last < ?", (now - KEEP_USES,))
+
+
+def _uses(connection: sqlite3.Connection) -> Mapping[str, Use]:
+    rows = connection.execute("SELECT name, since, last FROM uses").fetchall()
+    return {name: Use(since, last) for name, since, last in rows}
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from gateway import settings
 from gateway.app import Gateway, assemble, watching
 from gateway.auth.development import Claims, create_key, read_key, sign
 from gateway.auth.revocation import Kind, Revocation
+from gateway.last_use import Caller, Grant, read
 from gateway.revoke import revoke, withdraw
 from gateway.settings import StateSettings
 from gateway.state import Store
@@ -62,8 +63,13 @@ async def replica(folder: Path, name: str) -> AsyncIterator[tuple[Gateway, httpx
 
 def written(folder: Path, engine: Engine, state: Mapping[str, Any]) -> None:
     front = configuration(
-        server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(folder), state=dict(state)
+        server(engine.url, "tuned"),
+        server(engine.url, "base"),
+        scripted.tokenizer(folder),
+        state=dict(state),
+        log={"key_file": "log.key"},
     )
+    (folder / "log.key").write_text("k" * 32)
     (folder / "tightlip.yaml").write_text(yaml.safe_dump(front))
     (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     create_key(folder / "key.pem")
@@ -125,7 +131,11 @@ async def test_every_replica_obeys_and_running_streams_end(
         metric = gateway.metrics.registry.get_sample_value
         labels = {"reason": "revoked_subject", "what": "stream"}
         assert metric("tightlip_revocation_refusals_total", labels) == 1
+    known = {read(name) for name in await store.uses()}
     await store.aclose()
+    assert Grant("customer", "chat", MODEL) in known
+    assert sum(isinstance(name, Caller) for name in known) == 2, "those who were granted something: alice and bob"
+    assert "alice" not in str(known)
     assert CANARY not in text
     logs = "".join((tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
     assert '"reason":"revoked_subject"' in logs

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.state import Entry, Position, StateUnfit, Store, check_format
+from gateway.state import KEEP_USES, Entry, Position, StateUnfit, Store, Use, check_format
 
 NOW = 1_700_000_000.0
 FIRST, SECOND, THIRD = (Entry(f"id-{at}", f'{{"at": {at}}}', None) for at in range(3))
@@ -79,6 +79,17 @@ async def test_totals_are_those_of_an_hour(store: Store) -> None:
 async def test_totals_stay_exact_whoever_adds_at_once(store: Store) -> None:
     await asyncio.gather(*(store.add("a", 0.25, NOW) for _ in range(100)))
     assert await store.add("a", 0.0, NOW) == 25.0
+
+
+async def test_a_last_use_only_moves_on_and_is_forgotten_after_a_year(store: Store) -> None:
+    await store.used({"grant": None, "caller": NOW}, NOW)
+    await store.used({"caller": NOW - 50, "grant": None}, NOW + 1)
+    assert await store.uses() == {"grant": Use(NOW, None), "caller": Use(NOW, NOW)}
+    await store.used({"caller": NOW + 60, "grant": NOW + 60}, NOW + 61)
+    assert await store.uses() == {"grant": Use(NOW, NOW + 60), "caller": Use(NOW, NOW + 60)}
+    later = NOW + KEEP_USES + 61
+    await store.used({f"other-{at}": later for at in range(1200)}, later)
+    assert len(await store.uses()) == 1200
 
 
 @pytest.mark.parametrize(
