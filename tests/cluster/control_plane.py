@@ -104,11 +104,29 @@ class ApiServer:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
         self._retried(lambda: self.post("/api/v1/namespaces/default/serviceaccounts", account))
 
-    def token(self, account: str, audience: str, seconds: int = 3600) -> str:
-        """As `kubectl create token ACCOUNT --audience AUDIENCE` makes it; audience "" is the API server's own."""
+    def create_secret(self, name: str) -> None:
+        """In the namespace `default`: something that a token can be bound to."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        self.post("/api/v1/namespaces/default/secrets", secret)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Of the namespace `default`; `kind` as addresses have it."""
+        self._request(f"/api/v1/namespaces/default/{kind}/{name}", method="DELETE")
+
+    def is_good(self, token: str, audience: str) -> bool:
+        """What the API server itself says of a token when it is asked (a TokenReview)."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
+        wish = review | {"spec": {"token": token, "audiences": [audience]}}
+        answer = self.post("/apis/authentication.k8s.io/v1/tokenreviews", wish)
+        return bool(answer["status"].get("authenticated"))
+
+    def token(self, account: str, audience: str, seconds: int = 3600, secret: str | None = None) -> str:
+        """As `kubectl create token ACCOUNT --audience AUDIENCE` makes it; audience "" is the API server's own. With
+        `secret` it is bound to that object (`--bound-object-kind Secret`)."""
         audiences = [audience] if audience else []
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        wish = body | {"spec": {"audiences": audiences, "expirationSeconds": seconds}}
+        bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": secret}} if secret else {}
+        wish = body | {"spec": {"audiences": audiences, "expirationSeconds": seconds} | bound}
         made = self.post(f"/api/v1/namespaces/default/serviceaccounts/{account}/token", wish)
         return str(made["status"]["token"])
 
@@ -127,11 +145,11 @@ class ApiServer:
         with (self.home / f"{name}.log").open("ab") as log:
             self._children.append(subprocess.Popen([program, *flags], stdout=log, stderr=log, cwd=self.home))
 
-    def _request(self, path: str, body: bytes | None = None) -> bytes:
+    def _request(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         headers = {"authorization": f"Bearer {self._admin}", "content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, data=body, headers=headers)
+        request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
         with urllib.request.urlopen(request, context=context, timeout=10) as answer:
             raw: bytes = answer.read()
             return raw

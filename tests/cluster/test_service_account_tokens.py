@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
-from gateway.auth.jwks import LEAST_BETWEEN, PageFetcher
+from gateway.auth.jwks import LEAST_BETWEEN, FetchFailed, PageFetcher
+from gateway.auth.tokens import LEEWAY
 from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules, load
 from tests.cluster.control_plane import ApiServer, api_server, missing
@@ -28,7 +31,9 @@ issuers:
     keys: [{{url: "{url}/openid/v1/jwks", ca_file: {ca}, token_file: reader.token, refresh_seconds: 3600}}]
     roles: [customer]
     role_claim: null                 # a service account has no claim that says a role
-    role_of_subject: {{"system:serviceaccount:default:assistant": customer}}
+    role_of_subject:
+      "system:serviceaccount:default:assistant": customer
+      "system:serviceaccount:default:leaver": customer
     tenant: {{fixed: acme}}
 roles:
   customer: {{models: [assistant], endpoints: [chat]}}
@@ -40,6 +45,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with api_server(tmp_path_factory.mktemp("cluster")) as server:
         server.create_account("assistant")
         server.create_account("stranger")
+        server.create_account("leaver")
+        server.create_secret("anchor")
         yield server
 
 
@@ -57,6 +64,13 @@ async def refused(verifier: Verifier, token: str) -> Reason:
     return Reason(refusal.value.reason)
 
 
+async def gone(is_there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while await asyncio.to_thread(is_there):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.5)
+
+
 async def test_a_service_account_is_let_in_by_its_subject_alone(server: ApiServer, rules: Rules) -> None:
     fetcher = PageFetcher(issuers.pages(rules))
     try:
@@ -69,6 +83,56 @@ async def test_a_service_account_is_let_in_by_its_subject_alone(server: ApiServe
         assert await refused(verifier, server.token("assistant", "another")) is Reason.AUDIENCE
         assert await refused(verifier, server.token("assistant", "")) is Reason.AUDIENCE
         assert await refused(verifier, server.token("assistant", AUDIENCE, 7200)) is Reason.TOO_LONG_LIVED
+    finally:
+        await fetcher.aclose()
+
+
+async def test_an_expired_token_of_the_shortest_life_is_refused(server: ApiServer, rules: Rules) -> None:
+    fetcher = PageFetcher()
+    fetcher.know(issuers.pages(rules))
+    try:
+        later = 0.0
+        verifier = Verifier(issuers.load(rules, fetcher), now=lambda: time.time() + later)
+        (keys,) = verifier.remote
+        await keys.fetch()
+        token = server.token("assistant", AUDIENCE, 600)
+        principal = await verifier.authenticate(token)
+        later = principal.expires_at - time.time() + LEEWAY + 1
+        assert await refused(verifier, token) is Reason.EXPIRED
+    finally:
+        await fetcher.aclose()
+
+
+async def test_what_no_signature_tells(server: ApiServer, rules: Rules) -> None:
+    """An account, or an object that a token is bound to, that is gone: the API server knows; who only verifies, not.
+    Such a token is good until it expires or is revoked (docs/tokens.md)."""
+    fetcher = PageFetcher()
+    fetcher.know(issuers.pages(rules))
+    try:
+        verifier = Verifier(issuers.load(rules, fetcher), now=time.time)
+        (keys,) = verifier.remote
+        await keys.fetch()
+        bound, of_leaver = server.token("assistant", AUDIENCE, secret="anchor"), server.token("leaver", AUDIENCE)
+        assert server.is_good(server.token("assistant", AUDIENCE), AUDIENCE)
+        assert (await verifier.authenticate(bound)).subject == "system:serviceaccount:default:assistant"
+        server.delete("secrets", "anchor")
+        server.delete("serviceaccounts", "leaver")
+        for token in (bound, of_leaver):  # it remembers for a moment that they were good
+            await gone(partial(server.is_good, token, AUDIENCE))
+        assert (await verifier.authenticate(bound)).role == "customer"
+        assert (await verifier.authenticate(of_leaver)).role == "customer"
+    finally:
+        await fetcher.aclose()
+
+
+async def test_the_page_of_keys_is_not_for_everybody(server: ApiServer, rules: Rules) -> None:
+    (page,) = issuers.pages(rules)
+    fetcher = PageFetcher()
+    try:
+        for stranger in (replace(page, token_file=None), replace(page, ca_file=None)):
+            fetcher.know([stranger])
+            with pytest.raises(FetchFailed):
+                await fetcher(stranger)
     finally:
         await fetcher.aclose()
 
