@@ -167,6 +167,16 @@ def demo(
 
 
 @app.command()
+def openapi() -> None:
+    """Print the public listener's OpenAPI document; the listener itself does not serve it."""
+    from importlib import metadata
+
+    from gateway.openapi.document import text
+
+    print(text(metadata.version("tightlip")), end="")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib import metadata

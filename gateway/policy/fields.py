@@ -333,7 +333,7 @@ _CHOSEN: Final = one(
 )
 _SCHEMA: Final = one(
     {
-        "name": _needed(matching(r".{1,256}")),
+        "name": _needed(matching(r"[^\n]{1,256}")),
         "description": _forward(_ANY_TEXT),
         "schema": _needed(mapping),
         "strict": _forward(boolean),

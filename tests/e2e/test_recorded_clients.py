@@ -10,7 +10,9 @@ import sys
 import httpx
 import jsonschema
 import pytest
+from jsonschema import Draft202012Validator
 
+from gateway.openapi import answers
 from tests.clients import record
 from tests.support.gateways import Gateway, streamed
 from tests.support.recordings import Recorded, recorded
@@ -46,14 +48,23 @@ def test_every_recorded_request_works(ordinary: Gateway, client: str) -> None:
         assert answer.status_code == 200, f"{request.name}: {answer.text}"
         if request.method == "GET":
             assert answer.json()["data"], request.name
+            jsonschema.validate(answer.json(), answers.COMPONENTS["Models"])
         elif request.streams:
             _check_stream(request, answer)
         else:
             _check_whole(request, answer)
 
 
+def described(request: Recorded, *, chunk: bool) -> Draft202012Validator:
+    """What the gateway's own description says of an answer, or of a frame of one."""
+    name = "ChatCompletion" if request.path == "/v1/chat/completions" else "Completion"
+    return Draft202012Validator(answers.COMPONENTS[f"{name}Chunk" if chunk else name])
+
+
 def _check_stream(request: Recorded, answer: httpx.Response) -> None:
     frames = streamed(answer)
+    for frame in frames:
+        described(request, chunk=True).validate(frame)
     ends = {choice["finish_reason"] for frame in frames for choice in frame["choices"]} - {None}
     assert ends & {"stop", "tool_calls"}, request.name
     assert answer.text.endswith("data: [DONE]\n\n"), request.name
@@ -62,6 +73,7 @@ def _check_stream(request: Recorded, answer: httpx.Response) -> None:
 
 
 def _check_whole(request: Recorded, answer: httpx.Response) -> None:
+    described(request, chunk=False).validate(answer.json())
     choices = answer.json()["choices"]
     assert len(choices) == (request.body.get("n") or 1), request.name
     for choice in choices:
