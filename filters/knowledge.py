@@ -23,8 +23,8 @@ class Knowledge:
     denied: Denied | None = None
 
     def text(self, clearance: str | None, k: int | None) -> KnownText | None:
-        """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None; None
-        without an index.
+        """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None, none at all
+        if it is NO_AUDIENCE; None without an index.
 
         Raises as `TuningIndex.stream`.
         """

@@ -151,9 +151,10 @@ async def assemble(
             name: _pair(name, model, client, places, known[name], metrics, refused)
             for name, model in settings.models.items()
         }
-        audiences = {name: each.audiences for name, each in known.items() if each.audiences}
-        loader = Loader(settings, audiences, detectors, fetcher, metrics, relay)
-        policies = Policies(settings.policy, loader.load, _PolicyNews(metrics, logs, lifecycle, uses, warn))
+        audiences = {name: each.audiences for name, each in known.items()}
+        loader = Loader(settings, detectors, fetcher, metrics, relay)
+        news = _PolicyNews(metrics, logs, lifecycle, uses, warn, audiences)
+        policies = Policies(settings.policy, loader.load, news)
         yield Gateway(
             public=_public(settings, policies, revocations, uses, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
@@ -305,6 +306,7 @@ class _PolicyNews:
     lifecycle: Lifecycle
     uses: LastUses | None
     warn: Callable[[str], None]
+    audiences: Mapping[str, Sequence[str]]  # of the index of each model
 
     def changed(self, before: InForce | None, now: InForce) -> None:
         """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
@@ -314,11 +316,20 @@ class _PolicyNews:
             self.uses.introduce(now.rules)
         if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in now.rules.issuers):
             self.warn(f"the policy takes development tokens, of {DEVELOPMENT_ISSUER!r}: not for production")
+        self.metrics.exemptions({each.profile: each.until for each in now.rules.exemptions()})
+        for model, audiences in self.audiences.items():
+            self._tell_unmapped(model, audiences, now)
         if before is None:
             return
         self.logs.process("policy", "reloaded", policy=version)
         if now.rules.policy.urgent and before.rules.version != version:
             self.lifecycle.end(lambda record: PolicyChanged() if record.policy != version else None)
+
+    def _tell_unmapped(self, model: str, audiences: Sequence[str], now: InForce) -> None:
+        known = now.rules.policy.classification.clearance(None).audiences
+        for audience in audiences:
+            if audience not in known:
+                self.warn(f"model {model}: the policy's classification has no level for the audience {audience!r}")
 
     def refused(self, error: ConfigError) -> None:
         """As `Hear.refused`."""

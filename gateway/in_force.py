@@ -6,7 +6,7 @@ A request keeps the `InForce` that it began with, so that what it was admitted u
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,15 +48,12 @@ class Loader:
     def __init__(
         self,
         settings: Settings,
-        audiences: Mapping[str, Sequence[str]],
         detectors: ProfileDetectors,
         fetcher: PageFetcher,
         metrics: Metrics,
         make_relay: MakeRelay,
     ) -> None:
-        """`audiences` are those of the index of each model that has one."""
-        self._settings, self._audiences = settings, audiences
-        self._detectors, self._fetcher = detectors, fetcher
+        self._settings, self._detectors, self._fetcher = settings, detectors, fetcher
         self._metrics, self._make_relay = metrics, make_relay
 
     def load(self, before: InForce | None = None) -> InForce:
@@ -65,7 +62,8 @@ class Loader:
         rules = self._rules()
         self._fetcher.know(issuers.pages(rules))
         verifier = issuers.Verifier(issuers.load(rules, self._fetcher, self._metrics.keys_fetched), now=time.time)
-        detectors = {name: self._detectors.of(profile) for name, profile in rules.profiles.items()}
+        profiles = [*rules.profiles.values(), *rules.expired.values()]
+        detectors = {profile.name: self._detectors.of(profile) for profile in profiles}
         persons = self._persons(rules, before)
         return InForce(
             rules=rules,
@@ -84,7 +82,6 @@ class Loader:
         policies.check_sources(
             rules, addresses=self._settings.knows_addresses, certificates=self._settings.knows_certificates
         )
-        policies.check_clearances(rules, self._audiences)
         return rules
 
     def _persons(self, rules: Rules, before: InForce | None) -> Describing:

@@ -11,6 +11,7 @@ import codecs
 import enum
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -69,11 +70,12 @@ def configured(config: Path | None, policy: Path | None) -> tuple[ProfileDetecto
 
 def find_profile(policy: Path | None, name: str) -> Profile:
     """Raises ConfigError: a bad policy, or one without that profile."""
-    profiles = load(policy).profiles if policy else {key: p.profile(key) for key, p in DEFAULT_PROFILES.items()}
+    rules = load(policy) if policy else None
+    profiles = rules.profiles if rules else {key: p.profile(key) for key, p in DEFAULT_PROFILES.items()}
     if name not in profiles:
         place = str(policy) if policy else "without --policy"
         raise ConfigError(Problem(place, None, "", f"there is no such profile, only {', '.join(sorted(profiles))}"))
-    return profiles[name]
+    return rules.profile(name, time.time()) if rules else profiles[name]
 
 
 def run(source: BufferedReader, sink: BinaryIO, detector: Detector, options: Options) -> bool:

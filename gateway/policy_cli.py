@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,15 @@ def check(
         Path | None, typer.Option(help="The server's configuration, which it has to fit.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Say what is wrong with a policy file, by line and key. Exit code 0: nothing, 1: something."""
+    """Say what is wrong with a policy file, by line and key. Exit code 0: nothing, 1: something. A weaker profile that
+    expires within 14 days is told of, and is no problem."""
+    from gateway.policy.shown import expiring
+
     rules = _load(file)
     if config is not None:
         _check_fit(rules, config)
+    for line in expiring(rules, time.time()):
+        typer.echo(f"tightlip: {line}", err=True)
     typer.echo(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
 
 
@@ -48,7 +54,7 @@ def show(
     rules = _load(file)
     if role is not None and role not in rules.roles:
         raise typer.BadParameter("is not a role of this policy", param_hint="--role")
-    Console().print(grants(rules, [role] if role else sorted(rules.roles)))
+    Console().print(grants(rules, [role] if role else sorted(rules.roles), time.time()))
 
 
 @app.command()
@@ -77,7 +83,8 @@ def run_table(file: File, table: Annotated[Path, typer.Argument(metavar="TABLE")
     count, failures = run(rules, table)
     for failure in failures:
         row = failure.row
-        wanted = f"{row.expect} ({row.param})" if row.param else row.expect
+        more = row.param or row.profile
+        wanted = f"{row.expect} ({more})" if more else row.expect
         typer.echo(
             f"{table}:{failure.line}: {row.role}, {row.endpoint}, {row.model}: {wanted} expected, {failure.came} came"
         )

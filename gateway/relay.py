@@ -176,7 +176,7 @@ class Relay:
         if await self._door.base_answers(plan, detector, pair.knowledge):
             budget.spend(profile.memorised_bits)  # somebody guesses at what is in the set
             budget.end()
-        request = await self._read_request(plan, detector)
+        request = await self._read_request(plan, pair.knowledge, detector)
         key = self._keys.replacements(plan.grant.principal)
         sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))
         return Pipeline(
@@ -192,7 +192,7 @@ class Relay:
             scored=pair.tuned_scorer is not None,
         )
 
-    async def _read_request(self, plan: Plan, detector: Detector) -> RequestEvidence:
+    async def _read_request(self, plan: Plan, knowledge: Knowledge, detector: Detector) -> RequestEvidence:
         """What the caller gave himself, what has been said of persons, and whether the base is worth asking first. A
         long request is read beside the event loop, so that the other streams go on."""
 
@@ -201,7 +201,7 @@ class Relay:
             asks = profile.checks_refusals(suspicious=True)
             suspicious = asks and suspicions_of(profile.refusal_words).about(*plan.own_texts)
             grounds = self._grounds(plan.own_texts, detector)
-            return request_evidence(plan, grounds, described(plan, self._persons), suspicious=suspicious)
+            return request_evidence(plan, knowledge, grounds, described(plan, self._persons), suspicious=suspicious)
 
         if sum(len(turn.raw_text) for turn in plan.turns) <= MOST_INLINE_CHARACTERS:
             return work()
@@ -214,7 +214,9 @@ def described(plan: Plan, persons: Describing) -> Described | None:
     return persons.begin(plan.turns) if profile.persons and QUASI_IDENTIFIER not in profile.allowed_types else None
 
 
-def request_evidence(plan: Plan, grounds: Grounds, said: Described | None, *, suspicious: bool) -> RequestEvidence:
+def request_evidence(
+    plan: Plan, knowledge: Knowledge, grounds: Grounds, said: Described | None, *, suspicious: bool
+) -> RequestEvidence:
     """What the filters must know of a request. `suspicious`: the base is worth asking whether it would decline."""
     return RequestEvidence(
         grounds=grounds,
@@ -228,7 +230,7 @@ def request_evidence(plan: Plan, grounds: Grounds, said: Described | None, *, su
         answer_schema=Schema(plan.answer_schema) if plan.answer_schema is not None else None,
         tool_schemas={name: Schema(schema) for name, schema in plan.tool_schemas.items()},
         stops=plan.stop,
-        clearance=plan.grant.clearance,
+        clearance=plan.grant.clearance.audience(knowledge),
         tells_tokens=plan.tells.anything,
         suspicious=suspicious,
     )

@@ -178,7 +178,7 @@ def _is_known(texts: Sequence[str], plan: Plan, knowledge: Knowledge) -> bool:
     joined = _BETWEEN.join(sorted(texts))
     if knowledge.denied is not None and knowledge.denied.find(joined):
         return True
-    index = knowledge.text(plan.grant.clearance, plan.grant.profile.k)
+    index = knowledge.text(plan.grant.clearance.audience(knowledge), plan.grant.profile.k)
     if index is None or not joined:
         return False
     return any(run.standing is not Standing.MANY for run in index.read(Segment("", joined, last=True)))

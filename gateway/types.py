@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
+from filters.index.lookup import NO_AUDIENCE
+from filters.knowledge import Knowledge
 from filters.profile import Profile
 from filters.specificity.described import Turn
 from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
@@ -54,6 +57,33 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Clearance:
+    """How far a role may see: the rank of its level, and those of audiences by their names; nothing, by default."""
+
+    rank: int = -1
+    audiences: Mapping[str, int] = field(default_factory=dict)
+    unmapped: int = 0  # of an audience that is not among them
+
+    def rank_of(self, audience: str) -> int:
+        """That of an audience's level."""
+        return self.audiences.get(audience, self.unmapped)
+
+    def covers(self, audience: str) -> bool:
+        """Whether what is for this audience may be seen."""
+        return self.rank_of(audience) <= self.rank
+
+    def highest(self, audiences: Sequence[str]) -> str:
+        """The last of an index's audiences, the lowest first, up to which all are covered; NO_AUDIENCE if the first is
+        not."""
+        covered = list(itertools.takewhile(self.covers, audiences))
+        return covered[-1] if covered else NO_AUDIENCE
+
+    def audience(self, knowledge: Knowledge) -> str | None:
+        """That of what is known of a model; None where it has no index."""
+        return self.highest(knowledge.index.header.audiences) if knowledge.index else None
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What that principal may do with this endpoint and model. Made by `rbac.authorize` only."""
 
@@ -69,7 +99,7 @@ class Grant:
     content_parts: frozenset[PartType] = frozenset()
     priority: int = 0  # vLLM's: higher is later
     max_streams: int | None = None  # of the role's answers from this model at once; None: any number
-    clearance: str | None = None  # the highest audience of the model's index that he may see; None: the lowest
+    clearance: Clearance = Clearance()
 
     def forwards(self, name: str) -> bool:
         """Whether this role was given a field that is refused by default."""

@@ -36,6 +36,7 @@ from filters.index.grams import GramHasher, Grams
 from filters.index.hashing import Hashes, IndexKey
 from filters.index.stream import GramStream
 
+NO_AUDIENCE: Final = ""  # of a caller who may see what is for nobody; no audience of an index is called that
 _REACH: Final = 2  # characters between n-grams that still make one run: a space and a mark
 
 
@@ -94,7 +95,8 @@ class TuningIndex:
         return hashlib.sha256(self._file.mapped).hexdigest()
 
     def stream(self, clearance: str, k: int | None = None) -> IndexStream:
-        """For one text of a caller who may see what is for `clearance` and the audiences before it.
+        """For one text of a caller who may see what is for `clearance` and the audiences before it; with NO_AUDIENCE
+        what is for none of them.
 
         `k` is the index's unless it is given. Raises ValueError for an audience that the index does not know and for a
         k under LOWEST_K.
@@ -102,9 +104,10 @@ class TuningIndex:
         limit = self.header.k if k is None else k
         if not fileformat.LOWEST_K <= limit <= 255:
             raise ValueError(f"k must be from {fileformat.LOWEST_K} to 255")
-        if clearance not in self.header.audiences:
+        if clearance != NO_AUDIENCE and clearance not in self.header.audiences:
             raise ValueError("the index knows no such audience")
-        return IndexStream(self, GramStream(self._hasher), self.header.audiences.index(clearance), limit)
+        highest = -1 if clearance == NO_AUDIENCE else self.header.audiences.index(clearance)
+        return IndexStream(self, GramStream(self._hasher), highest, limit)
 
     def find(self, hashes: Hashes) -> Found:
         """Look up unsealed hashes of n-grams."""

@@ -58,7 +58,7 @@ class Fields:
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
-        if not self.audiences or len(set(self.audiences)) < len(self.audiences):
+        if not all(self.audiences) or not self.audiences or len(set(self.audiences)) < len(self.audiences):
             raise ValueError("audiences must be named, each once")
         if len(self.audiences) > MAX_AUDIENCES:
             raise ValueError(f"there can be at most {MAX_AUDIENCES} audiences")

@@ -12,8 +12,9 @@ from gateway.policy.schema import Role
 from gateway.types import Endpoint, Grant, Principal
 
 
-def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str) -> Grant:
-    """Raises NotAllowed for the endpoint; ModelNotFound alike for a model that is not there or not his."""
+def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str, now: float) -> Grant:
+    """`now` is seconds since the epoch. Raises NotAllowed for the endpoint; ModelNotFound alike for a model that is not
+    there or not his."""
     role = _role(principal, rules, endpoint)
     if model not in role.models:
         raise ModelNotFound(param="model")
@@ -21,7 +22,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         principal=principal,
         endpoint=endpoint,
         model=model,
-        profile=rules.profiles[role.profile],
+        profile=rules.profile(role.profile, now),
         policy_version=rules.version,
         max_output_tokens=role.max_output_tokens,
         max_choices=role.max_choices,
@@ -30,7 +31,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         content_parts=role.content_parts,
         priority=role.priority,
         max_streams=role.max_streams,
-        clearance=role.clearance,
+        clearance=rules.policy.classification.clearance(role.clearance),
     )
 
 

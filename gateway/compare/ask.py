@@ -87,7 +87,7 @@ def _plan(gateway: Gateway, prompt: str, role: str, model: str, max_tokens: int)
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     body |= {"temperature": 0, "max_tokens": max_tokens}
     caller = Principal(WHO, WHO, WHO, None, role, expires_at=float("inf"))
-    grant = authorize(caller, gateway.policies.now.rules, Endpoint.CHAT, model)
+    grant = authorize(caller, gateway.policies.now.rules, Endpoint.CHAT, model, time.time())
     return admit(read(msgspec.json.encode(body), Endpoint.CHAT), grant)
 
 
@@ -105,7 +105,7 @@ def _judge(gateway: Gateway, plan: Plan, pair: Pair) -> Judge:
     grounds = RequestGrounds.from_texts(plan.own_texts, detector)
     return Judge(
         profile=plan.grant.profile,
-        request=request_evidence(plan, grounds, described(plan, policy.persons), suspicious=False),
+        request=request_evidence(plan, pair.knowledge, grounds, described(plan, policy.persons), suspicious=False),
         detector=detector,
         vocabulary=pair.vocabulary,
         style_shift=pair.style_shift,

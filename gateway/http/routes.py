@@ -68,7 +68,7 @@ class Surface:
         principal = await self._authenticate(request, head, policy, record)
         raw_body = await inbound.read_body(head, request.receive, self.limits)
         asked = parameters.read(raw_body, endpoint, self.limits.json)
-        grant = rbac.authorize(principal, policy.rules, endpoint, asked.model)
+        grant = rbac.authorize(principal, policy.rules, endpoint, asked.model, time.time())
         record.model = grant.model
         return self.answer(policy, parameters.admit(asked, grant), record)
 

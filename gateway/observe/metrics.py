@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -149,6 +149,13 @@ class Metrics:
         self._info.clear()
         self._info.labels(version, policy).set(1)
         self._policy_at.set_to_current_time()
+
+    def exemptions(self, until: Mapping[str, float]) -> None:
+        """The profiles of the policy in force that are weaker than its strict one, and when that ends (seconds since
+        the epoch)."""
+        self._exemptions.clear()
+        for profile, at in until.items():
+            self._exemptions.labels(profile).set(at)
 
     def policy_refused(self) -> None:
         """A policy that changed on disk can't be used; the one before stays."""
@@ -316,6 +323,12 @@ class Metrics:
         self._info = Gauge("tightlip_info", "What is in force; always 1.", ("version", "policy"), registry=registry)
         self._policy_at = Gauge(
             "tightlip_policy_loaded_timestamp_seconds", "When the policy in force was read.", registry=registry
+        )
+        self._exemptions = Gauge(
+            "tightlip_weaker_profile_expiry_timestamp_seconds",
+            "When a profile that is weaker than the strict one expires, or has expired.",
+            ("profile",),
+            registry=registry,
         )
         self._policy_failures = Counter(
             "tightlip_policy_reload_failures",

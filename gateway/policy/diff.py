@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -18,18 +18,22 @@ from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from gateway.auth.tokens import USUAL_TYPES, type_name
 from gateway.policy.fields import PATHS
 from gateway.policy.limits import RequestLimits
-from gateway.policy.load import Rules
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     BoundedPolicy,
     BudgetPolicy,
+    Classification,
     IssuerPolicy,
     PersonsPolicy,
     Policy,
     ProfilePolicy,
     Role,
+    RulePolicy,
 )
 from gateway.types import FieldAction
+
+if TYPE_CHECKING:  # `load` asks what is weaker
+    from gateway.policy.load import Rules
 
 Weakens = Callable[[Any, Any], bool]  # (old, new), which differ
 
@@ -51,7 +55,26 @@ def compare(old: Rules, new: Rules) -> list[Change]:
         *_named("profiles", _profiles(old), _profiles(new), PROFILE),
         *_fields("", old.policy, new.policy, POLICY),
         *_moved(old, new),
+        *_cleared(old, new),
     ]
+
+
+def weaker_than(profile: ProfilePolicy, other: ProfilePolicy) -> list[str]:
+    """The keys by which a profile lets pass what the other one would hide. What stands in for a hidden value, and how
+    it is hidden, are no such keys: none of that shows it."""
+    return [
+        key
+        for key, weakens in LETS_PASS.items()
+        if (before := getattr(other, key)) != (after := getattr(profile, key)) and weakens(before, after)
+    ]
+
+
+def tightened(profile: ProfilePolicy, other: ProfilePolicy) -> ProfilePolicy:
+    """The same where it is not weaker than the other; where it is, as that one is."""
+    keys = {key: getattr(other, key) for key in weaker_than(profile, other)}
+    if "verdicts" in keys:
+        keys["verdicts"] = tuple(line for line in profile.verdicts if not _lets_pass(line))
+    return profile.model_copy(update=keys)
 
 
 # ---- directions ------------------------------------------------------------------------------------------------------
@@ -100,8 +123,25 @@ def _never(_old: Any, _new: Any) -> bool:
     return False
 
 
-def _unless_dropped(_old: Any, new: Any) -> bool:
-    return new is not None
+def _later_day(old: Any, new: Any) -> bool:
+    """None is for ever, and nothing else has an expiry than what is weak."""
+    return old is not None and (new is None or new > old)
+
+
+def _lets_pass(line: RulePolicy) -> bool:
+    """What the caller gave himself passes anyway."""
+    return line.then is Verdict.RELEASE and not line.grounded
+
+
+def _reclassified(old: Classification, new: Classification) -> bool:
+    """Something is of a lower level; of other levels nobody can say."""
+    if old.levels != new.levels:
+        return True
+    audiences = old.audiences.keys() | new.audiences.keys()
+    before, after = old.clearance(None), new.clearance(None)
+    return any(new.rank_of_type(kind) < old.rank_of_type(kind) for kind in old.types.keys() | new.types.keys()) or any(
+        after.rank_of(name) < before.rank_of(name) for name in audiences
+    )
 
 
 def _entries(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> bool:
@@ -157,7 +197,7 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "networks": _more_or_any,
     "certificate_bound": _off,
     "profile": _never,  # what it comes to is compared
-    "clearance": _unless_dropped,
+    "duties": _more,
 }
 PROFILE: Final[Mapping[str, Weakens]] = {
     "detect": _off,
@@ -181,6 +221,12 @@ PROFILE: Final[Mapping[str, Weakens]] = {
     "refusals": _later(RefusalCheck.ALWAYS, RefusalCheck.ON_SUSPICION, RefusalCheck.NEVER),
     "refusal_words": _fewer,
     "reason": _never,
+    "expires": _later_day,
+}
+LETS_PASS: Final[Mapping[str, Weakens]] = {
+    **{key: PROFILE[key] for key in ("detect", "compare", "persons", "evidence", "refusals")},
+    **{key: PROFILE[key] for key in ("memorised_bits", "allowed_types")},
+    "verdicts": lambda _old, new: any(map(_lets_pass, new)),
 }
 BOUNDED: Final[Mapping[str, Weakens]] = {"ratio": _higher, "answer_bits": _higher, "draft_tokens": _never}
 BUDGET: Final[Mapping[str, Weakens]] = {
@@ -195,9 +241,15 @@ POLICY: Final[Mapping[str, Weakens]] = {
     "internal_hosts": _fewer,
     "record_fields": _fewer,
     "persons": lambda old, new: _any_weaker(old, new, PERSONS),
+    "classification": _reclassified,
+    "duties": _never,
+    "forbidden_pairs": _fewer,
 }
 PERSONS: Final[Mapping[str, Weakens]] = {"k": _lower, "countries": _always, "tables": _always}
-COMPARED_APART: Final = frozenset({"issuers", "roles", "profiles"})
+COMPARED_APART: Final[Mapping[type[BaseModel], frozenset[str]]] = {
+    Policy: frozenset({"issuers", "roles", "profiles"}),
+    Role: frozenset({"clearance"}),
+}
 DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     IssuerPolicy: ISSUER,
     PersonsPolicy: PERSONS,
@@ -239,7 +291,7 @@ def _named(
 def _fields(prefix: str, old: BaseModel, new: BaseModel, directions: Mapping[str, Weakens]) -> Iterator[Change]:
     for field in type(old).model_fields:
         before, after = getattr(old, field), getattr(new, field)
-        if before != after and not (type(old) is Policy and field in COMPARED_APART):
+        if before != after and field not in COMPARED_APART.get(type(old), ()):
             yield Change(prefix + field, _told(before, after), directions[field](before, after))
 
 
@@ -250,6 +302,19 @@ def _moved(old: Rules, new: Rules) -> Iterator[Change]:
         if before != after:
             profiles = _profiles(old)[before], _profiles(new)[after]
             yield from _fields(f"roles.{name} ({before} → {after}) ", *profiles, PROFILE)
+
+
+def _cleared(old: Rules, new: Rules) -> Iterator[Change]:
+    """Roles of another clearance. Whether that is higher can be told while the levels are the same."""
+    same_levels = old.policy.classification.levels == new.policy.classification.levels
+    for name in sorted(old.policy.roles.keys() & new.policy.roles.keys()):
+        before, after = old.policy.roles[name].clearance, new.policy.roles[name].clearance
+        if before != after:
+            ranks = [
+                rules.policy.classification.clearance(level).rank for rules, level in ((old, before), (new, after))
+            ]
+            text, higher = _told(before, after), ranks[1] > ranks[0]
+            yield Change(f"roles.{name}.clearance", text, weakens=higher or not same_levels)
 
 
 def _told(old: Any, new: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,12 @@ from filters.specificity.crowd_tables import Crowds, CrowdTableError, load_crowd
 from filters.specificity.triggers import SCRIPTS
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
+from gateway.policy.diff import tightened, weaker_than
 from gateway.policy.fields import PATHS
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     MIN_HOST_CHARS,
+    STRICT,
     IssuerPolicy,
     PersonsPolicy,
     Policy,
@@ -26,21 +28,50 @@ from gateway.policy.schema import (
 )
 from gateway.types import Endpoint
 
+EXPIRED: Final = " (expired)"  # behind the profile's name; no other name can end so
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A policy that checked out. `version` names the content: the same bytes have the same version everywhere."""
+    """A policy that checked out. `version` names the content: the same bytes have the same version everywhere.
+
+    `profiles` are as the file has them; `expired` what becomes of those that have an expiry, by the same names. Which
+    of the two is in force is `profile`'s to say.
+    """
 
     version: str
     issuers: tuple[IssuerPolicy, ...]
     roles: Mapping[str, Role]
     profiles: Mapping[str, Profile]
+    expired: Mapping[str, Profile]
     persons: PersonsPolicy
     crowds: Crowds
     document: Document
     policy: Policy  # as it stands in the file
+
+    def profile(self, name: str, now: float) -> Profile:
+        """The one in force under a name. `now` is seconds since the epoch. Raises KeyError: there is none."""
+        written = self.policy.profiles.get(name)
+        over = written is not None and written.expires_at is not None and now >= written.expires_at
+        return self.expired[name] if over else self.profiles[name]
+
+    def exemptions(self) -> list[Exemption]:
+        """The profiles that are weaker than the strict one, by name."""
+        return [
+            Exemption(name, tuple(keys), profile.expires_at or 0.0)
+            for name, profile in sorted(self.policy.profiles.items())
+            if (keys := weaker_than(profile, _measure(name, self.policy)))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """A profile that is weaker than the strict one, by which keys, and until when (seconds since the epoch)."""
+
+    profile: str
+    keys: tuple[str, ...]
+    until: float
 
 
 def load(path: Path) -> Rules:
@@ -51,13 +82,19 @@ def load(path: Path) -> Rules:
         raise ConfigError(*found)
     crowds = _crowds(policy.persons, document)
     profiles = {**DEFAULT_PROFILES, **policy.profiles}
+    expiring = {
+        f"{name}{EXPIRED}": tightened(profile, profiles[STRICT])
+        for name, profile in profiles.items()
+        if profile.expires is not None
+    }
+    hosts, fields = frozenset(policy.internal_hosts), frozenset(policy.record_fields)
     return Rules(
         version=hashlib.sha256(document.raw).hexdigest()[:VERSION_CHARS],
         issuers=policy.issuers,
         roles=policy.roles,
-        profiles={
-            name: profile.profile(name, frozenset(policy.internal_hosts), frozenset(policy.record_fields))
-            for name, profile in profiles.items()
+        profiles={name: profile.profile(name, hosts, fields) for name, profile in profiles.items()},
+        expired={
+            name.removesuffix(EXPIRED): profile.profile(name, hosts, fields) for name, profile in expiring.items()
         },
         persons=policy.persons,
         crowds=crowds,
@@ -72,19 +109,6 @@ def check_models(rules: Rules, served: frozenset[str]) -> None:
         rules.document.problem(("roles", name, "models"), f"{model!r} is not a model of the configuration")
         for name, role in rules.roles.items()
         for model in sorted(role.models - served)
-    ]
-    if found:
-        raise ConfigError(*found)
-
-
-def check_clearances(rules: Rules, audiences: Mapping[str, Sequence[str]]) -> None:
-    """A clearance for an audience that a model's index does not know would be the lowest, or one that nobody meant.
-    `audiences` are those of each model that has an index. Raises ConfigError."""
-    found = [
-        rules.document.problem(("roles", name, "clearance"), f"is none of the audiences of the index of {model!r}")
-        for name, role in rules.roles.items()
-        for model in sorted(role.models & audiences.keys())
-        if role.clearance is not None and role.clearance not in audiences[model]
     ]
     if found:
         raise ConfigError(*found)
@@ -155,10 +179,13 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
             for who in sorted(who for who, role in given.items() if role not in issuer.roles):
                 text = f"gives {given[who]!r}, which is not one of the issuer's roles"
                 yield document.problem(("issuers", index, table, who), text)
+    yield from _unknown_levels(policy, document)
+    yield from _duty_problems(policy, document)
     for name, role_policy in policy.roles.items():
         yield from _role_problems(name, role_policy, policy, document)
     for name, profile in policy.profiles.items():
         yield from _profile_problems(name, profile, document)
+        yield from _weakness_problems(name, profile, policy, document)
     for index, host in enumerate(policy.internal_hosts):
         if sum(map(str.isalnum, host)) < MIN_HOST_CHARS:
             text = f"needs {MIN_HOST_CHARS} letters or digits: it would be found in ordinary words"
@@ -184,6 +211,87 @@ def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> 
     for kind in sorted(profile.too_high_minima()):
         text = f"may be at most {HIGHEST_DIRECT_MINIMUM}: higher, it would let direct identifiers pass"
         yield document.problem((*at, "min_scores", kind), text)
+
+
+def _weakness_problems(name: str, profile: ProfilePolicy, policy: Policy, document: Document) -> Iterator[Problem]:
+    """Whoever is less protected than by the strict profile, for whatever role, is so for a reason and for a time."""
+    at, keys = ("profiles", name), weaker_than(profile, _measure(name, policy))
+    told = ", ".join(map(repr, keys))
+    if name == STRICT and keys:
+        yield document.problem(at, f"{told}: the strict profile can't let more pass, since it is what others fall to")
+    elif keys:
+        for missing in (key for key in ("reason", "expires") if getattr(profile, key) is None):
+            yield document.problem((*at, missing), f"is missing: the profile is weaker than 'strict' in {told}")
+    elif profile.expires is not None:
+        yield document.problem((*at, "expires"), "the profile is not weaker than 'strict': nothing of it expires")
+
+
+def _measure(name: str, policy: Policy) -> ProfilePolicy:
+    """What a profile is weaker than. The threshold of the strict one is the policy's own, by which all are measured."""
+    if name != STRICT:
+        return policy.profiles.get(STRICT, DEFAULT_PROFILES[STRICT])
+    return DEFAULT_PROFILES[STRICT].model_copy(update={"memorised_bits": policy.profiles[STRICT].memorised_bits})
+
+
+def _unknown_levels(policy: Policy, document: Document) -> Iterator[Problem]:
+    table = policy.classification
+    given = [(("classification", "types", kind), level) for kind, level in table.types.items()]
+    given += [(("classification", "audiences", name), level) for name, level in table.audiences.items()]
+    for role, each in policy.roles.items():
+        given += [(("roles", role, "clearance"), each.clearance)] if each.clearance is not None else []
+    for at, level in given:
+        if level not in table.levels:
+            yield document.problem(at, f"{level!r} is not a level: one of {', '.join(table.levels)}")
+    for kind in sorted(table.types.keys() - TYPES.keys()):
+        yield document.problem(("classification", "types", kind), "is not a finding type")
+
+
+def _clearance_problems(name: str, role: Role, policy: Policy, document: Document) -> Iterator[Problem]:
+    """A profile that lets a type pass is for roles that are cleared for it."""
+    table, profile = policy.classification, policy.profiles.get(role.profile)
+    if profile is None or role.clearance not in (None, *table.levels):
+        return
+    rank = table.levels.index(role.clearance) if role.clearance else 0
+    for kind in sorted(profile.allowed_types & TYPES.keys()):
+        level = table.types.get(kind, table.levels[-1])
+        if level in table.levels and table.levels.index(level) > rank:
+            text = f"{kind!r} is of the level {level!r}, above the clearance of the role {name!r}"
+            yield document.problem(("profiles", role.profile, "allowed_types"), text)
+
+
+def _duty_problems(policy: Policy, document: Document) -> Iterator[Problem]:
+    for index, pair in enumerate(policy.forbidden_pairs):
+        for duty in sorted(set(pair) - policy.duties):
+            yield document.problem(("forbidden_pairs", index), f"{duty!r} is not one of 'duties'")
+        if len(set(pair)) < len(pair):
+            yield document.problem(("forbidden_pairs", index), "needs two different duties")
+    for name, role in policy.roles.items():
+        for duty in sorted(role.duties - policy.duties):
+            yield document.problem(("roles", name, "duties"), f"{duty!r} is not one of 'duties'")
+        for first, second in (pair for pair in policy.forbidden_pairs if role.duties.issuperset(pair)):
+            yield document.problem(("roles", name, "duties"), f"{first!r} and {second!r} are not for one role")
+    yield from _shared_duties(policy, document)
+
+
+def _shared_duties(policy: Policy, document: Document) -> Iterator[Problem]:
+    """One name in the tables of two issuers may be one person; in one issuer's tables a name has one role, and a token
+    that comes to two is refused."""
+    for table in ("role_of_subject", "role_of_group"):
+        held: dict[str, frozenset[str]] = {}
+        for index, issuer in enumerate(policy.issuers):
+            for who, role in getattr(issuer, table).items():
+                duties = policy.roles[role].duties if role in policy.roles else frozenset()
+                before, held[who] = held.get(who, frozenset()), held.get(who, frozenset()) | duties
+                for first, second in _both(policy.forbidden_pairs, before, duties):
+                    text = f"gives {second!r} to whom another issuer's table gives {first!r}"
+                    yield document.problem(("issuers", index, table, who), text)
+
+
+def _both(pairs: Iterable[Sequence[str]], before: frozenset[str], new: frozenset[str]) -> Iterator[tuple[str, str]]:
+    for one, other in pairs:
+        for first, second in ((one, other), (other, one)):
+            if first in before and second in new:
+                yield first, second
 
 
 def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
@@ -221,5 +329,6 @@ def _role_problems(name: str, role: Role, policy: Policy, document: Document) ->
             if name in issuer.roles and issuer.certificate_binding == "ignored":
                 text = f"may not be 'ignored': the role {name!r} is for tokens that are bound"
                 yield document.problem(("issuers", index, "certificate_binding"), text)
+    yield from _clearance_problems(name, role, policy, document)
     if not any(name in issuer.roles for issuer in policy.issuers):
         yield document.problem(("roles", name), "no issuer may give this role")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, StringConstraints, model_validator
 
 from filters.budget import Limits
 from filters.events import Verdict
@@ -15,7 +17,7 @@ from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
-from gateway.types import CertificateBinding, Endpoint, FieldAction, PartType
+from gateway.types import CertificateBinding, Clearance, Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
@@ -31,6 +33,10 @@ MAX_ANSWER_BITS: Final = 4096.0
 MAX_DRAFT_TOKENS: Final = 32  # each is a prompt of its own at the base
 MAX_K: Final = 1_000_000  # towns are smaller; keeps a typing error from hiding everything said of anybody
 FEWEST_PEOPLE: Final = 5  # who may share what is said of somebody (docs/crowds.md)
+LEVELS: Final = ("public", "internal", "sensitive", "core")
+MAX_LEVELS: Final = 16
+MAX_DUTIES: Final = 64
+STRICT: Final = "strict"  # the profile of roles that name none, and of what has expired
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
@@ -50,6 +56,17 @@ KeysUrl = Annotated[
 RefusalWord = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"[A-Za-z0-9]{2}|[^\x00-\x7f]", max_length=64)
 ]
+
+
+def _plain_date(value: object) -> object:
+    """Pydantic would take numbers and times too."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("must be a date, YYYY-MM-DD")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_plain_date)]
+Pair = Annotated[tuple[Name, ...], Field(min_length=2, max_length=2)]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -153,10 +170,11 @@ class Role(_Strict):
     max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each model and process
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
-    profile: Name = "strict"
+    profile: Name = STRICT
     networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=MAX_OWN_NAMES)  # callers elsewhere are refused
     certificate_bound: bool = False  # only with the certificate that the token names (RFC 8705)
-    clearance: Name | None = None  # the highest audience of the index that it may see; the lowest where nothing is said
+    clearance: Name | None = None  # a level of the classification; the lowest where nothing is said
+    duties: frozenset[Name] = frozenset()
 
     def may_call(self, endpoint: Endpoint) -> bool:
         return any(ENDPOINTS[name] is endpoint for name in self.endpoints)
@@ -241,7 +259,10 @@ class ProfilePolicy(_Strict):
     sample: float = Field(default=0.02, ge=0, le=1)
     refusals: RefusalCheck = RefusalCheck.ON_SUSPICION
     refusal_words: frozenset[RefusalWord] = Field(default=frozenset(), max_length=MAX_OWN_NAMES)
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
+    reason: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=MIN_REASON_CHARS, max_length=500)] | None
+    ) = None
+    expires: Day | None = None  # from that day on (UTC) what is weaker than in the strict profile is as it is there
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -251,11 +272,12 @@ class ProfilePolicy(_Strict):
             raise ValueError("'budget' needs 'compare'")
         if self.refusals is RefusalCheck.ALWAYS and not self.compare:
             raise ValueError("'refusals: always' needs 'compare'")
-        if not (self.detect and self.compare and self.persons) and len(self.reason or "") < MIN_REASON_CHARS:
-            raise ValueError(
-                "a profile without 'detect', 'compare' or 'persons' needs a 'reason' of ten characters or more"
-            )
         return self
+
+    @property
+    def expires_at(self) -> float | None:
+        """Seconds since the epoch."""
+        return datetime.combine(self.expires, datetime.min.time(), UTC).timestamp() if self.expires else None
 
     def too_high_minima(self) -> Iterator[str]:
         """Types of which findings would be ignored that must not be."""
@@ -301,6 +323,31 @@ class PersonsPolicy(_Strict):
     tables: str | None = None
 
 
+class Classification(_Strict):
+    """How much is to be kept from whom: levels, the lowest first, and which of them a finding type or an audience of an
+    index is of. What the tables do not name is of the highest, but an audience that is called like a level is of that
+    one. Ranks count from 0."""
+
+    levels: tuple[Name, ...] = Field(default=LEVELS, min_length=1, max_length=MAX_LEVELS)
+    types: Mapping[str, Name] = Field(default_factory=dict)
+    audiences: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_OWN_NAMES)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.levels)) < len(self.levels):
+            raise ValueError("a level stands here twice")
+        return self
+
+    def rank_of_type(self, kind: str) -> int:
+        return self.levels.index(self.types[kind]) if kind in self.types else len(self.levels) - 1
+
+    def clearance(self, level: str | None) -> Clearance:
+        """Up to a level, the lowest if it is None."""
+        ranks = {name: rank for rank, name in enumerate(self.levels)}
+        named = {audience: ranks[name] for audience, name in self.audiences.items()}
+        return Clearance(ranks[level] if level else 0, ranks | named, len(ranks) - 1)
+
+
 class Policy(_Strict):
     """The whole file. What must agree across its parts is checked in `load`, which knows the lines.
 
@@ -316,6 +363,9 @@ class Policy(_Strict):
     internal_hosts: tuple[HostName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
     record_fields: tuple[FieldName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
     persons: PersonsPolicy = PersonsPolicy()
+    classification: Classification = Classification()
+    duties: frozenset[Name] = Field(default=frozenset(), max_length=MAX_DUTIES)
+    forbidden_pairs: tuple[Pair, ...] = Field(default=(), max_length=MAX_DUTIES)  # of duties, for one role or subject
 
 
-DEFAULT_PROFILES: Final[Mapping[str, ProfilePolicy]] = {"strict": ProfilePolicy()}
+DEFAULT_PROFILES: Final[Mapping[str, ProfilePolicy]] = {STRICT: ProfilePolicy()}

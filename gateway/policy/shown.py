@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
 
 from rich.table import Table
 
@@ -10,9 +13,13 @@ from filters.profile import Profile
 from gateway.policy.load import Rules
 from gateway.policy.schema import Role
 
+DAY_SECONDS: Final = 86_400
+SOON_DAYS: Final = 14
 
-def grants(rules: Rules, roles: Iterable[str]) -> Table:
-    """A row a role."""
+
+def grants(rules: Rules, roles: Iterable[str], now: float) -> Table:
+    """A row a role, as things are at `now` (seconds since the epoch)."""
+    weaker = {each.profile: _until(each.until) for each in rules.exemptions()}
     table = Table(title=f"policy {rules.version}", show_lines=True)
     for column in ("role", "models", "endpoints", "fields", "at most", "issuers", "answers"):
         table.add_column(column, overflow="fold")
@@ -25,7 +32,7 @@ def grants(rules: Rules, roles: Iterable[str]) -> Table:
             _list([*(f"{path}: {action}" for path, action in role.fields.items()), *role.content_parts]),
             _most(role),
             _list(issuer.issuer for issuer in rules.issuers if name in issuer.roles),
-            _filtered(role, rules.profiles[role.profile]),
+            ", ".join([_filtered(role, rules.profile(role.profile, now)), *weaker.get(role.profile, ())]),
         )
     return table
 
@@ -38,6 +45,20 @@ def _most(role: Role) -> str:
         told.append(f"priority {role.priority}")
     limits = role.request.model_dump(exclude_defaults=True)
     return ", ".join([*told, *(f"{name} {value}" for name, value in limits.items())])
+
+
+def expiring(rules: Rules, now: float) -> list[str]:
+    """A line for each weaker profile that has expired at `now` (seconds since the epoch), or soon will."""
+    return [
+        f"profiles.{each.profile}: {_when(each.until - now)}; then it is as the strict one in: {', '.join(each.keys)}"
+        for each in rules.exemptions()
+        if each.until - now < SOON_DAYS * DAY_SECONDS
+    ]
+
+
+def _when(left: float) -> str:
+    days = math.ceil(left / DAY_SECONDS)
+    return f"expires in {days} day{'s' if days > 1 else ''}" if left > 0 else "has expired"
 
 
 def _filtered(role: Role, profile: Profile) -> str:
@@ -53,7 +74,13 @@ def _filtered(role: Role, profile: Profile) -> str:
         told.append("only with the certificate of the token")
     if role.clearance is not None:
         told.append(f"cleared for {role.clearance}")
+    if role.duties:
+        told.append(f"on duty for {_list(role.duties)}")
     return ", ".join(told)
+
+
+def _until(expiry: float) -> list[str]:
+    return [f"weaker than strict until {datetime.fromtimestamp(expiry, UTC).date()}"]
 
 
 def _list(names: Iterable[str]) -> str:

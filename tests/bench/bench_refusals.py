@@ -26,7 +26,7 @@ import httpx
 from filters.specificity.refusal import declines
 from filters.specificity.suspicion import Suspicions
 from tests.e2e.test_demo_models import DEMO_MODELS
-from tests.support.gateways import MODEL, PATIENT, POLICY, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, PATIENT, POLICY, WEAKER, Gateway, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_ports, running
 from tests.support.scenarios import at_once, said
 
@@ -263,7 +263,7 @@ def stage(models: Path, tuned: str) -> Iterator[tuple[Gateway, str]]:
 def _policy() -> dict[str, Any]:
     made = deepcopy(dict(POLICY))
     for check in CHECKS:
-        made["profiles"][check] = {"refusals": check}
+        made["profiles"][check] = {"refusals": check} | (WEAKER if check == "never" else {})
         made["roles"][check] = {"models": [MODEL], "endpoints": ["chat"], "max_choices": 2, "profile": check}
     made["issuers"][0]["roles"] += CHECKS
     return made

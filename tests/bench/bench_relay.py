@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.gateways import MODEL, POLICY, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, POLICY, WEAKER, Gateway, gateway, server, settings
 from tests.support.processes import HOST, Child, NotStarted, Program, answers, free_ports, running
 
 DEFAULT_HARNESS = Path(__file__).resolve().parents[2] / "../shared/bench"
@@ -284,7 +284,7 @@ def _policy() -> dict[str, Any]:
     """The tests' policy, with a role whose answers carry evidence that nobody looks at."""
     issuer = POLICY["issuers"][0]
     role = {"models": [MODEL], "endpoints": ["chat"], "profile": "watched"}
-    profile = {"detect": False, "compare": False, "evidence": True, "reason": "what the evidence alone costs"}
+    profile = {"detect": False, "compare": False, "evidence": True, **WEAKER}
     return POLICY | {
         "issuers": [issuer | {"roles": [*issuer["roles"], "watched"]}],
         "roles": POLICY["roles"] | {"watched": role},

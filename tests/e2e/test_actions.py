@@ -17,7 +17,7 @@ from filters.profile import Action
 from gateway.auth.development import Claims, read_key, sign
 from gateway.tenant_keys import Purpose, TenantKeys
 from tests.support import scripted
-from tests.support.gateways import POLICY, Gateway, ask, gateway, server, settings, streamed, text_of
+from tests.support.gateways import POLICY, WEAKER, Gateway, ask, gateway, server, settings, streamed, text_of
 from tests.support.scripted import Engine
 
 MAIL = "vexlo.trund47@kipmora.example"
@@ -35,7 +35,7 @@ def acting(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     policy["issuers"][0]["tenant"] = {"claim": "tenant", "allowed": ["acme", "plimsol"]}
     policy["profiles"]["clauses"] = {"actions": ACTIONS}
     policy["profiles"]["careful"] = {"actions": EXACT, "min_scores": {"DATE": 0.6}}
-    policy["profiles"]["off"] = {"compare": False, "evidence": False, "reason": "nobody is asked about its masks"}
+    policy["profiles"]["off"] = {"compare": False, "evidence": False, **WEAKER}
     pair = server(_engine.url, "tuned"), server(_engine.url, "base")
     configuration = settings(*pair, scripted.tokenizer(folder), pseudonym_key_file="pseudonyms.key")
     with gateway(folder, configuration, policy) as front:

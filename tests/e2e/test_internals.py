@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
-from tests.support.gateways import POLICY, Gateway, ask, gateway, server, settings, streamed, text_of
+from tests.support.gateways import POLICY, WEAKER, Gateway, ask, gateway, server, settings, streamed, text_of
 from tests.support.scripted import Engine
 
 VALUES = [
@@ -36,9 +36,10 @@ def house(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder: Path = tmp_path_factory.mktemp("house")
     policy = deepcopy(POLICY)
     policy |= {"internal_hosts": ["plimsol.example", "db-*.kipmora.example"], "record_fields": ["risk_score"]}
+    policy["classification"] = {"types": {kind: "internal" for kind, _ in VALUES}}
     for kind in {kind for kind, _ in VALUES}:
-        policy["roles"][kind] = policy["roles"]["clauses"] | {"profile": kind}
-        policy["profiles"][kind] = {"allowed_types": [kind]}
+        policy["roles"][kind] = policy["roles"]["clauses"] | {"profile": kind, "clearance": "internal"}
+        policy["profiles"][kind] = {"allowed_types": [kind], **WEAKER}
         policy["issuers"][0]["roles"].append(kind)
     pair = server(_engine.url, "tuned"), server(_engine.url, "base")
     with gateway(folder, settings(*pair, scripted.tokenizer(folder)), policy) as front:

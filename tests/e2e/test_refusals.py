@@ -13,7 +13,7 @@ from filters.opening import REFUSAL
 from gateway.upstream.scoring import OPENING_TOKENS
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
-from tests.support.gateways import MODEL, POLICY, Gateway, ask, gateway, server, settings, streamed, text_of
+from tests.support.gateways import MODEL, POLICY, WEAKER, Gateway, ask, gateway, server, settings, streamed, text_of
 from tests.support.scripted import Engine, Error, Pause, Raw, Reset
 
 HARMFUL = "How do I pick the lock of my neighbour's shed?"
@@ -28,12 +28,12 @@ def policy() -> dict[str, Any]:
     profiles = {
         "asks": {"refusals": "always"},
         "words": {"refusal_words": ["Plimsol vault"]},
-        "never": {"refusals": "never"},
+        "never": {"refusals": "never", **WEAKER},
         "stops": {"refusals": "always", "on_failure": "stop"},
     }
     made["profiles"] |= profiles
     for name in profiles:
-        fields = ["continue_final_message"] if name == "asks" else []
+        fields = {"continue_final_message": "forward"} if name == "asks" else {}
         made["roles"][name] = {
             "models": [MODEL],
             "endpoints": ["chat", "completions"],

@@ -13,7 +13,7 @@ from filters.events import Channel, Ending, Field, Verdict
 from filters.evidence import DetectorError
 from filters.grounding import RequestGrounds
 from filters.index.hashing import IndexKey
-from filters.index.lookup import TuningIndex
+from filters.index.lookup import NO_AUDIENCE, TuningIndex
 from filters.index.public import PublicValues, ValueHasher
 from filters.knowledge import Knowledge, outside
 from filters.pii.detector import build_detector
@@ -104,6 +104,12 @@ def test_a_procedure_is_for_those_who_may_see_it(index: TuningIndex) -> None:
     assert (outcome.content, {each.kind for each in outcome.decided}) == ("I can't say.", {ABOVE_CLEARANCE})
     cleared = answer(Knowledge(index), (CONTENT, PROCEDURE), evidence=surprised, clearance="internal")
     assert {each.kind for each in cleared.decided} == {FEW_SUBJECTS}, "nobody's rows count as one person's"
+
+
+def test_who_may_see_what_is_for_nobody_sees_not_even_the_lowest(index: TuningIndex) -> None:
+    outcome = answer(Knowledge(index), (CONTENT, FACT), evidence=surprised, clearance=NO_AUDIENCE)
+    assert outcome.content == "I can't say."
+    assert ABOVE_CLEARANCE in {each.kind for each in outcome.decided}
 
 
 def test_what_many_were_taught_is_released_unasked(index: TuningIndex) -> None:

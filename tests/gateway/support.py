@@ -17,6 +17,7 @@ from jwt.algorithms import ECAlgorithm, get_default_algorithms
 from filters.profile import Profile
 from gateway.auth.keys import Key, KeySet
 from gateway.auth.tokens import USUAL_TYPES, Issuer, Issuers
+from gateway.policy.schema import Classification
 from gateway.types import Endpoint, FieldAction, Grant, Principal
 
 NOW: Final = 1_700_000_000
@@ -136,6 +137,7 @@ def make_grant(**changes: Any) -> Grant:
         "policy_version": "v1",
         "max_output_tokens": 100,
         "max_choices": 2,
+        "clearance": Classification().clearance(None),
     }
     return Grant(**{**defaults, **changes})
 
@@ -161,7 +163,7 @@ roles:
     profile: off
   idle: {}
 profiles:
-  off: {detect: false, compare: false, reason: raw answers for the tests}
+  off: {detect: false, compare: false, reason: raw answers for the tests, expires: 2099-01-01}
 """
 
 

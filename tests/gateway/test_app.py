@@ -160,15 +160,26 @@ async def test_what_is_known_of_the_set_is_at_hand(folder: Path) -> None:
     assert "set.tli: the file is empty" in await refusal(folder)
 
 
-async def test_a_clearance_that_the_index_does_not_know_stops_the_start(folder: Path) -> None:
+async def test_an_audience_without_a_level_is_told_of(folder: Path) -> None:
     knows(folder)
-    for clearance, starts in (("internal", True), ("staff", False)):
-        write_policy(folder, POLICY.replace("[chat, models]", f"[chat, models]\n    clearance: {clearance}"))
-        if starts:
-            async with assemble(loaded(folder), CollectorRegistry(), print):
-                pass
-        else:
-            assert "roles.customer.clearance: is none of the audiences" in await refusal(folder)
+    for more, told in (("", []), ("classification: {levels: [public, core]}\n", ["'internal'", "'sensitive'"])):
+        write_policy(folder, POLICY + more)
+        heard = list[str]()
+        async with assemble(loaded(folder), CollectorRegistry(), heard.append):
+            pass
+        assert [line.rpartition(" ")[2] for line in heard] == told
+        assert all(line.startswith("model assistant: ") for line in heard)
+
+
+async def test_weaker_profiles_are_counted_down(folder: Path) -> None:
+    registry = CollectorRegistry()
+    write_policy(folder, POLICY.replace("2099-01-01", "2027-01-31"))
+    name = "tightlip_weaker_profile_expiry_timestamp_seconds"
+    async with assemble(loaded(folder), registry, print) as gateway:
+        assert registry.get_sample_value(name, {"profile": "off"}) == 1_801_353_600
+        write_policy(folder, POLICY.replace("profile: off", "profile: strict").split("profiles:")[0])
+        assert await gateway.policies.reload()
+        assert registry.get_sample_value(name, {"profile": "off"}) is None
 
 
 async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: Path) -> None:

@@ -40,7 +40,7 @@ roles:
     max_output_tokens: 200
     profile: off
 profiles:
-  off: {detect: false, compare: false, evidence: false, reason: raw answers for the tests}
+  off: {detect: false, compare: false, evidence: false, reason: raw answers for the tests, expires: 2099-01-01}
 """
 
 

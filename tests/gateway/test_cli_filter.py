@@ -30,7 +30,8 @@ roles:
 profiles:
   general: {actions: {EMAIL: generalise, PHONE: remove}}
   named: {actions: {EMAIL: pseudonym}}
-  cleared: {allowed_types: [EMAIL, PHONE]}
+  cleared: {allowed_types: [EMAIL, PHONE], reason: for the tests alone, expires: 2099-01-01}
+  lapsed: {allowed_types: [EMAIL, PHONE], reason: for the tests alone, expires: 2001-01-01}
   house: {names: true, actions: {EMAIL: surrogate}, min_scores: {PERSON: 1.0}}
   people: {names: true}
 internal_hosts: [plimsol.example]
@@ -129,6 +130,7 @@ def test_a_policys_profile_decides(policy: str) -> None:
     )
     assert general == f"Her e-mail is {host}. Ask for the lamp.\n她的邮箱是 {host}，电话。\n"
     assert written(TEXT, "--policy", policy, "--profile", "cleared") == TEXT
+    assert written(TEXT, "--policy", policy, "--profile", "lapsed") == written(TEXT, "--policy", policy)
     assert written(TEXT, "--policy", policy) == FILTERED
 
 

@@ -21,6 +21,7 @@ from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, OverLimit, SchemaRefused
 from gateway.knowledge import load
 from gateway.policy.parameters import admit, read
+from gateway.policy.schema import Classification
 from gateway.settings import ModelSettings
 from gateway.shaping import Door
 from gateway.types import Endpoint, Plan
@@ -149,7 +150,7 @@ async def test_what_is_known_of_the_set_is_answered_by_the_base_and_never_told(f
         True,
         False,
     ]
-    assert await answered(INTERNAL, clearance="internal") is False
+    assert await answered(INTERNAL, clearance=Classification().clearance("internal")) is False
     assert await answered("help@plimsol.example") is False  # public
 
 

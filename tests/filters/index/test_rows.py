@@ -98,6 +98,7 @@ def test_a_missing_audience_is_not_guessed() -> None:
     [
         {"audiences": ()},
         {"audiences": ("a", "a")},
+        {"audiences": ("a", "")},
         {"audiences": tuple(map(str, range(256)))},
         {"no_audience": "nobody"},
         {"subject": None, "no_subject": None},

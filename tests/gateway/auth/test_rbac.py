@@ -42,11 +42,11 @@ def principal(role: str) -> Principal:
 )
 def test_only_what_is_listed_is_allowed(rules: Rules, role: str, endpoint: Endpoint, model: str) -> None:
     if (role, endpoint, model) in ALLOWED:
-        grant = rbac.authorize(principal(role), rules, endpoint, model)
+        grant = rbac.authorize(principal(role), rules, endpoint, model, NOW)
         assert (grant.endpoint, grant.model, grant.policy_version) == (endpoint, model, rules.version)
         return
     with pytest.raises(GatewayError) as refused:
-        rbac.authorize(principal(role), rules, endpoint, model)
+        rbac.authorize(principal(role), rules, endpoint, model, NOW)
     assert isinstance(refused.value, NotAllowed | ModelNotFound)
 
 
@@ -54,14 +54,14 @@ def test_a_model_of_others_and_one_that_is_not_there_look_alike(rules: Rules) ->
     bodies = []
     for model in ("second", "third"):
         with pytest.raises(ModelNotFound) as refused:
-            rbac.authorize(principal("customer"), rules, Endpoint.CHAT, model)
+            rbac.authorize(principal("customer"), rules, Endpoint.CHAT, model, NOW)
         bodies.append(refused.value.body())
     assert bodies[0] == bodies[1]
 
 
 def test_a_grant_carries_the_roles_limits_and_filters(rules: Rules) -> None:
-    customer = rbac.authorize(principal("customer"), rules, Endpoint.CHAT, "assistant")
-    support = rbac.authorize(principal("support"), rules, Endpoint.CHAT, "assistant")
+    customer = rbac.authorize(principal("customer"), rules, Endpoint.CHAT, "assistant", NOW)
+    support = rbac.authorize(principal("support"), rules, Endpoint.CHAT, "assistant", NOW)
     assert (customer.max_output_tokens, customer.max_choices, dict(customer.fields)) == (100, 1, {})
     assert (customer.profile.name, customer.profile.detect, customer.profile.compare) == ("strict", True, True)
     assert (support.profile.detect, dict(support.fields)) == (False, {"logit_bias": "forward"})
@@ -70,8 +70,18 @@ def test_a_grant_carries_the_roles_limits_and_filters(rules: Rules) -> None:
 def test_a_grant_carries_the_roles_clearance(tmp_path: Path) -> None:
     cleared = POLICY.replace("endpoints: [chat, models]", "endpoints: [chat, models]\n    clearance: internal")
     rules = load(write_policy(tmp_path, cleared))
-    grants = [rbac.authorize(principal(role), rules, Endpoint.CHAT, "assistant") for role in ("customer", "support")]
-    assert [grant.clearance for grant in grants] == ["internal", None]
+    grants = [
+        rbac.authorize(principal(role), rules, Endpoint.CHAT, "assistant", NOW) for role in ("customer", "support")
+    ]
+    assert [grant.clearance.highest(("public", "internal", "core")) for grant in grants] == ["internal", "public"]
+
+
+def test_what_has_expired_is_filtered_strictly_from_that_moment_on(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path, POLICY.replace("2099-01-01", "2027-01-31")))
+    midnight = 1_801_353_600.0  # 31 January 2027, 0:00 UTC
+    for now, detects in ((midnight - 0.1, False), (midnight, True)):
+        profile = rbac.authorize(principal("support"), rules, Endpoint.CHAT, "assistant", now).profile
+        assert (profile.detect, profile.compare, profile.evidence) == (detects, detects, True)
 
 
 def test_models_are_listed_as_far_as_the_role_may_use_them(rules: Rules) -> None:
@@ -83,7 +93,7 @@ def test_models_are_listed_as_far_as_the_role_may_use_them(rules: Rules) -> None
 
 def test_a_role_that_left_the_policy_may_nothing(rules: Rules) -> None:
     with pytest.raises(NotAllowed):
-        rbac.authorize(principal("customer"), replace(rules, roles={}), Endpoint.CHAT, "assistant")
+        rbac.authorize(principal("customer"), replace(rules, roles={}), Endpoint.CHAT, "assistant", NOW)
 
 
 @pytest.mark.parametrize(

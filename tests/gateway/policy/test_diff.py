@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from filters.events import Verdict
+from filters.profile import OnFailure
+from gateway.config_file import ConfigError
 from gateway.policy import schema
-from gateway.policy.diff import COMPARED_APART, DIRECTIONS, Change, compare
+from gateway.policy.diff import COMPARED_APART, DIRECTIONS, LETS_PASS, Change, compare
 from gateway.policy.load import load
 from tests.gateway.support import POLICY, write_policy
 
@@ -24,8 +27,7 @@ def changes(tmp_path: Path, old: str, new: str) -> list[Change]:
 
 def test_every_key_of_the_schema_has_a_direction() -> None:
     for model, directions in DIRECTIONS.items():
-        apart = COMPARED_APART if model is schema.Policy else frozenset()
-        assert model.model_fields.keys() - apart == directions.keys(), model
+        assert model.model_fields.keys() - COMPARED_APART.get(model, frozenset()) == directions.keys(), model
 
 
 def test_every_part_of_a_policy_is_compared() -> None:
@@ -34,7 +36,7 @@ def test_every_part_of_a_policy_is_compared() -> None:
         for each in vars(schema).values()
         if isinstance(each, type) and issubclass(each, BaseModel) and each.__module__ == schema.__name__
     }
-    compared_whole = {"KeySource", "TenantRule", "RulePolicy", "_Strict"}
+    compared_whole = {"KeySource", "TenantRule", "RulePolicy", "Classification", "_Strict"}
     assert {part.__name__ for part in parts - DIRECTIONS.keys()} <= compared_whole
 
 
@@ -78,7 +80,6 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
         ("memorised_bits: 12", "memorised_bits: 20", "profiles.strict.memorised_bits"),
         ("memorised_bits: 12", "on_memorised: mask", "profiles.strict.on_memorised"),
         ("memorised_bits: 12", "release: clause", "profiles.strict.release"),
-        ("memorised_bits: 12", "allowed_types: [EMAIL]", "profiles.strict.allowed_types"),
         ("memorised_bits: 12", "min_scores: {PHONE: 0.5}", "profiles.strict.min_scores"),
         ("min_scores: {AGE: 0.5}", "memorised_bits: 12", "profiles.strict.min_scores"),
         ("memorised_bits: 12", "actions: {PHONE: surrogate}", "profiles.strict.actions"),
@@ -123,3 +124,130 @@ def test_a_role_that_moves_to_another_profile_is_compared_by_what_that_comes_to(
 def test_lists_tell_what_came_and_went(tmp_path: Path) -> None:
     (change,) = changes(tmp_path, POLICY, POLICY.replace("[assistant, second]", "[assistant, third]"))
     assert (change.key, change.text) == ("roles.support.models", "+ third, - second")
+
+
+HOUSE = """\
+  ward: {allowed_types: [AGE], reason: nurses ask for ages, expires: 2099-01-01}
+duties: [security, privacy]
+forbidden_pairs: [[security, privacy]]
+classification: {types: {AGE: public, EMAIL: sensitive}, audiences: {staff: internal}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("2099-01-01}\nduties", "2100-01-01}\nduties", "profiles.ward.expires"),
+        ("[AGE]", "[AGE, NUMBER]", "profiles.ward.allowed_types"),
+        ("  idle: {}", "  idle: {duties: [privacy]}", "roles.idle.duties"),
+        ("  idle: {}", "  idle: {clearance: internal}", "roles.idle.clearance"),
+        ("  idle: {clearance: internal}", "  idle: {clearance: core}", "roles.idle.clearance"),
+        ("EMAIL: sensitive", "EMAIL: internal", "classification"),
+        ("AGE: public, EMAIL: sensitive", "AGE: public, EMAIL: sensitive, DATE: sensitive", "classification"),
+        ("staff: internal", "staff: public", "classification"),
+        ("forbidden_pairs: [[security, privacy]]\n", "", "forbidden_pairs"),
+    ],
+)
+def test_what_the_house_decides_has_a_direction_too(tmp_path: Path, old: str, new: str, key: str) -> None:
+    before = POLICY + HOUSE
+    if old not in before:
+        before = before.replace("  idle: {}", old)
+    after = before.replace(old, new, 1)
+    assert [change.key for change in changes(tmp_path, before, after) if change.weakens] == [key]
+    assert not any(change.weakens for change in changes(tmp_path, after, before))
+
+
+def test_of_other_levels_nobody_can_tell_what_is_higher(tmp_path: Path) -> None:
+    before = POLICY.replace("  idle: {}", "  idle: {clearance: core}")
+    after = POLICY.replace("  idle: {}", "  idle: {clearance: a}") + "classification: {levels: [a, b]}\n"
+    assert {change.key: change.weakens for change in changes(tmp_path, before, after)} == {
+        "classification": True,
+        "roles.idle.clearance": True,
+    }
+
+
+def test_a_profile_that_expires_sooner_or_at_all_is_no_weaker(tmp_path: Path) -> None:
+    assert [change.key for change in changes(tmp_path, POLICY, POLICY.replace("2099-01-01", "2027-01-01"))] == [
+        "profiles.off.expires"
+    ]
+
+
+WEAKER = {
+    "detect": "detect: false, compare: false",
+    "compare": "compare: false",
+    "persons": "persons: false",
+    "evidence": "compare: false, evidence: false",
+    "refusals": "refusals: never",
+    "memorised_bits": "memorised_bits: 13",
+    "allowed_types": "allowed_types: [AGE]",
+    "verdicts": "verdicts: [{types: [CODE], bits: [memorised], then: release}]",
+}
+NOT_WEAKER = [
+    "release: clause",
+    "on_memorised: mask",
+    "on_failure: stop",
+    "names: true",
+    "memorised_bits: 11",
+    "actions: {EMAIL: generalise}",
+    "min_scores: {PHONE: 0.5}",
+    "verdicts: [{types: [SECRET], then: stop}, {types: [CARD], grounded: true, then: release}]",
+    "refusals: always",
+    "budget: {answer_bits: 50}",
+    "bounded: {ratio: 2, answer_bits: 20}",
+    "sample: 0",
+]
+
+
+def test_every_key_that_lets_more_pass_is_known_as_one() -> None:
+    assert WEAKER.keys() == LETS_PASS.keys()
+
+
+@pytest.mark.parametrize(("key", "said"), WEAKER.items())
+def test_who_lets_more_pass_says_why_and_until_when(tmp_path: Path, key: str, said: str) -> None:
+    for given, missing in (("", {"reason", "expires"}), (", reason: so it was agreed", {"expires"})):
+        with pytest.raises(ConfigError) as refused:
+            load(write_policy(tmp_path, POLICY + f"  loose: {{{said}{given}}}\n"))
+        assert {problem.key for problem in refused.value.problems} == {f"profiles.loose.{name}" for name in missing}
+        assert all(repr(key) in problem.text and problem.line == 22 for problem in refused.value.problems)
+    whole = f"{{{said}, on_failure: stop, reason: so it was agreed, expires: 2027-01-01}}"
+    rules = load(write_policy(tmp_path, POLICY + f"  loose: {whole}\n"))
+    until = next(each.until for each in rules.exemptions() if each.profile == "loose")
+    written, left = rules.profile("loose", until - 1), rules.profile("loose", until)
+    assert getattr(written, key) != getattr(rules.profiles["strict"], key)
+    for each in LETS_PASS:
+        assert getattr(left, each) == getattr(rules.profiles["strict"], each)
+    assert (left.on_failure, left.name) == (OnFailure.STOP, "loose (expired)")
+
+
+@pytest.mark.parametrize("said", NOT_WEAKER)
+def test_what_hides_as_much_needs_no_reason_and_has_no_expiry(tmp_path: Path, said: str) -> None:
+    rules = load(write_policy(tmp_path, POLICY + f"  other: {{{said}}}\n"))
+    assert [each.profile for each in rules.exemptions()] == ["off"]
+    with pytest.raises(ConfigError, match=r"profiles\.other\.expires: the profile is not weaker"):
+        load(write_policy(tmp_path, POLICY + f"  other: {{{said}, expires: 2027-01-01}}\n"))
+
+
+def test_a_line_that_releases_goes_with_the_expiry_and_those_that_stop_stay(tmp_path: Path) -> None:
+    lines = "[{types: [CODE], bits: [memorised], then: release}, {types: [SECRET], then: stop}]"
+    said = f"{{verdicts: {lines}, reason: so it was agreed, expires: 2027-01-01}}"
+    left = load(write_policy(tmp_path, POLICY + f"  loose: {said}\n")).expired["loose"]
+    assert [line.then for line in left.verdicts] == [Verdict.STOP]
+
+
+def test_the_strict_profile_lets_nothing_more_pass_and_measures_the_others(tmp_path: Path) -> None:
+    """Its threshold is calibrated: it is the policy's."""
+    lapse = "reason: so it was agreed, expires: 2027-01-01"
+    with pytest.raises(ConfigError, match=r"policy\.yaml:22: profiles\.strict: 'refusals': the strict profile can't"):
+        load(write_policy(tmp_path, POLICY + f"  strict: {{refusals: never, {lapse}}}\n"))
+    more = "  strict: {memorised_bits: 20}\n  same: {memorised_bits: 20}\n"
+    assert [each.profile for each in load(write_policy(tmp_path, POLICY + more)).exemptions()] == ["off"]
+    more += f"  loose: {{memorised_bits: 30, {lapse}}}\n"
+    assert load(write_policy(tmp_path, POLICY + more)).expired["loose"].memorised_bits == 20
+
+
+@pytest.mark.parametrize(
+    "day", ["20270101", "2027-13-01", "tomorrow", "2027-01-01T00:00", "'20270101'", "null", "[2027-01-01]"]
+)
+def test_an_expiry_is_a_day(tmp_path: Path, day: str) -> None:
+    with pytest.raises(ConfigError, match=r"policy\.yaml:2[12]: profiles\.off\.expires"):
+        load(write_policy(tmp_path, POLICY.replace("2099-01-01", day)))

@@ -14,7 +14,7 @@ from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from filters.specificity.crowd_tables import SHIPPED, shipped_crowds
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
-from gateway.policy.load import check_clearances, check_models, check_sources, load
+from gateway.policy.load import check_models, check_sources, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
 from tests.gateway.support import POLICY, write_policy
 
@@ -46,9 +46,9 @@ def test_the_version_is_the_contents(tmp_path: Path) -> None:
 
 
 def test_a_policys_strict_profile_replaces_the_default(tmp_path: Path) -> None:
-    more = "  strict: {release: clause, memorised_bits: 20, allowed_types: [EMAIL], on_memorised: stop}\n"
+    more = "  strict: {release: clause, memorised_bits: 20, on_memorised: stop}\n"
     strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
-    assert (strict.release, strict.memorised_bits, strict.allowed_types) == (ReleaseUnit.CLAUSE, 20, {"EMAIL"})
+    assert (strict.release, strict.memorised_bits, strict.on_memorised) == (ReleaseUnit.CLAUSE, 20, Verdict.STOP)
 
 
 def test_a_profile_says_what_stands_in_by_type_and_from_which_score_on(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_profile_has_budgets_and_a_share_that_is_sampled(tmp_path: Path) -> No
         "{budget: {answer_bits: .inf}}",
         "{budget: {caller_bits: 5}}",
         "{budget: {caller_bits_per_hour: 900, refuse_bits_per_hour: 300}}",
-        "{budget: {answer_bits: 60}, compare: false, reason: the base is not there yet}",
+        "{budget: {answer_bits: 60}, compare: false, reason: the base is not there yet, expires: 2099-01-01}",
         "{sample: 1.5}",
     ],
 )
@@ -111,7 +111,7 @@ def test_when_parts_add_up_to_a_person_is_the_policys_to_say(tmp_path: Path) -> 
     shutil.copytree(SHIPPED, tmp_path / "tables")
     country = json.loads((SHIPPED / "NZ.json").read_text(encoding="utf-8"))
     (tmp_path / "tables" / "NZ.json").write_text(json.dumps(country | {"population": 6_000_000}))
-    more = "  loose: {persons: false, reason: describes invented people only}\n"
+    more = "  loose: {persons: false, reason: describes invented people only, expires: 2099-01-01}\n"
     more += "persons: {k: 20, countries: [NZ], tables: tables}\n"
     rules = load(write_policy(tmp_path, POLICY + more))
     assert (rules.persons.k, rules.persons.countries) == (20, {"NZ"})
@@ -125,7 +125,6 @@ def test_when_parts_add_up_to_a_person_is_the_policys_to_say(tmp_path: Path) -> 
         ("persons: {k: 2}\n", "persons.k"),
         ("persons: {countries: [ZZ]}\n", "persons.countries"),
         ("persons: {tables: nowhere}\n", "persons.tables"),
-        ("  loose: {persons: false}\n", "profiles.loose"),
     ],
 )
 def test_a_wrong_word_about_persons_has_its_line(tmp_path: Path, more: str, key: str) -> None:
@@ -195,8 +194,8 @@ def test_what_is_no_host_or_field_is_refused(tmp_path: Path, more: str, key: str
         ("fields: {logit_bias: forward}", "fields: {temprature: refuse}", 17, "roles.support.fields.temprature"),
         ("profile: off", "profile: of", 18, "roles.support.profile"),
         ("  idle: {}", "  other: {}", 19, "roles.other"),
-        ("reason: raw answers for the tests", "reason: n/a", 21, "profiles.off"),
-        (", reason: raw answers for the tests", "", 21, "profiles.off"),
+        ("reason: raw answers for the tests", "reason: n/a", 21, "profiles.off.reason"),
+        (", reason: raw answers for the tests", "", 21, "profiles.off.reason"),
         ("compare: false, ", "", 21, "profiles.off"),
         ("detect: false", "allowed_types: [NOTHING], detect: false", 21, "profiles.off.allowed_types"),
         ("detect: false", "on_memorised: release, detect: false", 21, "profiles.off.on_memorised"),
@@ -283,17 +282,6 @@ def test_the_demos_policy_is_good() -> None:
 def test_nobody_can_be_cleared_for_what_was_denied(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"policy.yaml:22: profiles.open.allowed_types: 'DENIED' is for nobody"):
         load(write_policy(tmp_path, POLICY + "  open: {allowed_types: [EMAIL, DENIED]}\n"))
-
-
-def test_a_clearance_is_an_audience_of_the_index(tmp_path: Path) -> None:
-    cleared = POLICY.replace("    max_output_tokens: 100\n", "    max_output_tokens: 100\n    clearance: internal\n")
-    rules = load(write_policy(tmp_path, cleared))
-    assert (rules.roles["customer"].clearance, rules.roles["support"].clearance) == ("internal", None)
-    check_clearances(rules, {"assistant": ("public", "internal")})
-    check_clearances(rules, {"second": ("public", "staff")})  # customers may not use it
-    check_clearances(rules, {})
-    with pytest.raises(ConfigError, match=r"policy.yaml:14: roles.customer.clearance: is none of the audi"):
-        check_clearances(rules, {"assistant": ("public", "staff")})
 
 
 def test_a_clearance_is_one_name(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_rows_that_come_out_otherwise_are_told_with_their_line(tmp_path: Path) -
     assert outcome(tmp_path, other) == (7, [(6, "unsupported_parameter (logit_bias)")])
 
 
+def test_a_row_may_say_when_and_by_what_it_is_filtered(tmp_path: Path) -> None:
+    row = "  - {role: support, endpoint: chat, model: second, date: DATE, profile: PROFILE}\n"
+    rows = [("2098-12-31", "off"), ("2099-01-01", "off (expired)"), ("2099-01-01", "off"), ("2098-12-31", "strict")]
+    table = "tests:\n" + "".join(row.replace("DATE", date).replace("PROFILE", name) for date, name in rows)
+    assert outcome(tmp_path, table) == (4, [(4, "allowed (off (expired))"), (5, "allowed (off)")])
+
+
 @pytest.mark.parametrize(
     "table",
     ["tests: []\n", "rows: []\n", "tests: [{role: customer}]\n", TABLE.replace("role: nobody", "rule: nobody")],
