@@ -96,10 +96,14 @@ class RevocationFeed:
             self._failed("state_unavailable", str(error))
 
     async def watch(self) -> None:
-        """Look for ever."""
-        while True:
-            await asyncio.sleep(EVERY)
-            await self.look()
+        """Look for ever. When this ends, whatever ended it, nobody can tell any more who is good."""
+        try:
+            while True:
+                await asyncio.sleep(EVERY)
+                await self.look()
+        finally:
+            self._as_of = -math.inf
+            self._end(self._why)
 
     async def look(self) -> None:
         """Ask the store what is new, and end what may not go on."""

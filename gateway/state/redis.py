@@ -261,14 +261,15 @@ class RedisStore:
 
 def _read(answer: Sequence[Any]) -> Changes:
     found, oldest, number, mark, whole, ids, raw_values = answer
-    check_format(int(found), int(oldest))
     try:
+        check_format(int(found), int(oldest))
+        position = Position(int(number), mark)
         values = [msgspec.json.decode(raw, type=_Value) for raw in raw_values]
-    except msgspec.MsgspecError:
-        raise StateUnfit("the store has an entry that this version does not understand") from None
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        raise StateUnfit("the store is damaged, or has an entry that this version does not understand") from None
     pairs = list(zip(ids, values, strict=True))
     return Changes(
-        Position(int(number), mark),
+        position,
         bool(whole),
         entries=[Entry(name, value.text, value.expires_at) for name, value in pairs if value.text is not None],
         withdrawn=[name for name, value in pairs if value.text is None],

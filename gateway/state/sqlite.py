@@ -162,7 +162,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     if _pragma(connection, "application_id") != APPLICATION:
         raise StateUnfit(f"{path} is not a state file of tightlip")
-    check_format(_pragma(connection, "user_version"), int(_meta(connection, "oldest")))
+    check_format(_pragma(connection, "user_version"), _number(connection, "oldest"))
 
 
 def _make(path: Path) -> None:
@@ -251,7 +251,7 @@ def _withdraw(connection: sqlite3.Connection, entry_id: str, now: float) -> bool
 
 
 def _write(connection: sqlite3.Connection, entry_id: str, text: str | None, expires_at: float | None) -> None:
-    number, mark = int(_meta(connection, "number")) + 1, secrets.token_hex(8)
+    number, mark = _number(connection, "number") + 1, secrets.token_hex(8)
     connection.executemany("UPDATE meta SET value = ? WHERE name = ?", [(number, "number"), (mark, "mark")])
     row = (entry_id, number, mark, text, expires_at)
     connection.execute("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", row)
@@ -260,7 +260,7 @@ def _write(connection: sqlite3.Connection, entry_id: str, text: str | None, expi
 def _changes(connection: sqlite3.Connection, since: Position | None) -> Changes:
     connection.execute("BEGIN")  # one moment for all that follows
     try:
-        head = Position(int(_meta(connection, "number")), str(_meta(connection, "mark")))
+        head = Position(_number(connection, "number"), str(_meta(connection, "mark")))
         whole = since is None or not _holds(connection, since, head)
         seen = 0 if since is None or whole else since.number
         found = "SELECT id, text, expires_at FROM revocations WHERE number > ?"
@@ -316,6 +316,13 @@ def _meta(connection: sqlite3.Connection, name: str) -> int | str:
     if row is None:
         raise StateUnfit("the store is damaged: it does not say what it is")
     value: int | str = row[0]
+    return value
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int:
+    value = _meta(connection, name)
+    if not isinstance(value, int):
+        raise StateUnfit("the store is damaged: it does not say what it is")
     return value
 
 

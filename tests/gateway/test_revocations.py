@@ -230,6 +230,21 @@ async def test_an_entry_that_can_t_be_read_is_no_reason_to_go_on(bench: Bench) -
         bench.feed.check(BOB)
 
 
+async def test_when_the_watch_ends_nobody_gets_in_any_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours, of a kind that no store is known to make."""
+
+    async def broken(_since: Position | None) -> Changes:
+        raise RuntimeError
+
+    monkeypatch.setattr(revocations, "EVERY", 0.0)
+    monkeypatch.setattr(bench.store, "changes", broken)
+    async with running(bench, BOB) as of_bob:
+        with pytest.raises(RuntimeError):
+            await bench.feed.watch()
+        assert ended(of_bob) == "revocations_unavailable"
+    assert not bench.feed.ready
+
+
 async def test_what_has_expired_goes_within_a_minute(bench: Bench) -> None:
     await revoke(bench.store, Revocation(Kind.TOKEN_ID, "t-1", "idp"), NOW - 86_500.0)
     await bench.feed.look()

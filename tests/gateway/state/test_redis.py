@@ -9,8 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis as Client
 
+from gateway.auth.revocation import Kind, Revocation
+from gateway.http.lifecycle import Lifecycle
+from gateway.observe.metrics import Metrics
+from gateway.revocations import RevocationFeed
+from gateway.revoke import listed, revoke
 from gateway.state import Entry, StateUnavailable, StateUnfit
 from gateway.state.redis import Access, RedisStore, Server
 from tests.support.processes import free_ports, start, stop, wait_until_ready
@@ -47,6 +53,19 @@ async def test_one_that_may_forget_is_refused_and_one_that_is_careless_is_told(t
             assert await store.prepare() == []
 
 
+async def test_one_that_was_emptied_gets_back_what_a_replica_knows(tmp_path: Path) -> None:
+    revocation = Revocation(Kind.ROLE, "support")
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            feed = RevocationFeed(store, Metrics(CollectorRegistry()), 30.0, Lifecycle().end)
+            await feed.begin()
+            entry_id = await revoke(store, revocation, NOW)
+            await feed.look()
+            await client.flushall()
+            await feed.look()
+            assert [each.id for each in await listed(store, NOW)] == [entry_id]
+
+
 async def test_a_full_one_acknowledges_nothing_and_one_in_memory_alone_is_told(tmp_path: Path) -> None:
     with redis(tmp_path, "--maxmemory", "1") as server:
         async with using(server.port) as store, Client(port=server.port) as client:
@@ -54,6 +73,19 @@ async def test_a_full_one_acknowledges_nothing_and_one_in_memory_alone_is_told(t
                 await store.put(FIRST, NOW)
             await client.config_set("maxmemory", 0)
             assert "appendonly yes" in (await store.prepare())[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [("meta", "number", "x"), ("meta", "format", ""), ("revocations", "id-1", "{}"), ("revocations", "id-1", "x")],
+)
+async def test_a_damaged_one_is_never_an_empty_one(tmp_path: Path, key: str, field: str, value: str) -> None:
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await store.put(FIRST, NOW)
+            await client.hset(f"tightlip:{key}", field, value)  # type: ignore[misc]
+            with pytest.raises(StateUnavailable):
+                await store.changes(None)
 
 
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:

@@ -105,6 +105,20 @@ async def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
             await store.changes(None)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM meta", "UPDATE meta SET value = 'x' WHERE name = 'number'", "DROP TABLE revocations"],
+)
+async def test_a_damaged_file_is_never_an_empty_one(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "state.db"
+    async with using(path) as store:
+        await store.put(FIRST, NOW)
+    _change(path, damage)
+    async with using(path) as store:
+        with pytest.raises(StateUnavailable):
+            await store.changes(None)
+
+
 async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "none" / "state.db")
     with pytest.raises(StateUnavailable, match="No such file"):
