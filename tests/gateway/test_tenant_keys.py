@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.tenant_keys import MIN_MASTER_BYTES, Purpose, TenantKeys
@@ -36,6 +38,13 @@ def test_the_derivation_stays_as_it_is() -> None:
     """Another one would rename everybody."""
     derived = KEYS.key(Purpose.REPLACEMENTS, "issuer", "tenant")
     assert derived.hex() == "2dbcb1ad38cd36995c9328729705eaaef6de825c3b2a29eb19a6464366be177b"
+
+
+def test_a_salt_is_a_tenants_own_and_what_engines_take() -> None:
+    salts = {KEYS.cache_salt(who) for who in (principal("a", "x"), principal("a", "y"), principal("b", "x"))}
+    assert len(salts) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", salt) for salt in salts)  # vLLM: 128 characters at most, no @ / \\
+    assert KEYS.cache_salt(principal("a", "x")) in salts
 
 
 def test_a_short_master_is_refused() -> None:

@@ -12,6 +12,7 @@ from filters.profile import OnFailure
 from gateway.config_file import ConfigError
 from gateway.policy import schema
 from gateway.policy.diff import COMPARED_APART, DIRECTIONS, LETS_PASS, Change, compare
+from gateway.policy.limits import RequestLimits
 from gateway.policy.load import load
 from tests.gateway.support import POLICY, write_policy
 
@@ -40,6 +41,21 @@ def test_every_part_of_a_policy_is_compared() -> None:
     assert {part.__name__ for part in parts - DIRECTIONS.keys()} <= compared_whole
 
 
+def test_a_field_that_is_taken_away_or_dropped_is_no_weaker(tmp_path: Path) -> None:
+    strict = POLICY.replace("fields: {logit_bias: forward}", "fields: {logit_bias: ignore, tools: refuse}")
+    [change] = changes(tmp_path, POLICY, strict)
+    assert (change.key, change.weakens) == ("roles.support.fields", False)
+    [back] = changes(tmp_path, strict, POLICY.replace("    fields: {logit_bias: forward}\n", ""))
+    assert (back.key, back.weakens) == ("roles.support.fields", True)  # tools
+    assert "tools: refuse" in back.text
+
+
+def test_every_limit_of_a_request_has_a_direction(tmp_path: Path) -> None:
+    assert DIRECTIONS[RequestLimits].keys() == RequestLimits.model_fields.keys()
+    fewer = POLICY.replace("max_output_tokens: 100", "max_output_tokens: 100\n    request: {stops: 1}")
+    assert not any(change.weakens for change in changes(tmp_path, POLICY, fewer))
+
+
 def test_a_role_that_is_no_longer_for_bound_tokens_is_weaker(tmp_path: Path) -> None:
     bound = POLICY.replace("  idle: {}", "  idle: {certificate_bound: true}")
     [change] = changes(tmp_path, bound, POLICY)
@@ -59,6 +75,9 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
         ("max_output_tokens: 100", "max_output_tokens: 101", "roles.customer.max_output_tokens"),
         ("max_output_tokens: 100", "max_output_tokens: 100\n    clearance: internal", "roles.customer.clearance"),
         ("fields: {logit_bias: forward}", "fields: {logit_bias: forward, min_tokens: forward}", "roles.support.fields"),
+        ("max_output_tokens: 100", "max_output_tokens: 100\n    priority: -1", "roles.customer.priority"),
+        ("max_output_tokens: 100", "max_output_tokens: 100\n    content_parts: [file]", "roles.customer.content_parts"),
+        ("max_output_tokens: 100", "max_output_tokens: 100\n    request: {stops: 5}", "roles.customer.request"),
         ("algorithms: [ES256]", "algorithms: [ES256, RS256]", "issuers.https://issuer.test.algorithms"),
         ("audience: [tightlip]", "audience: [tightlip, other]", "issuers.https://issuer.test.audience"),
         ("tenant: {fixed: acme}", "tenant: {fixed: other}", "issuers.https://issuer.test.tenant"),

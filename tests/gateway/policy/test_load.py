@@ -14,7 +14,7 @@ from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from filters.specificity.crowd_tables import SHIPPED, shipped_crowds
 from filters.verdicts import Bits, Known, Rule
 from gateway.config_file import ConfigError
-from gateway.policy.load import check_models, check_sources, load
+from gateway.policy.load import check_models, check_priorities, check_sources, load
 from gateway.policy.schema import MAX_OUTPUT_TOKENS
 from tests.gateway.support import POLICY, write_policy
 
@@ -192,6 +192,16 @@ def test_what_is_no_host_or_field_is_refused(tmp_path: Path, more: str, key: str
         ("max_output_tokens: 100", "max_outputs: 100", 13, "roles.customer.max_outputs"),
         ("fields: {logit_bias: forward}", "fields: {top_logprobs: forward}", 17, "roles.support.fields.top_logprobs"),
         ("fields: {logit_bias: forward}", "fields: {temprature: refuse}", 17, "roles.support.fields.temprature"),
+        ("fields: {logit_bias: forward}", "fields: {model: refuse}", 17, "roles.support.fields.model"),
+        ("fields: {logit_bias: forward}", "fields: {user: forward}", 17, "roles.support.fields.user"),
+        ("fields: {logit_bias: forward}", "fields: {tools.type: ignore}", 17, "roles.support.fields.tools.type"),
+        ("fields: {logit_bias: forward}", "fields: {seed: drop}", 17, "roles.support.fields.seed"),
+        ("fields: {logit_bias: forward}", "fields: [logit_bias]", 17, "roles.support.fields"),
+        ("fields: {logit_bias: forward}", "content_parts: [video_url]", 17, "roles.support.content_parts[0]"),
+        ("fields: {logit_bias: forward}", "request: {message: 5}", 17, "roles.support.request.message"),
+        ("fields: {logit_bias: forward}", "request: {prompt_chars: 0}", 17, "roles.support.request.prompt_chars"),
+        ("fields: {logit_bias: forward}", "max_streams: 0", 17, "roles.support.max_streams"),
+        ("fields: {logit_bias: forward}", "priority: soon", 17, "roles.support.priority"),
         ("profile: off", "profile: of", 18, "roles.support.profile"),
         ("  idle: {}", "  other: {}", 19, "roles.other"),
         ("reason: raw answers for the tests", "reason: n/a", 21, "profiles.off.reason"),
@@ -244,6 +254,22 @@ def test_a_role_can_only_name_served_models(tmp_path: Path) -> None:
     check_models(rules, frozenset({"assistant", "second"}))
     with pytest.raises(ConfigError, match=r"policy\.yaml:15: roles\.support\.models: 'second'"):
         check_models(rules, frozenset({"assistant"}))
+
+
+def test_a_priority_needs_servers_that_look_at_it_or_a_number_of_streams(tmp_path: Path) -> None:
+    late = POLICY.replace("    max_output_tokens: 100\n", "    max_output_tokens: 100\n    priority: 5\n")
+    rules = load(write_policy(tmp_path, late))
+    check_priorities(rules, frozenset({"assistant"}))
+    with pytest.raises(ConfigError, match=r"policy.yaml:14: roles.customer.priority: the servers of 'assistant'"):
+        check_priorities(rules, frozenset({"second"}))
+    bounded = late.replace("priority: 5", "priority: 5\n    max_streams: 2")
+    check_priorities(load(write_policy(tmp_path, bounded)), frozenset())
+
+
+def test_drafts_have_no_pictures(tmp_path: Path) -> None:
+    bounded = POLICY.replace("  idle: {}", "  idle: {profile: close, content_parts: [image_url]}")
+    with pytest.raises(ConfigError, match=r"roles.idle.content_parts: .*'bounded'"):
+        load(write_policy(tmp_path, bounded + "  close: {bounded: {ratio: 3, answer_bits: 12}}\n"))
 
 
 def test_what_a_policy_needs_to_know_of_callers_has_to_be_known(tmp_path: Path) -> None:
