@@ -111,6 +111,8 @@ def _read(field: str, form: Any) -> Literals:
 def _examined(
     forms: Sequence[tuple[str, Any]], plan: Plan, detector: Detector, knowledge: Knowledge, *, harmless: bool
 ) -> bool:
+    if harmless and knowledge.index is None and knowledge.denied is None:
+        return False
     texts: dict[str, str] = {}  # and the field that each stands in
     for field, form in forms:
         try:
