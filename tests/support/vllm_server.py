@@ -112,7 +112,7 @@ def two_servers(models: Path, logs: Path) -> Iterator[Arrangement]:
 
 @contextmanager
 def one_server(models: Path, logs: Path) -> Iterator[Arrangement]:
-    """The base model and a LoRA adapter of it, as two names of one server."""
+    """The base model and a LoRA adapter of it, as two names of one server, which takes requests by their priority."""
     both = program(models / "base", "base", free_port(), Adapter("tuned", models / "adapter"))
     with running_together([both], logs) as servers:
         yield Arrangement("lora", Endpoint(both.url, "base"), Endpoint(both.url, "tuned"), servers)
@@ -152,4 +152,5 @@ def _lora_flags(adapter: Adapter) -> list[str]:
     with `prompt_logprobs` that shares a step with the adapter's answer ends the engine (vLLM issue 16668)."""
     modules = f"{adapter.name}={adapter.folder}"
     targets = ["--lora-target-modules", *adapter.targets]
-    return ["--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(adapter.rank), *targets]
+    ranked = ["--scheduling-policy", "priority"]  # the other arrangement keeps the default
+    return [*ranked, "--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(adapter.rank), *targets]

@@ -7,12 +7,16 @@ names the rule in the gateway that has to be looked at again.
 import itertools
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.vllm_server import Arrangement, Endpoint
+from gateway.tenant_keys import TenantKeys
+from gateway.types import Principal
+from tests.support.vllm_server import MAX_NUM_SEQS, Arrangement, Endpoint
 from tests.vllm.wire import CHAT, LEGACY, TIMEOUT_S, ask, frame_kind, post, samples, stream, streamed_samples
 
 HELLO = [{"role": "user", "content": "Hello, 你好"}]
@@ -159,6 +163,52 @@ def leave_early(endpoint: Endpoint, streamed: bool) -> None:
             list(itertools.islice(response.iter_raw(), 3))
     except httpx.ReadTimeout:
         assert not streamed  # leaving by patience's end is how an unstreamed request is left
+
+
+def test_a_salt_keeps_prefix_caches_apart(base: Endpoint) -> None:
+    """The engine takes the salt that the gateway makes; what was read under one is not known under another."""
+    salts = [TenantKeys(bytes(32)).cache_salt(Principal("i", tenant, "s", None, "r", 0.0)) for tenant in ("a", "b")]
+    long = {"messages": [{"role": "user", "content": "lamp " * 400}], "max_tokens": 1, "temperature": 0}
+    hits = []
+    for salt in (salts[0], salts[0], salts[1]):
+        before = metric(base, "vllm:prefix_cache_hits_total")
+        assert post(base, CHAT, **long, cache_salt=salt).status_code == httpx.codes.OK
+        assert post(base, LEGACY, prompt="lamp", max_tokens=1, cache_salt=salt).status_code == httpx.codes.OK
+        hits.append(metric(base, "vllm:prefix_cache_hits_total") - before)
+    assert hits[1] > 100
+    assert hits[0] == hits[2] == 0
+
+
+def test_priorities_count_where_the_server_schedules_by_them(vllm_lora: Arrangement) -> None:
+    """All places are taken; of two requests that wait, the later one with the smaller number is answered first."""
+    base, ended = vllm_lora.base, []
+
+    def ask_with(priority: int) -> None:
+        assert post(base, CHAT, **GREEDY, priority=priority).status_code == httpx.codes.OK
+        ended.append(priority)
+
+    with ThreadPoolExecutor(3) as pool:
+        filling = pool.submit(post, base, CHAT, **{**LONG, "n": MAX_NUM_SEQS, "max_tokens": 300}, priority=-5)
+        _until(lambda: running(base) == MAX_NUM_SEQS)
+        late = pool.submit(ask_with, 10)
+        _until(lambda: metric(base, "vllm:num_requests_waiting") == 1)
+        early = pool.submit(ask_with, 1)
+        for each in (early, late):
+            each.result()
+        assert filling.result().status_code == httpx.codes.OK
+    assert ended == [1, 10]
+
+
+def test_a_priority_means_nothing_by_default(base: Endpoint) -> None:
+    """Neither an error nor another order: the gateway bounds a role's streams where its servers don't schedule."""
+    assert post(base, CHAT, **GREEDY, priority=10).status_code == httpx.codes.OK
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def generated(endpoint: Endpoint) -> float:
