@@ -74,9 +74,10 @@ class Door:
 
 
 def _key(plan: Plan, written: bytes) -> bytes:
-    """Of a tenant's own, so that nobody learns by the clock what others have sent."""
+    """Of a tenant's own, so that nobody learns by the clock what others have sent. The whole of the profile: one that
+    has expired is another under the same name."""
     who = plan.grant.principal
-    parts = (part.encode() for part in (who.issuer, who.tenant, plan.grant.model, plan.grant.profile.name))
+    parts = (part.encode() for part in (who.issuer, who.tenant, plan.grant.model, repr(plan.grant.profile)))
     return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts) + written).digest()
 
 

@@ -222,6 +222,17 @@ async def test_a_tenants_schema_is_read_once() -> None:
     assert Counting.calls == 2
 
 
+async def test_what_was_harmless_under_one_profile_is_read_again_under_another_of_its_name() -> None:
+    door, cleared = Door(), replace(STRICT, allowed_types=frozenset({"EMAIL"}))
+    for profile in (cleared, cleared, STRICT):
+        plan = plan_of(asking("tools", {"enum": [MAIL]}), profile=profile)
+        if profile is cleared:
+            assert await door.base_answers(plan, detector_of(profile), NOTHING_KNOWN) is False
+        else:
+            with pytest.raises(SchemaRefused):
+                await door.base_answers(plan, detector_of(profile), NOTHING_KNOWN)
+
+
 # ---- wherever it stands ----------------------------------------------------------------------------------------------
 
 ONE_OF = st.sampled_from(["allOf", "anyOf", "oneOf"])
