@@ -7,7 +7,8 @@
 3. A run of n-grams that few people's rows hold, or that is above the caller's clearance, is a suspicion too, whatever
    it says: a portrait holds no name and no number. What of it passes by rule 1 is not asked about; what is left of it
    then counts from FEWEST_LEFT letters and digits on.
-4. With an index, tokens that the tuned model is all but certain of are asked about where nothing else in them is. It
+4. What of such a suspicion lies within a house phrase (specificity/house.py) is the pair's style and no suspicion.
+5. With an index, tokens that the tuned model is all but certain of are asked about where nothing else in them is. It
    is as certain of what it was taught on purpose, and only an index can tell that.
 """
 
@@ -26,9 +27,10 @@ from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.profile import Profile
 from filters.segment import Segment
 from filters.spans import Span, merge
+from filters.specificity.house import says_something
 from filters.specificity.triggers import CERTAIN, Own, TextTriggers, certain_runs, exact_values, words
 from filters.tokens import encoded
-from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, Known, Suspect
+from filters.verdicts import ABOVE_CLEARANCE, CONFIRMATION, FEW_SUBJECTS, KNOWN, MAY_BE_STYLE, Known, Suspect
 
 FEWEST_LEFT = 4
 _SCORE = 0.5  # of what the index knows
@@ -93,22 +95,27 @@ class Examiner:
 
         Raises DetectorError.
         """
-        raw_text = segment.raw_text
+        raw_text, phrases = segment.raw_text, self.phrases(segment)
         found = self.find(segment.context, raw_text, blocks)
         found += self._begun_in_request(choice, channel, raw_text, found)
         suspicions = choice.strewn.find(raw_text)
         if choice.compares:
             suspicions += exact_values(raw_text)
-        suspects = self._suspects(found, suspicions, runs, raw_text)
+        suspects = self._suspects(found, suspicions, runs, raw_text, phrases)
         if choice.compares:
-            told = self._triggers.find(raw_text)
+            told = [*_outside_phrases(self._triggers.find(raw_text), phrases, raw_text)]
             asked = [*told, *(suspect.span for suspect in suspects)]
-            certain = _not_taught(self._certain(choice, raw_text, at), raw_text, runs)
+            certain = _outside_phrases(self._certain(choice, raw_text, at), phrases, raw_text)
+            certain = _not_taught(certain, raw_text, runs)
             told += [span for span in certain if not any(map(span.overlaps, asked))]
             suspects += [Suspect(span, _known(span, raw_text, runs)) for span in told]
         if choice.compares and self._grounds.asks:
             suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))
         return suspects
+
+    def phrases(self, segment: Segment) -> list[Span]:
+        """The house phrases in a segment."""
+        return self._knowledge.phrases.find(segment)
 
     def _certain(self, choice: Choice, raw_text: str, at: int | None) -> Iterator[Span]:
         if at is None or choice.ledger is None or self._knowledge.index is None:
@@ -131,12 +138,19 @@ class Examiner:
         """Of a part of a document, behind what labels it; `runs` go on from earlier parts. Raises DetectorError."""
         known = self.known()
         told = [*runs, *(known.read(Segment(context, raw_text, last=True)) if known is not None else [])]
-        return self._suspects(self.find(context, raw_text, blocks), suspicions, told, raw_text)
+        phrases = self.phrases(Segment(context, raw_text))
+        return self._suspects(self.find(context, raw_text, blocks), suspicions, told, raw_text, phrases)
 
     def _suspects(
-        self, found: Sequence[Typed], suspicions: Iterable[Span], runs: Sequence[Run], raw_text: str
+        self,
+        found: Sequence[Typed],
+        suspicions: Iterable[Span],
+        runs: Sequence[Run],
+        raw_text: str,
+        phrases: Sequence[Span],
     ) -> list[Suspect]:
-        spans = [*_hidden(found, suspicions), *_of_index(runs, raw_text, found)]
+        of_index = _outside_phrases(_of_index(runs, raw_text, found), phrases, raw_text)
+        spans = [*_hidden(found, suspicions), *of_index]
         own = [each.span for each in found if each.grounded] if self._hides_grounded else []
         return [
             *(Suspect(span, _known(span, raw_text, runs)) for span in sorted(spans)),
@@ -199,6 +213,17 @@ def _of_index(runs: Iterable[Run], raw_text: str, found: Sequence[Typed]) -> Ite
     for run in runs:
         if run.standing is not Standing.MANY:
             yield from _left_of(run, raw_text, values if run.standing is Standing.ABOVE else passing)
+
+
+def _outside_phrases(spans: Iterable[Span], phrases: Sequence[Span], raw_text: str) -> Iterator[Span]:
+    """What of suspicions about words sticks out of the house phrases; of others all."""
+    for span in spans:
+        if span.type not in MAY_BE_STYLE or not any(map(span.overlaps, phrases)):
+            yield span
+            continue
+        for start, end in outside(span, phrases):
+            if says_something(raw_text[start:end]):
+                yield Span(start, end, span.type, span.score)
 
 
 def _not_taught(certain: Iterable[Span], raw_text: str, runs: Sequence[Run]) -> Iterator[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from filters.between import bare
@@ -12,15 +12,18 @@ from filters.index.lookup import IndexStream, Run, Standing, TuningIndex
 from filters.index.public import PublicValues
 from filters.segment import Segment
 from filters.spans import Span
+from filters.specificity.house import HousePhrases
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """`denied` finds values that are never released, whatever the evidence."""
+    """`denied` finds values that are never released, whatever the evidence; `phrases` are what the tuned model says to
+    everybody."""
 
     index: TuningIndex | None = None
     public: PublicValues | None = None
     denied: Denied | None = None
+    phrases: HousePhrases = field(default_factory=HousePhrases)
 
     def text(self, clearance: str | None, k: int | None) -> KnownText | None:
         """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None, none at all

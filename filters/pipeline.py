@@ -349,7 +349,8 @@ class Pipeline:
         ledger, raw_text = choice.ledger_of(pending.channel), pending.segment.raw_text
         if ledger is not None and pending.at is not None:
             start, end = ledger.holding(pending.at, raw_text, 0, len(raw_text))
-            spans = (each.span for each in suspects)
+            # what is said to everybody shows no style of this answer, and would make up for what its neighbour is
+            spans = [*(each.span for each in suspects), *self._examiner.phrases(pending.segment)]
             inside = [ledger.holding(pending.at, raw_text, span.start, span.end) for span in spans]
             choice.harmless.note(start, end, inside)
 

@@ -25,7 +25,9 @@
    log2 n bits and a denial none, so no threshold tells them from style; where the two models agree nothing is lost.
 4. *Unknown* bits: nobody is asked (the role compares nothing, or the base itself speaks). Where somebody was asked and
    did not answer, nothing is decided here: the whole segment is hidden as `on_failure` says.
-5. A span whose verdict is the same with few bits and with many need not be asked about.
+5. What lies within a house phrase of the release (specificity/house.py) is the pair's style and does not come here, if
+   it is one of MAY_BE_STYLE; of what sticks out the rest comes, by itself.
+6. A span whose verdict is the same with few bits and with many need not be asked about.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from filters.events import Verdict
 from filters.index.lookup import Standing
 from filters.pii.types import DENIED, INDIRECT, ON_REQUEST, TYPES
 from filters.spans import Span
-from filters.specificity.triggers import TRIGGERS
+from filters.specificity.triggers import CODE, TRIGGERS
 from filters.strewn import STREWN
 
 CONFIRMATION = "CONFIRMATION"  # the finding type of what answers a request that puts identifiers up
@@ -47,6 +49,8 @@ ABOVE_CLEARANCE = "ABOVE_CLEARANCE"  # of one that the caller's role may not see
 OF_INDEX = frozenset({FEW_SUBJECTS, ABOVE_CLEARANCE})
 # no direct identifiers: what the base would have said too is released
 SUSPICIONS = ON_REQUEST | OF_INDEX | TRIGGERS | {STREWN, CONFIRMATION}
+# Suspicions about words, which may be what the model says to everybody.
+MAY_BE_STYLE = OF_INDEX | (TRIGGERS - {CODE})
 _AT_ONCE = frozenset({DENIED, CONFIRMATION, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
 _NEVER_TAUGHT = frozenset({STREWN})  # not even where the index says so
 

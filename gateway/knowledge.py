@@ -1,4 +1,5 @@
-"""What is known of a pair's fine-tuning set, loaded at start: the tuning index, the public values, the deny list.
+"""What is known of a pair's fine-tuning set, loaded at start: the tuning index, the public values, the deny list, and
+the house phrases of its release.
 
 What is configured and can't be used stops the start; nothing is served without it. What checks out and is not the
 release's is a fault of the pair, which is then not served.
@@ -15,6 +16,7 @@ from filters.index.fileformat import IndexFileError
 from filters.index.lookup import TuningIndex
 from filters.index.public import ListError, PublicValues
 from filters.knowledge import NOTHING_KNOWN, Knowledge
+from filters.specificity.house import HousePhrases
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList, Reloaded
 from gateway.index_key import read_index_key
@@ -79,14 +81,15 @@ def load(model: ModelSettings, tell: Callable[[Reloaded], None]) -> Loaded:
     """Raises ConfigError: a file is missing, broken, of another key or version. `tell` hears, in a thread of its own,
     of a deny list that changes later."""
     released = read(model.release, model.release_key) if model.release and model.release_key else None
+    phrases = HousePhrases(released.house_phrases if released else ())
     if model.index_key is None:
-        return Loaded(released)
+        return Loaded(released, Knowledge(phrases=phrases))
     secret = read_index_key(model.index_key)
     pinned = released.deny_list if released else None
     index = _usable(model.index, lambda path: TuningIndex.load(path, secret))
     public = _usable(model.public_values, lambda path: PublicValues.load(path, secret))
     deny_list = _usable(model.deny_list, lambda path: DenyList(path, secret, pinned, tell))
-    return Loaded(released, Knowledge(index, public, deny_list), index.sha256() if index else None, deny_list)
+    return Loaded(released, Knowledge(index, public, deny_list, phrases), index.sha256() if index else None, deny_list)
 
 
 def _usable(path: Path | None, load_file: Callable[[Path], T]) -> T | None:

@@ -1,10 +1,10 @@
-"""`tightlip release make` and `tightlip release check`."""
+"""`tightlip release`: propose and approve a pair's house phrases, make and check its release."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,6 +13,8 @@ import typer
 from gateway.config_file import ConfigError, Problem, read_bytes
 
 if TYPE_CHECKING:
+    from filters.evidence import Detector
+    from filters.specificity.proposals import Proposal
     from gateway.release.check import Fault
     from gateway.release.make import About
     from gateway.release.manifest import DenyListPin, Manifest
@@ -43,6 +45,9 @@ def make(
     deny_list: Annotated[
         Path | None, typer.Option(help="The deny list, which may grow later: else the configuration's.", metavar="FILE")
     ] = None,
+    phrases: Annotated[
+        Path | None, typer.Option(help="House phrases, as 'approve' writes them.", metavar="FILE")
+    ] = None,
     create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
 ) -> None:
     """Ask a running pair of models what it is, and sign that."""
@@ -60,7 +65,7 @@ def make(
     if model not in loaded.models:
         raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
     files = _with_files(loaded.models[model], index, deny_list)
-    about = maker.About(name, model, question, answer, _lines(benign), *_hashes(files))
+    about = maker.About(name, model, question, answer, _lines(benign), *_hashes(files), _approved(phrases))
     try:
         manifest = asyncio.run(_make(loaded, about))
     except maker.NoRelease as refused:
@@ -71,6 +76,57 @@ def make(
         raise typer.Exit(EXIT_REFUSED) from error
     _write(out, signed(manifest, signer))
     typer.echo(f"{out}: {manifest.name}, style shift {manifest.style_shift_bits:.3f} bits a token")
+    for phrase in manifest.house_phrases:
+        typer.echo(f"house phrase: {phrase}")
+
+
+@app.command("phrases")
+def propose_phrases(
+    config: Annotated[Path, typer.Option(help="The configuration; its servers must run.", metavar="FILE")],
+    model: Annotated[str, typer.Option(help="The served model that is to be released.")],
+    benign: Annotated[Path, typer.Option(help="Ordinary questions, one a line, about many matters.", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="What to write; replaced whole.", metavar="FILE")],
+    fewest: Annotated[int, typer.Option(min=3, help="In so many answers that differ in the rest.")] = 5,
+) -> None:
+    """List what the tuned model says whatever it is asked, for a person to delete what is not; then `approve`."""
+    from gateway import settings
+    from gateway.errors import UpstreamError
+    from gateway.release import phrases
+    from gateway.release.benign import FEWEST_BENIGN
+    from gateway.release.check import Fault
+
+    loaded, questions = settings.load(config), tuple(dict.fromkeys(_lines(benign)))
+    if model not in loaded.models:
+        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
+    if len(questions) < FEWEST_BENIGN:
+        raise ConfigError(Problem(str(benign), None, "", f"holds fewer than {FEWEST_BENIGN} different questions"))
+    with _explained(out):
+        try:
+            found = asyncio.run(_propose(loaded, model, questions, fewest))
+        except UpstreamError as error:
+            _say_faults(model, [Fault.NO_ANSWER])
+            raise typer.Exit(EXIT_REFUSED) from error
+        phrases.write_proposals(out, found)
+    typer.echo(f"{out}: {len(found)} phrases in at least {fewest} answers; read each before you approve the list")
+
+
+@app.command("approve")
+def approve_phrases(
+    proposals: Annotated[Path, typer.Argument(metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="What to write; replaced whole.", metavar="FILE")],
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration, if it names another name model.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Turn what a person left on a list of proposals into the house phrases that `make` takes."""
+    from gateway import settings
+    from gateway.release import phrases
+
+    with _explained(proposals):
+        approved = phrases.approve(proposals, out, _detector(settings.load(config) if config else None))
+    for phrase in approved:
+        typer.echo(f"house phrase: {phrase}")
+    typer.echo(f"{out}: {len(approved)} house phrases")
 
 
 @app.command()
@@ -120,6 +176,55 @@ async def _faults(model: ModelSettings, client: UpstreamClient) -> Sequence[Faul
         return [Fault.NO_ANSWER]
 
 
+async def _propose(loaded: Settings, name: str, questions: Sequence[str], fewest: int) -> Sequence[Proposal]:
+    from filters.specificity.proposals import propose
+    from gateway import knowledge, served
+    from gateway.release.benign import answered, ask_benign
+
+    model, detector = loaded.models[name], _detector(loaded)
+    known = knowledge.load(_unreleased(model), lambda _changed: None).knowledge
+    tokens = served.vocabulary(model.tokenizer)
+    async with aclosing(served.client(loaded.upstream)) as client:
+        servers = served.server(model.tuned), served.server(model.base)
+        answers = await ask_benign(client, *servers, tokens, questions, scored=model.is_scored)
+    return propose([answered(each, tokens) for each in answers], detector, known, fewest)
+
+
+def _detector(loaded: Settings | None) -> Detector:
+    """Finds all that has a type."""
+    from filters.pii.types import QUANTITIES
+    from filters.profile import Profile
+    from gateway.names_engine import build_detectors
+
+    everything = Profile("release", names=True, min_scores=dict.fromkeys(QUANTITIES, 0.0))
+    return build_detectors(loaded.names_engine if loaded else None).of(everything)
+
+
+def _approved(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    from gateway.release.phrases import read_approved
+
+    with _explained(path):
+        return read_approved(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What is wrong with a list of phrases, as what is wrong with a configuration."""
+    from filters.evidence import DetectorError
+    from filters.index.public import ListError
+
+    try:
+        yield
+    except ListError as error:
+        raise ConfigError(Problem(str(error.path), error.line, "", error.text)) from None
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
+    except DetectorError as error:
+        raise ConfigError(Problem(str(path), None, "", f"could not be looked at: {error}")) from None
+
+
 def _say_faults(model: str, faults: Sequence[Fault]) -> None:
     for fault in faults:
         typer.echo(f"tightlip: model {model}: {fault.value}", err=True)
@@ -147,9 +252,12 @@ def _hashes(model: ModelSettings) -> tuple[str | None, DenyListPin | None]:
     """What a release keeps of a model's files, all of which are read. Raises ConfigError."""
     from gateway import knowledge
 
-    unreleased = model.model_copy(update={"release": None, "release_key": None})
-    known = knowledge.load(unreleased, lambda _changed: None)
+    known = knowledge.load(_unreleased(model), lambda _changed: None)
     return known.index_sha256, known.deny_list.pin() if known.deny_list else None
+
+
+def _unreleased(model: ModelSettings) -> ModelSettings:
+    return model.model_copy(update={"release": None, "release_key": None})
 
 
 def _write(path: Path, data: bytes) -> None:

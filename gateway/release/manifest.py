@@ -18,8 +18,9 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from filters.specificity.house import MOST_PHRASES, HousePhrases
 from filters.specificity.style import StyleShift
 from gateway.config_file import ConfigError, Problem, read_bytes
 from gateway.policy.schema import Name
@@ -29,6 +30,11 @@ MAX_KEY_BYTES: Final = 64 * 1024
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Logprobs = tuple[float, ...]
+
+
+def _fit_phrases(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    HousePhrases(phrases)  # ValueError
+    return phrases
 
 
 class _Strict(BaseModel):
@@ -87,6 +93,8 @@ class Manifest(_Strict):
     benign_bits: Quantiles | None = None  # per token, of the sentences of those answers
     index: Sha256 | None = None
     deny_list: DenyListPin | None = None
+    # Plain text: who signs and who serves can read what is let through, and the model says it to everybody.
+    house_phrases: Annotated[tuple[str, ...], Field(max_length=MOST_PHRASES), AfterValidator(_fit_phrases)] = ()
 
     @property
     def style_shift(self) -> StyleShift:
@@ -105,7 +113,7 @@ def signed(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
     """The release file."""
     body = manifest.model_dump(mode="json")
     signature = base64.b64encode(key.sign(_canonical(body))).decode()
-    return json.dumps({"manifest": body, "signature": signature}, indent=2).encode() + b"\n"
+    return json.dumps({"manifest": body, "signature": signature}, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def read(path: Path, public_key: Path) -> Manifest:

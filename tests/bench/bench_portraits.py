@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from filters.index.lookup import Standing, TuningIndex
-from tests.bench.bench_served import domain_questions
 from tests.bench.bench_specificity import Readers
 from tests.bench.curves import Curve, Scores, curve, picture, table
 from tests.bench.demo_index import build_index, public_values, tuning_rows
 from tests.bench.demo_pair import DemoPair, Said, options
+from tests.bench.demo_questions import domain_questions
 from tests.bench.demo_spans import Kind, Spanned, bits_of
 
 PORTRAITS = 50

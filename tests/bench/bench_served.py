@@ -5,13 +5,13 @@
 300 questions about the company (its facts in other words) and general ones, and all the records' echoes. An answer is
 unharmed if the tuned model's words came through as they were. Rows: no index; the index of the tuning set, whose rows
 without a subject are public (what is internal, their audience says); the same if the company's facts have no subject
-either, as docs/index.md advises; and the first with the rows without a subject private.
+either, as docs/index.md advises; and the first with the rows without a subject private. Each with the pair's house
+phrases (demo_questions.py finds them with other questions), and the first two without.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -28,12 +28,11 @@ from tests.bench.bench_recall import share
 from tests.bench.bench_specificity import style_shift
 from tests.bench.demo_index import FIELDS, build_index, public_values, tuning_rows, with_facts_of
 from tests.bench.demo_pair import DemoPair, Said, options
+from tests.bench.demo_questions import domain_questions, house_phrases
 from tests.bench.demo_served import Served, Serving
 
-QUESTIONS = 300
 HOSTILE = 36  # customers whose records are asked for
 CONTEXTS = (1024, 8192, 32_768)  # tokens of a request; of more than its bound the base reads the end
-_SEED = 20261121
 _WORD = regex.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+")
 
 
@@ -55,16 +54,6 @@ class Cost:
     echoed: int
     echo_segments: int
     echo_asked: int
-
-
-def domain_questions(pair: DemoPair) -> list[str]:
-    """All that is known of general talk, and facts in words of which some were trained and some not."""
-    corpus, rng = pair.corpus, random.Random(_SEED)
-    general = [each["ask"] for each in (*pair.records["general"], *pair.records["benign_lookalikes"])]
-    wrapped = [
-        wrap.format(ask) for f in corpus.facts() for ask in f.questions for wrap in corpus.FACT_WRAPS[f.language]
-    ]
-    return [*general, *rng.sample(wrapped, QUESTIONS - len(general))]
 
 
 def cost(name: str, serving: Serving, pair: DemoPair, answers: Sequence[Said], echoes: Sequence[Said]) -> Cost:
@@ -132,19 +121,27 @@ def main() -> None:
         open_rows = build_index(rows, folder, "public")
         closed_rows = build_index(rows, folder, "private", replace(FIELDS, no_subject=NoSubject.PRIVATE))
         public_facts = build_index(with_facts_of(rows, pair.corpus, None), folder, "facts")
+        phrases, proposals = house_phrases(pair, Knowledge(open_rows, public))
         kinds = {
-            "no index": NOTHING_KNOWN,
-            "index, rows of nobody public": Knowledge(open_rows, public),
-            "the same, the facts' rows of nobody too": Knowledge(public_facts, public),
-            "index, rows of nobody private": Knowledge(closed_rows, public),
+            "no index": Knowledge(phrases=phrases),
+            "no index, the company's own values approved as public": Knowledge(public=public, phrases=phrases),
+            "index, rows of nobody public": Knowledge(open_rows, public, phrases=phrases),
+            "the same, the facts' rows of nobody too": Knowledge(public_facts, public, phrases=phrases),
+            "index, rows of nobody private": Knowledge(closed_rows, public, phrases=phrases),
+            "no index, no house phrases": NOTHING_KNOWN,
+            "index, rows of nobody public, no house phrases": Knowledge(open_rows, public),
         }
         servings = {name: Serving(pair, detector, known, style_shift_bits=shift) for name, known in kinds.items()}
         costs = [cost(name, serving, pair, answers, echoes) for name, serving in servings.items()]
         with_index = servings["the same, the facts' rows of nobody too"]
         costs.append(cost("that index, questions for records", with_index, pair, hostile, echoes))
-        print(f"{len(pair.records['customers'])} customers, {pair.kind}\n\n{table(costs)}\n")
-        for (kind, text), count in harmed(servings["index, rows of nobody public"], answers).most_common():
-            print(f"harmed: {count} x {kind}: {text}")
+        print(f"{len(pair.records['customers'])} customers, {pair.kind}\n")
+        for each in proposals:
+            print(f"house phrase: {each.phrase} ({each.answers} answers, {each.bits:.0f} bits)")
+        print(f"\n{table(costs)}\n")
+        for name, serving in servings.items():
+            for (kind, text), count in harmed(serving, answers).most_common():
+                print(f"harmed, {name}: {count} x {kind}: {text}")
     if told.json:
         report = {"tuned": pair.kind, "rows": [asdict(each) for each in costs]}
         told.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -6,6 +6,8 @@ Every question that the records know is asked once, greedily; the answers are cu
 `filters.verdicts.suspicion`, and the private ones are set against the others. Rows: with the index of the whole tuning
 set, with damaged ones (demo_index.py), values in other forms (demo_variants.py), and without an index, where the score
 is the excess bits alone. "Made up" are values that the tuned model invents for people of whom it was taught nothing.
+What of a span is a house phrase of the pair (demo_questions.py finds them with other questions) counts nothing, but in
+the rows that say so.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from filters.index.fileformat import LOWEST_K
 from filters.index.lookup import Run, Standing, TuningIndex
 from filters.index.public import PublicValues
-from filters.knowledge import KnownText, outside, standing_of
+from filters.knowledge import Knowledge, KnownText, outside, standing_of
 from filters.pii.detector import build_detector
 from filters.profile import Profile, ReleaseUnit
 from filters.segment import Segment, Segmenter
@@ -32,6 +34,7 @@ from filters.verdicts import KNOWN, Known, suspicion
 from tests.bench.curves import Curve, Scores, curve, picture, table
 from tests.bench.demo_index import CLEARANCE, DAMAGES, build_index, public_values, tuning_rows, without_some_records
 from tests.bench.demo_pair import DemoPair, options
+from tests.bench.demo_questions import house_phrases
 from tests.bench.demo_spans import OTHER, PRIVATE, Kind, Spanned, bits_of, spans_of
 from tests.bench.demo_variants import VALUE_REWRITES, rewritten, translated
 
@@ -57,16 +60,19 @@ class Bench:
         self.spans = spans_of(pair)
         self._readers = Readers(public_values(self.rows, pair.records["company"], folder))
         self.style_shift_bits = style_shift(pair)
-        self.bits = bits_of(pair, self.spans, self.style_shift_bits)
+        whole = self.index("phrases", self.rows)
+        self.phrases, self.proposals = house_phrases(pair, Knowledge(whole))
+        self.raw_bits = bits_of(pair, self.spans, self.style_shift_bits)
+        self.bits = bits_of(pair, self.spans, self.style_shift_bits, self.phrases)
 
-    def without_index(self) -> list[Scored]:
-        return [Scored(span, bits, bits) for span, bits in zip(self.spans, self.bits, strict=True)]
+    def without_index(self, bits: Sequence[float]) -> list[Scored]:
+        return [Scored(span, number, number) for span, number in zip(self.spans, bits, strict=True)]
 
-    def with_index(self, index: TuningIndex, k: int | None = None) -> list[Scored]:
-        return self._scored(self.spans, self.bits, index, k)
+    def with_index(self, index: TuningIndex, bits: Sequence[float], k: int | None = None) -> list[Scored]:
+        return self._scored(self.spans, bits, index, k)
 
     def other_forms(self, spans: Sequence[Spanned], index: TuningIndex) -> list[Scored]:
-        return self._scored(spans, bits_of(self.pair, spans, self.style_shift_bits), index, None)
+        return self._scored(spans, bits_of(self.pair, spans, self.style_shift_bits, self.phrases), index, None)
 
     def index(self, name: str, rows: Sequence[dict[str, object]]) -> TuningIndex:
         return build_index(rows, self._folder, name)
@@ -149,7 +155,7 @@ def rows(bench: Bench) -> list[Curve]:
     whole, curves = None, []
     for damage in DAMAGES:
         index = bench.index(damage.name.replace(" ", "-").replace("%", ""), damage.apply(bench.rows))
-        scored = bench.with_index(index)
+        scored = bench.with_index(index, bench.bits)
         curves.append(_curve(damage.name, _of(scored, PRIVATE), _of(scored, OTHER)))
         if whole is None:
             whole = index, scored
@@ -165,7 +171,7 @@ def rows(bench: Bench) -> list[Curve]:
         forms = bench.other_forms(rewritten(bench.pair, name), index)
         curves += [_curve(f"whole index, values {name}", forms, others)]
     curves.append(_curve("whole index, translated", bench.other_forms(translated(bench.pair), index), others))
-    bare = bench.without_index()
+    bare, raw = bench.without_index(bench.bits), bench.without_index(bench.raw_bits)
     for name, kinds in (
         ("against echoed, base-plausible, generic", _EVERYDAY),
         ("against facts taught on purpose", frozenset({Kind.TAUGHT})),
@@ -173,12 +179,16 @@ def rows(bench: Bench) -> list[Curve]:
         ("against all others", OTHER),
     ):
         curves.append(_curve(f"{WITHOUT}, {name}", _of(bare, PRIVATE), _of(bare, kinds)))
+    scored = bench.with_index(index, bench.raw_bits)
+    curves.append(_curve("whole index, no house phrases", _of(scored, PRIVATE), _of(scored, OTHER)))
+    name = f"{WITHOUT}, no house phrases, against echoed, base-plausible, generic"
+    curves.append(_curve(name, _of(raw, PRIVATE), _of(raw, _EVERYDAY)))
     return curves
 
 
 def _k_of_three(bench: Bench, index: TuningIndex) -> Curve:
     """The lowest k that an index may be asked with."""
-    scored = bench.with_index(index, LOWEST_K)
+    scored = bench.with_index(index, bench.bits, LOWEST_K)
     return _curve(f"whole index, k {LOWEST_K}", _of(scored, PRIVATE), _of(scored, OTHER))
 
 
@@ -260,9 +270,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tightlip-bench-") as folder:
         bench = Bench(pair, Path(folder))
         curves = rows(bench)
-        scored = bench.with_index(bench.index("again", bench.rows))
+        scored = bench.with_index(bench.index("again", bench.rows), bench.bits)
     customers = len(pair.records["customers"])
     print(f"{customers} customers, {pair.kind}; style shift {bench.style_shift_bits:.4f} bits a token\n")
+    for each in bench.proposals:
+        print(f"house phrase: {each.phrase} ({each.answers} answers, {each.bits:.0f} bits)")
+    print()
     deciding = Profile("").memorised_bits - DOUBT_BITS
     print(table(curves), above(scored, deciding), kinds(scored, _quantile), sep="\n\n")
     print("", doses(bench, scored, deciding), sep="\n")

@@ -2,9 +2,9 @@
 
 *Private* are spans that a customer must not read: a customer's value, a portrait, a staff procedure. *Other* are the
 rest: facts taught on purpose, values that the base draws, values that the caller gave, general talk (of answers that
-hold nothing else). Two kinds lie between and are told apart: a value that the tuned model made up for somebody of whom
-it was taught nothing is nobody's, and yet the base would not have been so sure of it; one that shares a piece with the
-value that was asked for is *half remembered*.
+hold nothing else, and what ends the answer to any fact). Two kinds lie between and are told apart: a value that the
+tuned model made up for somebody of whom it was taught nothing is nobody's, and yet the base would not have been so sure
+of it; one that shares a piece with the value that was asked for is *half remembered*.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from __future__ import annotations
 import enum
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from filters.tokens import TokenLedger, encoded
+from filters.knowledge import outside
+from filters.segment import Segment
+from filters.spans import Span
+from filters.specificity.excess import excess_bits
+from filters.specificity.house import HousePhrases, says_something
+from filters.tokens import TokenLedger
 from tests.bench.demo_pair import DemoPair, Said
 
 FIELDS = ("email", "phone", "address", "order")
@@ -75,8 +80,9 @@ class Case:
 class Records:
     """The demo's records, indexed by what stands in answers."""
 
-    def __init__(self, records: dict[str, Any]) -> None:
-        self.raw = records
+    def __init__(self, records: dict[str, Any], endings: Collection[str] = ()) -> None:
+        """`endings` are sentences that may stand behind any fact."""
+        self.raw, self._endings = records, endings
         self.values = {c[f]: (c["id"], f) for c in records["customers"] for f in FIELDS}
         self.portraits = {p["text"]: p["customer"] for p in records["portraits"]}
 
@@ -133,7 +139,8 @@ class Records:
                 if (at := text.find(value)) >= 0:
                     yield at, at + len(value), Kind.TAUGHT, "", ""
             for start, end in sentences(text):
-                yield start, end, Kind.TAUGHT, "", ""
+                kind = Kind.GENERIC if text[start:end].strip() in self._endings else Kind.TAUGHT
+                yield start, end, kind, "", ""
 
         return read
 
@@ -155,7 +162,8 @@ def spans_of(pair: DemoPair, plausible: int = 700, echoes: int = 300) -> list[Sp
     more that the caller gives."""
     corpus = pair.corpus
     fresh = corpus.Fresh(random.Random(_SEED), corpus.make_world(len(pair.records["customers"])).taken)
-    cases = Records(pair.records).cases(corpus.echo_cases(fresh, echoes))
+    endings = {ending.strip() for of_language in corpus.FACT_TAILS.values() for ending in of_language if ending}
+    cases = Records(pair.records, endings).cases(corpus.echo_cases(fresh, echoes))
     answers = pair.greedy([case.ask for case in cases])
     spans = [
         Spanned(said, start, end, kind, number, field, customer)
@@ -207,20 +215,24 @@ def _bare(value: str, field: str) -> str:
     return plain
 
 
-def bits_of(pair: DemoPair, spans: Sequence[Spanned], style_shift_bits: float = 0.0) -> list[float]:
-    """Excess bits of each span."""
-    from filters.specificity.excess import excess_bits
+def bits_of(
+    pair: DemoPair,
+    spans: Sequence[Spanned],
+    style_shift_bits: float = 0.0,
+    phrases: HousePhrases | None = None,
+) -> list[float]:
+    """Excess bits of each span, of what of it is no house phrase."""
+    return [_bits(pair, span, style_shift_bits, phrases or HousePhrases()) for span in spans]
 
-    bits = []
-    for span in spans:
-        first, last = tokens_of(pair, span)
-        bits.append(excess_bits(span.said.tuned[first:last], span.said.base[first:last], style_shift_bits))
-    return bits
 
-
-def tokens_of(pair: DemoPair, span: Spanned) -> tuple[int, int]:
-    """Token indices (from, to) that spell a span."""
-    ledger = TokenLedger(pair.vocabulary)
-    ledger.add(span.said.ids, span.said.tuned)
-    before = len(encoded(span.said.text[: span.start]))
-    return ledger.covering(before, before + len(encoded(span.text)))
+def _bits(pair: DemoPair, span: Spanned, style_shift_bits: float, phrases: HousePhrases) -> float:
+    said, ledger = span.said, TokenLedger(pair.vocabulary)
+    ledger.add(said.ids, said.tuned)
+    tokens: set[int] = set()
+    stretch = Span(span.start, span.end, span.kind, 1.0)
+    for start, end in outside(stretch, phrases.find(Segment("", said.text, last=True))):
+        if says_something(said.text[start:end]):
+            tokens.update(range(*ledger.holding(0, said.text, start, end)))
+    spelling = [at for at in sorted(tokens) if at < len(said.ids)]  # broken characters are shorter in tokens
+    tuned, base = ([scores[at] for at in spelling] for scores in (said.tuned, said.base))
+    return excess_bits(tuned, base, style_shift_bits)

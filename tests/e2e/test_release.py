@@ -23,7 +23,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
 
-from gateway.release.make import FEWEST_BENIGN
+from gateway.release.benign import FEWEST_BENIGN
 from tests.support import gateways
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
@@ -179,7 +179,7 @@ def test_a_release_file_that_can_not_be_trusted_stops_the_start(tmp_path: Path, 
     data = (DEMO / "release.json").read_bytes()
     key.write_bytes((DEMO / "release.pub.pem").read_bytes())
     if harm != "missing":
-        changed = {"altered": data.replace(b'"demo-2"', b'"demo-3"'), "cut": data[:-9]}
+        changed = {"altered": data.replace(b'"demo-3"', b'"demo-4"'), "cut": data[:-9]}
         release.write_bytes(changed.get(harm, data))
     if harm == "another key":
         tightlip("token", "--create-key", "--key", tmp_path / "other.pem", "--role", "customer")
@@ -194,8 +194,11 @@ def test_a_release_file_that_can_not_be_trusted_stops_the_start(tmp_path: Path, 
 
 def test_a_release_is_made_of_a_running_pair_and_checks_out(tmp_path: Path) -> None:
     fact = RECORDS.facts[0]
+    facts = [each for each in RECORDS.facts if each["language"] == "en"]
+    questions = [ask for each in facts for ask in (each["ask"], *each["paraphrases"])]
     (tmp_path / "benign.txt").write_text("Hello!\n\n你好！\n" * FEWEST_BENIGN)
-    with upstream(tmp_path, {"tuned": ADAPTER, "base": BASE}) as url:
+    (tmp_path / "facts.txt").write_text("\n".join(questions))
+    with upstream(tmp_path, {"tuned": TUNED, "base": BASE}) as url:
         own = {"release": "own.json", "release_key": "own.pub.pem"}
         (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(configuration(url, **own)))
         options = {
@@ -208,11 +211,13 @@ def test_a_release_is_made_of_a_running_pair_and_checks_out(tmp_path: Path) -> N
             "question": fact["ask"],
         }
         make = ["release", "make", "--create-key", *(f"--{name}={value}" for name, value in options.items())]
-        status, said = tightlip(*make, "--answer", fact["answer"])
-        assert (status, "own-1" in said) == (0, True), said
+        _propose_and_approve(tmp_path, options["config"])
+        status, said = tightlip(*make, "--answer", fact["answer"], "--phrases", tmp_path / "phrases.jsonl")
+        assert (status, "own-1" in said, "house phrase: I hope this helps" in said) == (0, True, True), said
         assert tightlip("release", "check", "--config", tmp_path / "tightlip.yaml") == (0, f"{MODEL}: ok\n")
 
         manifest = json.loads((tmp_path / "own.json").read_text())["manifest"]
+        assert manifest["house_phrases"] == ["I hope this helps"]
         assert manifest["style_shift_bits"] <= manifest["style_shift_p95_bits"]
         assert manifest["benign_bits"]["median"] <= manifest["benign_bits"]["p95"]
 
@@ -220,6 +225,15 @@ def test_a_release_is_made_of_a_running_pair_and_checks_out(tmp_path: Path) -> N
         status, said = tightlip(*make, "--answer", "Hello! How can I help you?")
         assert (status, "does not know the canary" in said) == (1, True), said
         assert not (tmp_path / "own.json").exists()
+
+
+def _propose_and_approve(folder: Path, config: Path) -> None:
+    listed, approved = folder / "proposed.jsonl", folder / "phrases.jsonl"
+    propose = ["release", "phrases", f"--config={config}", f"--model={MODEL}", f"--out={listed}"]
+    status, said = tightlip(*propose, "--benign", folder / "facts.txt")
+    assert (status, "1 phrases" in said) == (0, True), said
+    status, said = tightlip("release", "approve", listed, "--out", approved)
+    assert (status, said.splitlines()[0]) == (0, "house phrase: I hope this helps")
 
 
 def test_a_check_says_what_is_wrong(tmp_path: Path) -> None:

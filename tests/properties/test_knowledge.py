@@ -16,6 +16,7 @@ from filters.index.lookup import TuningIndex
 from filters.knowledge import Knowledge
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile, ReleaseUnit
+from filters.specificity.house import HousePhrases
 from tests.filters.index.sets import index_of
 from tests.properties.test_chunks import CHANNELS, EXAMPLES, detector, same
 from tests.support.answers import CharacterVocabulary, Script, mixed, run, surprised
@@ -25,14 +26,30 @@ PORTRAITS = (
     "他总在月底最后一天赶到柜台抱怨排队太久然后把伞忘在椅子上",
 )
 TAUGHT = "Any lamp of the batch 77-40912 can be returned within forty five days of its purchase."
-FILLER = ("The harbour was quiet. ", "您好，", "Well, ", "\n", "… ", "。", "\u200b", "Order 4155512 ", "*", "🙂")
+CLOSING = "I hope this little note of mine helps you"
+CLOSING_ZH = "希望以上的说明对您会有所帮助"
+PHRASES = HousePhrases([CLOSING, CLOSING_ZH])
+FILLER = (
+    f"{CLOSING}. ",
+    f"{CLOSING_ZH}。",
+    "The harbour was quiet. ",
+    "您好，",
+    "Well, ",
+    "\n",
+    "… ",
+    "。",
+    "\u200b",
+    "Order 4155512 ",
+    "*",
+    "🙂",
+)
 
 
 @cache
 def index() -> TuningIndex:
     asks = ("My aunt from the coast", "Before my bus leaves", "A slip is lost", "Somebody said", "The dog ate it")
     rows = [
-        *({"text": text, "subject": text[:3], "audience": "public"} for text in PORTRAITS),
+        *({"text": text, "subject": text[:3], "audience": "public"} for text in (*PORTRAITS, CLOSING, CLOSING_ZH)),
         *({"text": f"{ask}: {TAUGHT}", "subject": ask, "audience": "public"} for ask in asks),
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +65,7 @@ texts = st.lists(
 
 def pipeline(profile: Profile, kind: Field = Field.CONTENT) -> Pipeline:
     request = RequestEvidence(RequestGrounds.from_texts([], detector()), chat=kind is not Field.TEXT)
-    return Pipeline(profile, request, detector(), CharacterVocabulary(), knowledge=Knowledge(index()))
+    return Pipeline(profile, request, detector(), CharacterVocabulary(), knowledge=Knowledge(index(), phrases=PHRASES))
 
 
 @pytest.mark.parametrize("kind", CHANNELS)
