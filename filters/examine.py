@@ -7,9 +7,9 @@
 3. A run of n-grams that few people's rows hold, or that is above the caller's clearance, is a suspicion too, whatever
    it says: a portrait holds no name and no number. What of it passes by rule 1 is not asked about; what is left of it
    then counts from FEWEST_LEFT letters and digits on.
-4. What of such a suspicion lies within a house phrase (specificity/house.py) is the pair's style and no suspicion.
-5. With an index, tokens that the tuned model is all but certain of are asked about where nothing else in them is. It
+4. With an index, tokens that the tuned model is all but certain of are asked about where nothing else in them is. It
    is as certain of what it was taught on purpose, and only an index can tell that.
+5. What of a suspicion about words lies within a house phrase (specificity/house.py) is the pair's style and none.
 """
 
 from __future__ import annotations
