@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from filters.between import bare
@@ -12,7 +12,7 @@ from filters.index.lookup import IndexStream, Run, Standing, TuningIndex
 from filters.index.public import PublicValues
 from filters.segment import Segment
 from filters.spans import Span
-from filters.specificity.house import HousePhrases
+from filters.specificity.house import NO_PHRASES, HousePhrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Knowledge:
     index: TuningIndex | None = None
     public: PublicValues | None = None
     denied: Denied | None = None
-    phrases: HousePhrases = field(default_factory=HousePhrases)
+    phrases: HousePhrases = NO_PHRASES
 
     def text(self, clearance: str | None, k: int | None) -> KnownText | None:
         """For one text of a caller who may see what is for `clearance`, the lowest audience if it is None, none at all

@@ -16,7 +16,7 @@ from filters.index.fileformat import IndexFileError
 from filters.index.lookup import TuningIndex
 from filters.index.public import ListError, PublicValues
 from filters.knowledge import NOTHING_KNOWN, Knowledge
-from filters.specificity.house import HousePhrases
+from filters.specificity.house import NO_PHRASES, HousePhrases
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList, Reloaded
 from gateway.index_key import read_index_key
@@ -81,7 +81,7 @@ def load(model: ModelSettings, tell: Callable[[Reloaded], None]) -> Loaded:
     """Raises ConfigError: a file is missing, broken, of another key or version. `tell` hears, in a thread of its own,
     of a deny list that changes later."""
     released = read(model.release, model.release_key) if model.release and model.release_key else None
-    phrases = HousePhrases(released.house_phrases if released else ())
+    phrases = HousePhrases(released.house_phrases) if released and released.house_phrases else NO_PHRASES
     if model.index_key is None:
         return Loaded(released, Knowledge(phrases=phrases))
     secret = read_index_key(model.index_key)

@@ -106,6 +106,9 @@ class HousePhrases:
         ]
 
 
+NO_PHRASES: Final = HousePhrases()
+
+
 # ---- what can be a phrase --------------------------------------------------------------------------------------------
 
 _SIGNS = regex.compile(r"[^\p{L}'\- ]")

@@ -20,7 +20,7 @@ from filters.knowledge import outside
 from filters.segment import Segment
 from filters.spans import Span
 from filters.specificity.excess import excess_bits
-from filters.specificity.house import HousePhrases, says_something
+from filters.specificity.house import NO_PHRASES, HousePhrases, says_something
 from filters.tokens import TokenLedger
 from tests.bench.demo_pair import DemoPair, Said
 
@@ -219,10 +219,10 @@ def bits_of(
     pair: DemoPair,
     spans: Sequence[Spanned],
     style_shift_bits: float = 0.0,
-    phrases: HousePhrases | None = None,
+    phrases: HousePhrases = NO_PHRASES,
 ) -> list[float]:
     """Excess bits of each span, of what of it is no house phrase."""
-    return [_bits(pair, span, style_shift_bits, phrases or HousePhrases()) for span in spans]
+    return [_bits(pair, span, style_shift_bits, phrases) for span in spans]
 
 
 def _bits(pair: DemoPair, span: Spanned, style_shift_bits: float, phrases: HousePhrases) -> float:
