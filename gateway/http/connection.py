@@ -229,7 +229,8 @@ class Guarded(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Closes once all is written that the caller takes in time."""
-        self.transport.close()
+        if not self.transport.is_closing():  # asyncio's TLS transport can't be asked anything once it is closed twice
+            self.transport.close()
         if self.transport.get_write_buffer_size():
             self._expect_written()
 

@@ -86,7 +86,7 @@ class Entrance:
             self._door.refused("total")
             return
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio would not, for a socket like this one
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not for accepted sockets
         task = self._loop.create_task(self._arrive(connection, peer, place))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)

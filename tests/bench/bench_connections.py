@@ -29,7 +29,7 @@ from gateway.listening import ORDINARY, bind, make_server
 from gateway.settings import Listener, TlsSettings
 from tests.support.tls import Authority, client_context
 
-CONNECTIONS = 1000
+CONNECTIONS = 500
 AT_ONCE = 8
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 ANNOUNCED = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([198, 51, 100, 7, 192, 0, 2, 1, 18, 103, 1, 187])

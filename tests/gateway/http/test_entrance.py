@@ -33,6 +33,7 @@ from tests.support.tls import Authority, client_context, der
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "proxy_v2.json").read_text(encoding="utf-8"))["cases"]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 ANNOUNCED = next(bytes.fromhex(case["hex"]) for case in VECTORS if case["name"] == "TLVs follow")
 LOCAL = next(bytes.fromhex(case["hex"]) for case in VECTORS if case["name"].startswith("local, nothing"))
 OURS = Proxies((ip_network("127.0.0.0/8"),), proxy_protocol=True)
@@ -67,6 +68,7 @@ class Running:
     schemes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     more: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.origins.append(origin_of(scope))
@@ -76,6 +78,7 @@ class Running:
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
+        self.sent.set()
 
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
@@ -244,6 +247,30 @@ async def test_a_new_certificate_is_served_at_once_and_a_stream_goes_on(authorit
         running.more.set()
         assert b"ended" in await reader.read()
         writer.close()
+
+
+@under_both_loops
+async def test_a_caller_that_says_goodbye_with_his_request_does_no_harm(authority: Authority) -> None:
+    """As HAProxy's checks do: the end of TLS comes in one piece with the request."""
+    async with serving(tls=served(authority)) as running:
+        sent, received, client = ssl.MemoryBIO(), ssl.MemoryBIO(), client_context(authority.ca_file)
+        connection = client.wrap_bio(received, sent, server_hostname="127.0.0.1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    connection.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    writer.write(sent.read())
+                    received.write(await reader.read(65536))
+            connection.write(LAST)
+            with pytest.raises(ssl.SSLWantReadError):
+                connection.unwrap()
+            writer.write(sent.read())
+            await reader.read()
+            writer.close()
+            await running.sent.wait()
 
 
 # ---- the PROXY protocol ----------------------------------------------------------------------------------------------
