@@ -73,8 +73,10 @@ def test_the_opening_is_short_greedy_and_of_the_same_messages(asking: Gateway, e
     tool = {"type": "function", "function": {"name": "open", "parameters": {"type": "object", "properties": {}}}}
     assert content(asking, temperature=1.2, tools=[tool], max_tokens=99) == COMPLIES
     (opening,) = engine.openings()
+    (request,) = engine.asked("tuned")
     assert opening == {
         "model": "base",
+        "cache_salt": request["cache_salt"],
         "messages": [{"role": "user", "content": HARMFUL}],
         "max_tokens": OPENING_TOKENS,
         "temperature": 0,
