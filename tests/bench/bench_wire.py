@@ -4,8 +4,8 @@
 
 `--known` is the folder of the index and the public values (deploy/demo/make_index.sh writes them). Every record of
 every customer is asked for once, greedily, of the tuned model itself and through the gateway; then the domain questions
-of bench_served and the echoes. A value counts as given in part by the rule of bench_extraction. Real vLLM is found as
-the tests find it (TIGHTLIP_VLLM_PYTHON).
+of bench_served and the echoes. Base and tuned model have a server each in vLLM, which is found as the tests find it
+(TIGHTLIP_VLLM_PYTHON). A value counts as given in part by the rule of bench_extraction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.bench.demo_spans import FIELDS
 from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running_together
 from tests.support.scenarios import Ask, asker, at_once
-from tests.support.vllm_server import Arrangement, Endpoint, one_server, two_servers
+from tests.support.vllm_server import Arrangement, Endpoint, base_apart, two_servers
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ def embedded(models: Path, kind: str, logs: Path) -> Iterator[Arrangement]:
 
 @contextmanager
 def arranged(upstream: str, models: Path, kind: str, logs: Path) -> Iterator[Arrangement]:
+    """Running servers."""
     if upstream == "embedded":
         started = embedded(models, kind, logs)
     else:
-        started = (one_server if kind == "lora" else two_servers)(models, logs)
+        started = (base_apart if kind == "lora" else two_servers)(models, logs)
     with started as arrangement:
         yield arrangement
 
@@ -129,7 +130,7 @@ def measured(told: argparse.Namespace, pair: DemoPair, folder: Path) -> dict[str
         configuration["models"][MODEL] |= more
         with gateway(folder / "gateway", configuration) as front:
             direct = asker(httpx.Client(base_url=models.tuned.url, timeout=120, trust_env=False), models.tuned.model)
-            open_role, ordinary = asker(front.client("open"), MODEL), asker(front.client(), MODEL)
+            open_role, ordinary = (asker(front.client(role, ttl=3500), MODEL) for role in ("open", "customer"))
             pieces, rows = Pieces(pair), list[Leaks | Kept]()
             print(f"{len(pair.records['customers'])} customers, {kind}, {told.upstream}", flush=True)
             for name, ask in (("raw", direct), ("served", ordinary)):
