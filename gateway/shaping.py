@@ -92,8 +92,7 @@ def _forms(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "structured_outputs", body["structured_outputs"]
 
 
-def _read(field: str, form: Any) -> Literals:
-    literals = Literals()
+def _read(field: str, form: Any, literals: Literals) -> Literals:
     if field == "response_format":
         literals.add_schema(form)
     elif field == "tools":
@@ -115,9 +114,11 @@ def _examined(
     if harmless and knowledge.index is None and knowledge.denied is None:
         return False
     texts: dict[str, str] = {}  # and the field that each stands in
+    request = Literals()
     for field, form in forms:
         try:
-            literals = _read(field, form)
+            # what there may be of patterns, and of names with numbers, is the request's
+            literals = _read(field, form, Literals(numbered=request.numbered, patterns=request.patterns))
             texts |= dict.fromkeys(literals.values | literals.names, field)
             if len(texts) > MOST_LITERALS or sum(map(len, texts)) > MOST_CHARACTERS:
                 raise TooMuch

@@ -20,6 +20,7 @@ from filters.knowledge import NOTHING_KNOWN, Knowledge
 from filters.profile import Profile
 from gateway.errors import CallerError, FilterFailed, OverLimit, SchemaRefused
 from gateway.knowledge import load
+from gateway.policy import literals
 from gateway.policy.parameters import admit, read
 from gateway.policy.schema import Classification
 from gateway.settings import ModelSettings
@@ -86,6 +87,10 @@ async def test_each_schema_in_each_place(case: dict[str, Any]) -> None:
         ({"grammar": 'root ::= "yes" | "no" | [0-9]{4,8}'}, True),
         ({"grammar": 'root ::= "1" "3" "8" [0-9] "1"'}, False),
         ({"grammar": f'root ::= "{MAIL}"'}, False),
+        ({"grammar": "root ::= [1] [3] [8] [1]"}, False),
+        ({"grammar": 'a ::= "13"\nb ::= "81"\nroot ::= a b'}, False),
+        ({"grammar": "start: <[1381]>"}, False),
+        ({"grammar": 'start: A1381 B\nA1381: /[a-z]+/\nB: "12"'}, True),
         ({"json_object": True}, True),
     ],
 )
@@ -95,6 +100,34 @@ async def test_other_structured_outputs_hold_literals_too(inner: dict[str, Any],
     else:
         error = await refusal({"structured_outputs": inner})
         assert (type(error), error.param) == (SchemaRefused, "structured_outputs")
+
+
+async def test_a_pattern_is_parsed_once_however_often_it_is_referred_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def fixed_in(pattern: str) -> tuple[list[str], int]:
+        parsed.append(pattern)
+        return [], 0
+
+    monkeypatch.setattr(literals, "_fixed_in", fixed_in)
+    schema = {"$defs": {"a": {"pattern": "a|b" * 1300}}, "prefixItems": [{"$ref": "#/$defs/a"}] * 2000}
+    tools = [{"type": "function", "function": {"name": f"f{n}", "parameters": schema}} for n in range(8)]
+    assert await base_answers({"tools": tools}) is False
+    assert len(parsed) == 1
+
+
+async def test_what_all_patterns_of_a_request_come_to_is_bounded() -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"f{n}", "parameters": {"pattern": "ab|" * 1200 + "c" * n}}}
+        for n in range(8)
+    ]
+    assert type(await refusal({"tools": tools})) is OverLimit
+
+
+async def test_names_with_numbers_are_counted_over_all_tools() -> None:
+    tools = [{"type": "function", "function": {"name": f"pin_{n}"}} for n in range(4711, 4731)]
+    assert await base_answers({"tools": tools[:8]}) is False
+    assert type(await refusal({"tools": tools})) is SchemaRefused
 
 
 async def test_a_tools_name_is_one_of_those_that_the_model_chooses_from() -> None:
