@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 MAX_FILE_BYTES: Final = 1 << 20  # far above any policy; a wrong path (a log, a model) fails at once
 MAX_DEPTH: Final = 32  # levels; a configuration has six
+MAX_PLACES: Final = 200_000  # keys and list entries, each as often as aliases repeat it
 
 Location = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -82,6 +83,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
             raw = file.read(limit + 1)
     except OSError as error:
         raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
+    except ValueError:  # a zero byte in it, or half a character
+        raise ConfigError(Problem(ascii(str(path)), None, "", "is not a file's name")) from None
     if len(raw) > limit:
         raise ConfigError(Problem(str(path), None, "", f"is larger than {limit} bytes"))
     return raw
@@ -142,6 +145,8 @@ def _compose(path: Path, raw: bytes) -> yaml.Node | None:
     except yaml.YAMLError as error:  # its own text may quote what it met
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(Problem(str(path), mark.line + 1 if mark else None, "", "is not valid YAML")) from None
+    except RecursionError:
+        raise ConfigError(Problem(str(path), None, "", "is nested too deep")) from None
 
 
 def _text(path: Path, raw: bytes) -> str:
@@ -154,12 +159,19 @@ def _text(path: Path, raw: bytes) -> str:
 def _construct(path: Path, node: yaml.Node) -> Mapping[str, Any]:
     try:
         data: Mapping[str, Any] = _Loader("").construct_document(node)
-    except yaml.YAMLError:  # a tag that is no plain value
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+    ):  # a tag that does not fit its value, a huge number
         raise ConfigError(Problem(str(path), None, "", "is not valid YAML")) from None
     return data
 
 
 def _note_lines(path: Path, node: yaml.Node, at: Location, lines: dict[Location, int]) -> None:
+    if len(lines) > MAX_PLACES:
+        raise ConfigError(Problem(str(path), node.start_mark.line + 1, "", f"has more than {MAX_PLACES} places"))
     if len(at) > MAX_DEPTH:
         raise ConfigError(Problem(str(path), node.start_mark.line + 1, "", "is nested too deep, or refers to itself"))
     if isinstance(node, yaml.MappingNode):

@@ -15,6 +15,6 @@ def state_of(path: Path) -> State:
     """What changes when the file does, or when a link on the way leads elsewhere; None where there is none."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # what has a zero byte in it is no name
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.auth.jwks import RemoteKeys
-from gateway.config_file import ConfigError
+from gateway.config_file import ConfigError, Problem
 from gateway.file_state import State, state_of
 from gateway.in_force import InForce
 
@@ -45,7 +45,7 @@ class Policies:
     def __init__(self, path: Path, load: Callable[[InForce | None], InForce], hear: Hear) -> None:
         """Reads it for the first time. `load` builds what follows from the policy file `path`; it may be called in a
         thread, with what is in force. Raises ConfigError."""
-        self._load, self._hear = load, hear
+        self._path, self._load, self._hear = path, load, hear
         self._wished, self._switching = asyncio.Event(), asyncio.Lock()
         self._fetching: list[asyncio.Task[None]] = []
         self._seen: dict[Path, State] = {path: None}
@@ -83,6 +83,9 @@ class Policies:
                 new = await asyncio.to_thread(self._read, before)
             except ConfigError as error:
                 self._hear.refused(error)
+                return False
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not be the last look at the policy
+                self._hear.refused(ConfigError(Problem(str(self._path), None, "", f"failed ({type(error).__name__})")))
                 return False
             new.verifier.carry_over(before.verifier)
             await asyncio.gather(*(keys.fetch() for keys in new.verifier.remote if _never_fetched(keys)))

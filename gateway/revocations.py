@@ -12,6 +12,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from gateway.auth.revocation import Revocation, Revocations
@@ -52,6 +53,7 @@ class RevocationFeed:
         self._position: Position | None = None
         self._lost: set[str] = set()  # known here and no longer there
         self._as_of, self._expired_at = -math.inf, -math.inf  # by the clock
+        self._forgot_at = -math.inf  # in time
         self._prepared = False
         self._told: frozenset[str] = frozenset()
         self._fault: str | None = None
@@ -110,10 +112,14 @@ class RevocationFeed:
         try:
             await self._refresh()
             await self._give_back()
+            self._well()
         except StateUnavailable as error:
             self._failed("state_unfit" if isinstance(error, StateUnfit) else "state_unavailable", str(error))
-        if not self.ready:
-            self._end(self._why)
+        except Exception as error:  # noqa: BLE001 - who stops looking lets everybody go on
+            self._failed("state_unfit", f"the store can't be read ({type(error).__name__})")
+        finally:
+            if not self.ready:
+                self._end(self._why)
 
     async def _refresh(self) -> None:
         asked = self._clock()
@@ -126,9 +132,6 @@ class RevocationFeed:
         self._take(changes)
         self._as_of = asked
         self._expire()
-        if self._fault is not None:
-            self._fault = None
-            self._tell("state_back", "the store answers again")
 
     async def _prepare(self) -> None:
         """Once, and again after each failure: another server may answer now."""
@@ -136,41 +139,66 @@ class RevocationFeed:
             return
         advice = frozenset(await self._store.prepare())
         for words in sorted(advice - self._told):
-            self._tell("state_advice", words)
+            self._say("state_advice", words)
         self._told, self._prepared = advice, True
 
     def _take(self, changes: Changes) -> None:
-        """Raises StateUnfit for an entry that can't be read: what it means can't be obeyed."""
+        """Raises StateUnfit for an entry that can't be read: what it means can't be obeyed, while the others are."""
         read = [(entry, _read(entry)) for entry in changes.entries]
         if changes.whole:
             self._lost = set(self._known) - {entry.id for entry in changes.entries}
         for entry, revocation in read:
-            self._known.put(entry.id, revocation, entry.expires_at)
+            if revocation is not None:
+                self._known.put(entry.id, revocation, entry.expires_at)
         for entry_id in changes.withdrawn:
             self._known.drop(entry_id)
             self._lost.discard(entry_id)
-        self._position = changes.position
         if read:
             self._end(self._why)
+        if any(revocation is None for _, revocation in read):
+            raise StateUnfit("the store has a revocation that this version does not understand")
+        self._position = changes.position
 
     async def _give_back(self) -> None:
-        """What a store has lost it gets again."""
-        while self._lost:
-            entry_id = next(iter(self._lost))
-            if entry_id in self._known:
-                revocation, expires_at = self._known.get(entry_id)
-                await self._store.put(Entry(entry_id, revocation.written(), expires_at), self._now())
-            self._lost.discard(entry_id)
+        """What a store has lost it gets again, some of it at each look: what is new does not wait for it."""
+        until = self._clock() + EVERY
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._lost and self._clock() < until:
+                    entry_id = next(iter(self._lost))
+                    await self._put_again(entry_id)
+                    self._lost.discard(entry_id)
+        except TimeoutError:
+            raise StateUnavailable("the store does not take what it has lost in time") from None
+
+    async def _put_again(self, entry_id: str) -> None:
+        if entry_id in self._known:
+            revocation, expires_at = self._known.get(entry_id)
+            await self._store.put(Entry(entry_id, revocation.written(), expires_at), self._now())
 
     def _expire(self) -> None:
-        if self._as_of - self._expired_at >= EXPIRE_EVERY:
-            self._expired_at = self._as_of
-            self._known.expire(self._now())
+        """A clock that was ahead has us forget what is needed once it is put right: everything is read again then."""
+        now = self._now()
+        if now < self._forgot_at:
+            self._position, self._forgot_at = None, now
+        elif self._as_of - self._expired_at >= EXPIRE_EVERY:
+            self._expired_at, self._forgot_at = self._as_of, now
+            self._known.expire(now)
+
+    def _well(self) -> None:
+        if self._fault is not None:
+            self._fault = None
+            self._say("state_back", "the store answers again")
 
     def _failed(self, code: str, words: str) -> None:
         self._prepared = False
         if words != self._fault:
             self._fault = words
+            self._say(code, words)
+
+    def _say(self, code: str, words: str) -> None:
+        """Where nobody can be told (the log's disk is full, the terminal is gone) looking goes on."""
+        with suppress(OSError):
             self._tell(code, words)
 
     def _why(self, record: RequestRecord) -> GatewayError | None:
@@ -181,8 +209,8 @@ class RevocationFeed:
         return error
 
 
-def _read(entry: Entry) -> Revocation:
+def _read(entry: Entry) -> Revocation | None:
     try:
         return Revocation.read(entry.text)
     except ValueError:
-        raise StateUnfit("the store has a revocation that this version does not understand") from None
+        return None

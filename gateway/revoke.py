@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.auth.revocation import Kind, Revocation
+from gateway.auth.tokens import MAX_ID_CHARS, MAX_SUBJECT_CHARS, can_be
 from gateway.policy.load import Rules
 from gateway.policy.schema import IssuerPolicy
 from gateway.state import Entry, Store
@@ -71,6 +72,8 @@ def aim(wish: Wish, rules: Rules) -> Revocation:
         raise NotAimed("tokens of this issuer have no id; revoke by subject, or by time")
     if kind is Kind.ROLE and value not in rules.roles:
         raise NotAimed("--role is not a role of the policy")
+    if value and not can_be(value, MAX_ID_CHARS if kind is Kind.TOKEN_ID else MAX_SUBJECT_CHARS):
+        raise NotAimed("no token has such a text: it is too long, or has characters that can't be printed")
     try:
         return Revocation(kind, value, issuer.issuer if issuer else None, tenant, wish.issued_before)
     except ValueError as error:

@@ -60,6 +60,9 @@ def revoke(
         revocation = aim(Wish(token_id, subject, role, issuer, tenant, _moment(issued_before, now)), rules)
     except NotAimed as error:
         _fail(str(error), EXIT_WRONG)
+    if revocation.issued_before is not None and revocation.issued_before > now:
+        text = "that time is still to come: tokens that are issued until then are refused too"
+        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
     entry_id = _run(settings, lambda store: tell(store, revocation, now))
     typer.echo(f"revoked: {_described(revocation)}")
     typer.echo(f"acknowledged as {entry_id}; every gateway on this store obeys within a second")
@@ -83,7 +86,8 @@ def withdraw(revocation_id: Annotated[str, typer.Argument(metavar="ID")], config
     from gateway.revoke import withdraw as tell
 
     settings, _ = _loaded(config)
-    if not _run(settings, lambda store: tell(store, revocation_id, time.time())):
+    known = revocation_id.isascii() and _run(settings, lambda store: tell(store, revocation_id, time.time()))
+    if not known:
         _fail("there is no revocation with this id", EXIT_PROBLEMS)
     typer.echo("withdrawn and acknowledged; what it meant is good again within a second")
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ class PageFetcher:
     async def __call__(self, page: Page) -> bytes:
         try:
             return await self._get(page)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:  # their texts hold addresses
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # their texts hold addresses
             raise FetchFailed(type(error).__name__) from None
         except ConfigError:
             raise FetchFailed("token_file") from None
@@ -153,11 +154,13 @@ class RemoteKeys:
         return all(came)
 
     async def watch(self) -> None:
-        """Fetch for ever, first when what was fetched at the start is old enough."""
-        every, came = min(page.refresh_seconds for page in self._pages), True
+        """Fetch for ever, first when what was fetched, here or before a reload, is old enough."""
+        every = min(page.refresh_seconds for page in self._pages)
+        again = min(AGAIN, every)
+        wait = again if math.isinf(self.age) else max(0.0, every - self.age)
         while True:
-            await asyncio.sleep(every if came else min(AGAIN, every))
-            came = await self.fetch()
+            await asyncio.sleep(wait)
+            wait = every if await self.fetch() else again
 
     async def _fetch_page(self, page: Page) -> bool:
         try:

@@ -89,6 +89,11 @@ def unverified_issuer(raw_token: str) -> object:
     return _json(_parts(raw_token)[1]).get("iss")
 
 
+def can_be(value: str, longest: int) -> bool:
+    """Whether a token may have this text as its subject or its id."""
+    return 1 <= len(value) <= longest and not _UNFIT.search(value)
+
+
 def bearer(authorization: Sequence[bytes]) -> str:
     """The token in the one Authorization header. Raises NotAuthenticated: none, several, another scheme."""
     if len(authorization) != 1:
@@ -325,6 +330,6 @@ def _text(claims: _Json, name: str, missing: Reason, longest: int) -> str:
     value = claims.get(name)
     if value is None:
         raise NotAuthenticated(missing)
-    if type(value) is not str or not 1 <= len(value) <= longest or _UNFIT.search(value):
+    if type(value) is not str or not can_be(value, longest):
         raise NotAuthenticated(Reason.MALFORMED)
     return value

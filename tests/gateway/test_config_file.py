@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from gateway.config_file import MAX_FILE_BYTES, ConfigError, check, read
+from gateway.config_file import MAX_FILE_BYTES, ConfigError, check, read, read_bytes
 
 SECRET = "hunter2secret"
 
@@ -69,6 +69,17 @@ def test_anchors_and_merges_work(tmp_path: Path) -> None:
         (b"a: \x00", "not valid YAML"),
         (b" " * (MAX_FILE_BYTES + 1), "larger"),
         ("a: &a [*a]", "refers to itself"),
+        ("a: " + "[" * 600, "nested too deep"),
+        ("a: " + "{a: " * 600, "nested too deep"),
+        (
+            "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]),
+            "places",
+        ),
+        ("a: " + "9" * 5000, "not valid YAML"),
+        (f"a: !!int {SECRET}", "not valid YAML"),
+        ('a: !!int ""', "not valid YAML"),
+        (f"a: !!bool {SECRET}", "not valid YAML"),
+        (f"a: !!timestamp {SECRET}", "not valid YAML"),
     ],
 )
 def test_bad_files_are_explained_without_their_values(tmp_path: Path, content: str | bytes, says: str) -> None:
@@ -81,6 +92,13 @@ def test_bad_files_are_explained_without_their_values(tmp_path: Path, content: s
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: can't be read"):
         read(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udfff"])
+def test_what_can_t_be_a_file_s_name_is_said(name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_bytes(Path(name), 1)
+    assert str(refused.value).isprintable()
 
 
 class _Inner(BaseModel):

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,7 @@ from gateway import reload, settings
 from gateway.app import Gateway, assemble
 from gateway.errors import NotAuthenticated, Reason
 from gateway.in_force import InForce
+from gateway.policy import load as policies
 from gateway.types import Principal
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, CLAIMS, POLICY, make_token, public_pem, write_policy
@@ -127,6 +129,8 @@ async def test_a_changed_file_takes_over_whole(running: Running) -> None:
         (POLICY.replace("key.pem", "none.pem"), "none.pem: can't be read"),
         (POLICY.replace("key.pem", "policy.yaml"), "is not a public key"),
         (POLICY + "persons: {tables: nowhere}\n", "persons.tables"),
+        (POLICY + "more: " + "[" * 600, "nested too deep"),
+        (POLICY.replace("key.pem", r'"a\0b"'), "is not a file's name"),
         (
             POLICY.replace("{file: key.pem}", "{url: https://127.0.0.1:1/jwks, ca_file: key.pem}"),
             "is not a file of CA certificates",
@@ -148,6 +152,36 @@ async def test_a_bad_file_changes_nothing_and_is_told_of_once(running: Running, 
         await until(lambda: running.now is not before)
     assert running.failures == 1
     assert running.verify().subject == "alice"
+
+
+async def test_a_mistake_in_what_reads_it_is_not_the_last_look(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: Path) -> NoReturn:
+        raise ZeroDivisionError(CANARY)
+
+    before = running.now
+    async with watching(running):
+        with monkeypatch.context() as patched:
+            patched.setattr(policies, "load", broken)
+            running.write(MORE)
+            await until(lambda: running.failures == 1)
+        assert running.now is before
+        assert "failed (ZeroDivisionError)" in running.told[0]
+        assert CANARY not in running.told[0] + running.log
+        running.write(MORE + "\n")
+        await until(lambda: running.now is not before)
+
+
+async def test_a_page_that_no_host_can_have_harms_nobody_else(running: Running) -> None:
+    issuer = POLICY[POLICY.index("  - issuer") : POLICY.index("roles:\n")]
+    other = issuer.replace("https://issuer.test", "https://other.test")
+    other = other.replace("{file: key.pem}", "{url: https://issuer..test/keys}")
+    before = running.now
+    async with watching(running):
+        running.write(POLICY.replace("roles:\n", other + "roles:\n", 1))
+        await until(lambda: running.now is not before)
+        assert running.verify().subject == "alice"
 
 
 async def test_a_file_that_was_missing_is_waited_for(running: Running) -> None:

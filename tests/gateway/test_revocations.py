@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -34,6 +36,9 @@ class Silent(MemoryStore):
     fault: StateUnavailable | None = None
     advice: Sequence[str] = ()
     hangs = False
+    broken = False
+    takes: float | None = 0.0  # seconds of the bench's clock for one entry; None: for ever
+    bench: Bench
     prepared = 0
 
     async def prepare(self) -> Sequence[str]:
@@ -45,8 +50,17 @@ class Silent(MemoryStore):
             await asyncio.sleep(60)
         if self.fault is not None:
             raise self.fault
+        if self.broken:
+            raise TypeError("alice")
         changes = await super().changes(since)
         return replace(changes, whole=since is None or since.mark != self._mark)
+
+    async def put(self, entry: Entry, now: float) -> None:
+        if self.takes is None:
+            await asyncio.sleep(60)
+        elif self.takes:
+            self.bench.time += self.takes
+        await super().put(entry, now)
 
     def lose_everything(self) -> None:
         self._entries.clear()
@@ -61,16 +75,18 @@ class Bench:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     told: list[str] = field(default_factory=list)
     time: float = 1000.0
+    ahead: float = 0.0
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def __post_init__(self) -> None:
+        self.store.bench = self
         self.feed = RevocationFeed(
             self.store,
             Metrics(self.registry),
             30.0,
             self.lifecycle.end,
             lambda code, words: self.told.append(code),
-            now=lambda: NOW + self.time,
+            now=lambda: NOW + self.time + self.ahead,
             clock=lambda: self.time,
         )
 
@@ -231,18 +247,108 @@ async def test_an_entry_that_can_t_be_read_is_no_reason_to_go_on(bench: Bench) -
 
 
 async def test_when_the_watch_ends_nobody_gets_in_any_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of ours, of a kind that no store is known to make."""
+    """A mistake of ours, in what outlives every fault of the store."""
 
-    async def broken(_since: Position | None) -> Changes:
+    async def broken() -> NoReturn:
         raise RuntimeError
 
     monkeypatch.setattr(revocations, "EVERY", 0.0)
-    monkeypatch.setattr(bench.store, "changes", broken)
+    monkeypatch.setattr(bench.feed, "look", broken)
     async with running(bench, BOB) as of_bob:
         with pytest.raises(RuntimeError):
             await bench.feed.watch()
         assert ended(of_bob) == "revocations_unavailable"
     assert not bench.feed.ready
+
+
+async def test_what_can_be_read_beside_it_is_obeyed(bench: Bench) -> None:
+    await bench.store.put(Entry("strange", '{"kind": "planet", "value": "x"}', None), NOW)
+    await revoke(bench.store, OF_ALICE, NOW)
+    await bench.feed.look()
+    with pytest.raises(NotAuthenticated):
+        bench.feed.check(ALICE)
+    assert bench.told == ["state_unfit"]
+
+
+async def test_a_store_that_breaks_in_an_unforeseen_way_ends_what_runs_and_is_looked_at_again(bench: Bench) -> None:
+    bench.store.broken = True
+    async with running(bench, BOB) as of_bob:
+        await bench.feed.look()
+        bench.time += 31.0
+        await bench.feed.look()
+        assert ended(of_bob) == "revocations_unavailable"
+    bench.store.broken = False
+    await bench.feed.look()
+    bench.feed.check(BOB)
+    assert bench.told == ["state_unfit", "state_back"]
+
+
+async def test_looking_goes_on_where_nobody_can_be_told() -> None:
+    """The terminal is gone, or the log's disk is full: just then the store may be in trouble too."""
+
+    def deaf(code: str, words: str) -> NoReturn:
+        raise OSError(errno.ENOSPC, words)
+
+    store, lifecycle = Silent(), Lifecycle()
+    feed = RevocationFeed(store, Metrics(CollectorRegistry()), 30.0, lifecycle.end, deaf)
+    await feed.begin()
+    store.fault = StateUnavailable("away")
+    await feed.look()
+    store.fault = None
+    await revoke(store, OF_ALICE, NOW)
+    await feed.look()
+    with pytest.raises(NotAuthenticated):
+        feed.check(ALICE)
+
+
+async def test_what_is_new_does_not_wait_for_what_is_given_back(bench: Bench) -> None:
+    many = [Revocation(Kind.SUBJECT, f"user-{number}", "idp", "acme") for number in range(50)]
+    for each in many:
+        await revoke(bench.store, each, NOW)
+    await bench.feed.look()
+    bench.store.lose_everything()
+    bench.store.takes = 0.1
+    await bench.feed.look()
+    bench.store.takes = 0.0
+    assert len(bench.store._entries) < 10
+    await revoke(bench.store, OF_ALICE, NOW)
+    await bench.feed.look()
+    with pytest.raises(NotAuthenticated):
+        bench.feed.check(ALICE)
+    await bench.feed.look()
+    assert len(bench.store._entries) == 51
+
+
+async def test_a_store_that_takes_nothing_back_is_told_of_once_and_holds_up_no_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, "PATIENCE", 0.02)
+    await revoke(bench.store, OF_ALICE, NOW)
+    await bench.feed.look()
+    bench.store.lose_everything()
+    bench.store.takes = None
+    for _ in range(3):
+        await bench.feed.look()
+    assert bench.told == ["state_unavailable"]
+    bench.feed.check(BOB)
+    with pytest.raises(NotAuthenticated):
+        bench.feed.check(ALICE)
+
+
+async def test_a_clock_that_was_ahead_brings_no_token_back(bench: Bench) -> None:
+    """By two days, in which every token's revocation is forgotten; then it is put right."""
+    await revoke(bench.store, Revocation(Kind.TOKEN_ID, "t-1", "idp"), NOW + bench.time)
+    await bench.feed.look()
+    bench.ahead = 2 * 86_400.0
+    bench.time += 61.0
+    await bench.feed.look()
+    assert bench.count("tightlip_revocations") == 0
+    bench.ahead = 0.0
+    for _ in range(2):
+        bench.time += 0.25
+        await bench.feed.look()
+    with pytest.raises(NotAuthenticated):
+        bench.feed.check(ALICE)
 
 
 async def test_what_has_expired_goes_within_a_minute(bench: Bench) -> None:

@@ -41,6 +41,17 @@ def test_it_says_who_is_meant_and_that_it_is_acknowledged(config: Path) -> None:
     assert (again.exit_code, "no revocation with this id" in again.stderr) == (1, True)
 
 
+def test_what_can_be_no_id_is_none(config: Path) -> None:
+    done = tightlip("withdraw", "\udcff", config=config)
+    assert (done.exit_code, "no revocation with this id" in done.stderr) == (1, True)
+
+
+def test_a_time_to_come_is_warned_of(config: Path) -> None:
+    done = tightlip("--issued-before", "2099-01-31T12:00:00Z", config=config)
+    assert (done.exit_code, "still to come" in done.stderr) == (0, True)
+    assert "still to come" not in tightlip("--issued-before", "now", config=config).stderr
+
+
 @pytest.mark.parametrize("moment", ["now", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00+01:00", "1769860800"])
 def test_a_time_is_told_with_its_zone(config: Path, moment: str) -> None:
     done = tightlip("--issued-before", moment, config=config)
@@ -54,6 +65,9 @@ def test_a_time_is_told_with_its_zone(config: Path, moment: str) -> None:
     [
         ((), "name a --token-id"),
         (("--role", "custommer"), "is not a role of the policy"),
+        (("--subject", "ali\nce"), "no token has such a text"),
+        (("--subject", "ali\udcffce"), "no token has such a text"),
+        (("--token-id", "7" * 257), "no token has such a text"),
         (("--issued-before", "2026-01-31T12:00:00"), "with its zone"),
         (("--issued-before", "yesterday"), "with its zone"),
         (("--issued-before", "-1"), "with its zone"),

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
-from gateway.auth.jwks import LEAST_BETWEEN, FetchFailed, Page, PageFetcher, RemoteKeys
+from gateway.auth.jwks import AGAIN, LEAST_BETWEEN, FetchFailed, Page, PageFetcher, RemoteKeys
 from gateway.auth.keys import MAX_FILE_BYTES, Key
 from gateway.config_file import ConfigError
 from gateway.errors import NotAuthenticated, Reason
@@ -290,6 +290,48 @@ def test_sources_that_are_none(tmp_path: Path, source: str) -> None:
     path.write_text(POLICY.replace("{file: key.pem}", source), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"issuers\[0\]\.keys\[0\]"):
         load(path)
+
+
+async def test_a_host_that_can_t_be_one_is_a_failure() -> None:
+    for host in ("issuer..test", "a" * 64 + ".test"):
+        with pytest.raises(FetchFailed):
+            await fetched(Page(f"https://{host}/keys"))
+
+
+async def watched(keys: RemoteKeys, monkeypatch: pytest.MonkeyPatch) -> float:
+    """After how many seconds the page is first fetched."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "sleep", sleep)
+        with pytest.raises(asyncio.CancelledError):
+            await keys.watch()
+    return slept[0]
+
+
+async def test_a_reload_puts_off_no_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that is touched every few minutes must not keep a key that its issuer has withdrawn."""
+    pages, clock = Pages("ES256"), Clock()
+    before, _ = remote(pages, clock)
+    await before.fetch()
+    clock.now += 200.0
+    now, _ = remote(pages, clock)
+    now.carry_over(before)
+    assert await watched(now, monkeypatch) == 100.0
+    clock.now += 200.0
+    assert await watched(now, monkeypatch) == 0.0
+
+
+async def test_an_issuer_that_was_down_at_the_start_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = Pages()
+    pages.body = None
+    keys, _ = remote(pages, Clock())
+    assert not await keys.fetch()
+    assert await watched(keys, monkeypatch) == AGAIN
 
 
 async def test_keys_are_fetched_again_and_again() -> None:

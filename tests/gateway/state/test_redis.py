@@ -88,6 +88,16 @@ async def test_a_damaged_one_is_never_an_empty_one(tmp_path: Path, key: str, fie
                 await store.changes(None)
 
 
+@pytest.mark.parametrize("part", ["HDEL tightlip:meta format", "DEL tightlip:revocations"])
+async def test_one_of_which_a_part_was_deleted_is_damaged(tmp_path: Path, part: str) -> None:
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await store.put(FIRST, NOW)
+            await client.execute_command(part)
+            with pytest.raises(StateUnfit, match="damaged"):
+                await store.changes(None)
+
+
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     program = redis_program(tmp_path, DURABLE, port)
