@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -73,6 +72,7 @@ from gateway.upstream.places import Questioner
 from gateway.upstream.prompt_ids import prompt_ids
 from gateway.upstream.scoring import Samples, Scorer
 from gateway.upstream.sse import SseDecoder
+from gateway.upstream.tally import Tally
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 P = ParamSpec("P")
@@ -264,7 +264,7 @@ class _Answer:
         # evidence that no filter will look at is not even read
         filtered = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
         self._frames = FrameReader(evidence=filtered or plan.tells.anything, choices=plan.n)
-        self._released: list[Released] = []
+        self._released = Tally(pair.vocabulary.count)
         self._held_since: float | None = None
 
     async def run(self) -> Counts:
@@ -470,7 +470,7 @@ class _Answer:
     # ---- counting ----------------------------------------------------------------------------------------------------
 
     def _note_released(self, event: Released) -> None:
-        self._released.append(event)
+        self._released.add(event.channel, event.text)
         if self._record.first_token is None:
             self._record.first_token = self._record.elapsed()
             self._metrics.first_token(self._pair.name, self._record.first_token)
@@ -495,14 +495,7 @@ class _Answer:
     def _tokens_left(self, choice: int) -> int | None:
         if self._plan.max_tokens is None:
             return None
-        return max(0, self._plan.max_tokens - self._count_released(choice))
-
-    def _count_released(self, choice: int | None = None) -> int:
-        texts: defaultdict[Channel, list[str]] = defaultdict(list)
-        for event in self._released:
-            if choice in (None, event.channel.choice):
-                texts[event.channel].append(event.text)
-        return sum(self._pair.vocabulary.count("".join(parts)) for parts in texts.values())
+        return max(0, self._plan.max_tokens - self._released.of(choice))
 
     def _count(self) -> Counts:
         counts = self._counts()
@@ -515,7 +508,7 @@ class _Answer:
         if isinstance(self._pipeline, PassThrough) and not self._pipeline.has_hidden and usage is not None:
             return Counts(usage.prompt_tokens, usage.completion_tokens)
         prompt = len(self._frames.prompt) or (usage.prompt_tokens if usage else 0)
-        return Counts(prompt, self._count_released())
+        return Counts(prompt, self._released.total)
 
 
 def questioner(principal: Principal, errand: Errand) -> Questioner:
