@@ -30,6 +30,7 @@ MAX_FILE_BYTES: Final = 1 << 20  # a bundle of every public authority has a quar
 ALPN: Final = ["http/1.1"]
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all sound
 
+_BEGINS: Final = b"-----BEGIN CERTIFICATE-----"
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _ASKED: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
@@ -132,16 +133,23 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
         raise _wrong(settings.certificate, f"can't be used with its key ({why})") from None
     if settings.client_ca is not None:
         authorities = _certificates(settings.client_ca)
-        context.load_verify_locations(cadata=b"".join(each.public_bytes(Encoding.DER) for each in authorities))
+        try:
+            context.load_verify_locations(cadata=b"".join(each.public_bytes(Encoding.DER) for each in authorities))
+        except (ssl.SSLError, ValueError):
+            raise _wrong(settings.client_ca, "holds a certificate that can't be used") from None
         context.verify_mode = _ASKED[settings.client_certificates]
     return context
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
+    raw = read_bytes(path, MAX_FILE_BYTES)
     try:
-        return x509.load_pem_x509_certificates(read_bytes(path, MAX_FILE_BYTES))
+        found = x509.load_pem_x509_certificates(raw)
     except ValueError:
         raise _wrong(path, "holds no certificate in PEM form") from None
+    if len(found) < raw.count(_BEGINS):  # half written: the authorities that are missing would be trusted no more
+        raise _wrong(path, "holds a certificate that is cut off")
+    return found
 
 
 def _check_time(leaf: x509.Certificate, path: Path, now: float) -> None:
@@ -160,7 +168,11 @@ def _check_pair(leaf: x509.Certificate, settings: TlsSettings) -> None:
     except (ValueError, UnsupportedAlgorithm):
         raise _wrong(settings.key, "holds no private key in PEM form") from None
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+    try:
+        certified = leaf.public_key().public_bytes(*form)
+    except (ValueError, UnsupportedAlgorithm):
+        raise _wrong(settings.certificate, "has a key of a kind that is not known here") from None
+    if key.public_key().public_bytes(*form) != certified:
         raise _wrong(settings.key, f"is not the key of {settings.certificate}, whose first certificate must be its own")
 
 

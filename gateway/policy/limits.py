@@ -21,7 +21,7 @@ class RequestLimits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     messages: int = Field(default=2048, ge=1, le=MAX_MESSAGES)  # each part of one that has several counts as one
-    prompt_chars: int = Field(default=524_288, ge=1, le=MAX_PROMPT_CHARS)  # of all texts: 128k tokens of English
+    prompt_chars: int = Field(default=524_288, ge=1, le=MAX_PROMPT_CHARS)  # of all texts and tools: 128k tokens
     stops: int = Field(default=4, ge=0, le=64)  # OpenAI's; the gateway matches them itself, on all that it releases
     stop_chars: int = Field(default=256, ge=1, le=4096)
     tools: int = Field(default=128, ge=0, le=1024)  # OpenAI's; of definitions, and of calls in one message

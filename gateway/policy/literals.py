@@ -87,8 +87,11 @@ _DIGIT_WORDS: Final = re.compile(
 )
 _TENS_ALONE: Final = re.compile(rf"(?![-_ ]?{_ONES}(?![a-z]))", re.IGNORECASE)
 _PROPERTY_CLASS: Final = re.compile(r"\\(?:[pP]\{[^{}]*\}|.)", re.DOTALL)
-# Comments, and what makes spaces and signs mean nothing; sets that are made of two (engines of Rust read `[0-9&&[1]]`).
-_OF_OTHERS: Final = re.compile(r"(?<!\\)\(\?(?:#|[A-Za-z-]*x)|\[(?:\\.|[^\]\\])*?(?:&&|~~|--)", re.DOTALL)
+# Comments, and what makes spaces and signs mean nothing.
+_COMMENTED: Final = re.compile(r"(?<!\\)\(\?(?:#|[A-Za-z-]*x)")
+# Classes, none of them twice; sets that are made of two (engines of Rust read `[0-9&&[1]]`).
+_CLASSES: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*", re.DOTALL)
+_OF_TWO: Final = re.compile(r"\[.*(?:&&|~~|--)", re.DOTALL)
 _ALL_DIGITS: Final = frozenset("0123456789")
 _CATEGORIES: Final = dict.fromkeys((sre.CATEGORY_DIGIT, sre.CATEGORY_WORD, sre.CATEGORY_NOT_SPACE), _ALL_DIGITS)
 # A nested set means the same to us and to those that know them; Python only says that it may not for ever.
@@ -96,8 +99,8 @@ warnings.filterwarnings("ignore", message="Possible nested set", category=Future
 
 
 # Of grammars: names of rules, counts and classes; whole texts; whatever else stands there.
-_GRAMMAR: Final = re.compile(
-    r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|/(?:\\.|[^/\\\n])+/|(?P<class>\[(?:\\.|[^\]\\])*\])"
+_GRAMMAR: Final = re.compile(  # whose last text or class may have no end
+    r"\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|/(?:\\.|[^/\\\n])+/?|(?P<class>\[(?:\\.|[^\]\\])*\]?)"
     r"|(?P<count>\{[\d,\s]*\})|(?P<rule>[A-Za-z_][\w-]*)|[^\s\"'/\[{A-Za-z_]+|\S"
 )
 _TOKEN_IDS: Final = re.compile(r"<\[")  # of llguidance
@@ -381,7 +384,9 @@ def _scalars(value: Any) -> str:
 
 def _fixed_in(pattern: str) -> _Fixed:
     """What a pattern fixes: texts, and the most digits that one way through it has. Raises Extracts."""
-    if len(pattern) > _MOST_PATTERN or _nested(pattern) > _MOST_NESTED or _OF_OTHERS.search(pattern):
+    if len(pattern) > _MOST_PATTERN or _nested(pattern) > _MOST_NESTED or _COMMENTED.search(pattern):
+        raise Extracts
+    if any(_OF_TWO.match(found[0]) for found in _CLASSES.finditer(pattern)):
         raise Extracts
     try:
         # a property of Unicode is a class like any other, and is written `(?<` where we have `(?P<`

@@ -34,6 +34,7 @@ class Chat:
     turns: tuple[Turn, ...]
     json_keys: frozenset[str]
     tool_names: frozenset[str]
+    chars: int  # of all texts
 
     @property
     def last_role(self) -> str:
@@ -58,7 +59,8 @@ def read_messages(raw_messages: Sequence[Json], messages: Sequence[Json], grant:
     messages = [_message(message, grant) for message in messages]
     calls = [call["function"] for message in messages for call in message.get("tool_calls", ())]
     texts = [text for message in messages for text in texts_of(message)]
-    if sum(map(len, texts)) + sum(len(call["arguments"]) for call in calls) > grant.request.prompt_chars:
+    chars = sum(map(len, texts)) + sum(len(call["arguments"]) for call in calls)
+    if chars > grant.request.prompt_chars:
         raise OverLimit(param="messages")
     return Chat(
         messages=messages,
@@ -68,6 +70,7 @@ def read_messages(raw_messages: Sequence[Json], messages: Sequence[Json], grant:
         ),
         json_keys=frozenset(keys_in_texts([*texts, *(call["arguments"] for call in calls)])),
         tool_names=frozenset(call["name"] for call in calls),
+        chars=chars,
     )
 
 
@@ -161,6 +164,7 @@ class Tools:
     names: frozenset[str]
     json_keys: frozenset[str]
     schemas: Mapping[str, Json]  # of the arguments, by name
+    chars: int  # as they are written; templates put them into the prompt
 
 
 def read_tools(tools: Sequence[Json], limits: RequestLimits) -> Tools:
@@ -174,13 +178,18 @@ def read_tools(tools: Sequence[Json], limits: RequestLimits) -> Tools:
     schemas = {function["name"]: function["parameters"] for function in functions if "parameters" in function}
     for schema in schemas.values():
         check_schema_size(schema, limits, "tools")
-    return Tools(tools, names, frozenset(key for schema in schemas.values() for key in keys_in(schema)), schemas)
+    keys = frozenset(key for schema in schemas.values() for key in keys_in(schema))
+    return Tools(tools, names, keys, schemas, _written_chars(tools) if tools else 0)
 
 
 def check_schema_size(schema: Json, limits: RequestLimits, param: str) -> None:
     """Raises OverLimit."""
-    if len(json.dumps(schema, ensure_ascii=False, separators=(",", ":"))) > limits.schema_chars:
+    if _written_chars(schema) > limits.schema_chars:
         raise OverLimit(param=param)
+
+
+def _written_chars(value: Json | Sequence[Json]) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def read_tool_choice(choice: str | Json, names: frozenset[str]) -> str | Json | None:

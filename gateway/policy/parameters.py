@@ -109,6 +109,8 @@ def _chat(raw_fields: Mapping[str, Any], fields: Mapping[str, Any], grant: Grant
         raise BadField(param="messages")
     chat = read_messages(raw_fields["messages"], fields["messages"], grant)
     tools = read_tools(fields.get("tools", []), grant.request)
+    if chat.chars + tools.chars > grant.request.prompt_chars:
+        raise OverLimit(param="tools")
     continues = _continues(fields, chat, grant)
     body: Json = {"messages": chat.messages}
     if continues:

@@ -90,6 +90,8 @@ async def test_each_schema_in_each_place(case: dict[str, Any]) -> None:
         ({"grammar": "root ::= [1] [3] [8] [1]"}, False),
         ({"grammar": 'a ::= "13"\nb ::= "81"\nroot ::= a b'}, False),
         ({"grammar": "start: <[1381]>"}, False),
+        ({"grammar": 'root ::= "1381'}, False),
+        ({"grammar": "root ::= " + "[" * 3_000}, False),  # read once and not from each bracket
         ({"grammar": 'start: A1381 B\nA1381: /[a-z]+/\nB: "12"'}, True),
         ({"json_object": True}, True),
     ],

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import load_pem_x509_certificate
 
 from gateway.config_file import ConfigError
 from gateway.http.tls import Reloaded, ServerTls, load
@@ -116,6 +117,32 @@ def test_a_key_that_openssl_does_not_take_is_refused(authority: Authority) -> No
         + authority.certify("weak", weak.public_key())
     )
     assert "can't be used with its key" in refusal(of(path))
+
+
+def changed(pem: bytes, old: bytes, new: bytes) -> bytes:
+    """A certificate with other bytes in it, that is still read as one."""
+    der = load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    assert old in der
+    return ssl.DER_cert_to_PEM_cert(der.replace(old, new)).encode()
+
+
+ED25519 = bytes.fromhex("300506032b6570032100"), bytes.fromhex("300506032b657f032100")
+
+
+def test_a_certificate_whose_kind_of_key_nobody_knows_is_refused(authority: Authority) -> None:
+    path = authority.folder / "odd.pem"
+    path.write_bytes(changed(authority.certify("odd", ed25519.Ed25519PrivateKey.generate().public_key()), *ED25519))
+    assert refusal(of(path, key=authority.server())) == f"{path}: has a key of a kind that is not known here"
+
+
+def test_authorities_that_openssl_does_not_take_or_that_are_cut_off_are_refused(authority: Authority) -> None:
+    path = authority.folder / "ca.pem"
+    name = authority.certify("odd.example", rsa.generate_private_key(65537, 2048).public_key())
+    path.write_bytes(changed(name, b"odd.example", b"\xffdd.exampl\xff"))
+    told = of(authority.server(), client_ca=path, client_certificates="required")
+    assert refusal(told) == f"{path}: holds a certificate that can't be used"
+    path.write_bytes(name + name[: len(name) // 2])
+    assert refusal(told) == f"{path}: holds a certificate that is cut off"
 
 
 # ---- when they change ------------------------------------------------------------------------------------------------

@@ -227,6 +227,7 @@ OVER: list[tuple[RequestLimits, str, Any, Any]] = [  # a limit, the field, what 
         said([{"type": "text", "text": "a"}] * 3),
     ),
     (RequestLimits(prompt_chars=5), "messages", said("abc", "de"), said("abc", "def")),
+    (RequestLimits(prompt_chars=120), "tools", tools("a", description="b" * 40), tools("a", description="b" * 100)),
     (RequestLimits(stops=1), "stop", ["a"], ["a", "b"]),
     (RequestLimits(stop_chars=2), "stop", "ab", "abc"),
     (RequestLimits(tools=1), "tools", tools("a"), tools("a", "b")),
