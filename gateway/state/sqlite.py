@@ -55,6 +55,7 @@ CREATE TABLE uses (name TEXT PRIMARY KEY, since REAL NOT NULL, last REAL) WITHOU
 
 T = TypeVar("T")
 Synchronous = Literal["NORMAL", "FULL"]
+_NONE: Final = 0, 0
 
 
 class SqliteStore:
@@ -102,7 +103,7 @@ class _Lane:
         self._path, self._synchronous = path, synchronous
         self._thread = ThreadPoolExecutor(1, "state")
         self._connection: sqlite3.Connection | None = None
-        self._inode = 0
+        self._inode, self._log_inodes = 0, _NONE
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
@@ -113,6 +114,7 @@ class _Lane:
         self._thread.shutdown(wait=False)
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._check_log()
         try:
             return work(self._opened())
         except (sqlite3.Error, OSError) as error:
@@ -122,12 +124,21 @@ class _Lane:
             self._close()
             raise
 
+    def _check_log(self) -> None:
+        """What others write into a new log would never be seen here. Nothing is closed for it: SQLite would write the
+        removed log over the file, and remove the new one. Raises StateUnfit."""
+        if self._connection is None or self._inode != _inode(self._path):
+            return
+        if self._log_inodes != _log_inodes(self._path):
+            raise StateUnfit(f"{self._path}: its -wal or -shm was removed while it was in use; move a copy to its name")
+
     def _opened(self) -> sqlite3.Connection:
         """Again, where the file is no longer the one that was opened: it was moved away, or put back from a copy."""
         if self._connection is not None and self._inode != _inode(self._path):
             self._close()
         if self._connection is None:
             self._connection, self._inode = _open(self._path, self._synchronous)
+            self._log_inodes = _log_inodes(self._path)
         return self._connection
 
     def _close(self) -> None:
@@ -193,6 +204,11 @@ def _link(new: Path, path: Path) -> None:
         os.fsync(folder)  # or a power cut takes the name away, and what was acknowledged with it
     finally:
         os.close(folder)
+
+
+def _log_inodes(path: Path) -> tuple[int, int]:
+    """Of the log and its index, which are there while anybody has the file open."""
+    return _inode(path.with_name(path.name + "-wal")), _inode(path.with_name(path.name + "-shm"))
 
 
 def _inode(path: Path) -> int:

@@ -148,6 +148,23 @@ async def test_a_file_that_was_put_back_from_a_copy_is_read_anew(tmp_path: Path)
     await store.aclose()
 
 
+@pytest.mark.parametrize("removed", ["-wal", "-shm"])
+async def test_a_log_that_was_removed_is_told_of_until_a_file_is_moved_there(tmp_path: Path, removed: str) -> None:
+    """As by people who put a file back by copying over it. Others then write into a log that nobody here would read."""
+    path = tmp_path / "state.db"
+    async with using(path) as reader, using(path) as command:
+        known = (await reader.changes(None)).position
+        path.with_name(path.name + removed).unlink()
+        await command.put(FIRST, NOW)
+        with pytest.raises(StateUnfit, match="was removed while it was in use"):
+            await reader.changes(known)
+        with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "copy") as target:
+            source.backup(target)
+        (tmp_path / "copy").chmod(0o600)
+        (tmp_path / "copy").replace(path)
+        assert [entry.id for entry in (await reader.changes(None)).entries] == ["id-1"]
+
+
 async def test_a_writer_that_hangs_holds_up_no_reader_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
