@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +61,12 @@ from gateway.release.check import Fault
 from gateway.release.guard import Guard
 from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
-from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ModelSettings, Settings, read_secret
+from gateway.secrets import opening
+from gateway.secrets.opening import Opened
+from gateway.secrets.references import SecretRef, read_secret
+from gateway.secrets.store import Looked, VaultStore
+from gateway.secrets.trouble import Trouble, VaultTrouble
+from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ModelSettings, Settings
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from gateway.streams import Streams
@@ -70,6 +75,7 @@ from gateway.types import Endpoint
 from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.places import Places, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
+from gateway.waiting import not_ready, try_to_open, until_open
 
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
 KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, REFUSAL, UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
@@ -105,6 +111,7 @@ class Gateway:
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
     keys: TenantKeys
+    watch_vault: Callable[[], Coroutine[object, object, None]] | None
 
     @property
     def guards(self) -> list[Guard]:
@@ -113,17 +120,17 @@ class Gateway:
 
 @asynccontextmanager
 async def assemble(
-    settings: Settings, registry: CollectorRegistry, warn: Callable[[str], None]
+    settings: Settings, registry: CollectorRegistry, warn: Callable[[str], None], vault: VaultStore | None = None
 ) -> AsyncIterator[Gateway]:
     """All parts, loaded and connected; nothing listens yet. `warn` hears in plain words why a model is not served.
-    Raises ConfigError."""
+    `vault` is open, where the settings name one. Raises ConfigError."""
     logs = build_logs(settings.log)
     metrics = _metrics(settings, registry)
     doors = _doors(settings, metrics, logs, warn)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
     known = knowledge.load_all(settings.models, metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
-    client, fetcher = served.client(settings.upstream), PageFetcher()
+    client, fetcher = served.client(settings.upstream), PageFetcher(vault=vault.read if vault else None)
     store = open_store(settings.state)
     budgets, samples, lifecycle = Budgets(store, metrics), Samples(), Lifecycle()
     streams = Streams()  # counted whatever policy they began under
@@ -175,6 +182,7 @@ async def assemble(
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             keys=keys,
+            watch_vault=partial(vault.watch, _VaultNews(metrics, logs, warn)) if vault else None,
         )
     finally:
         await samples.aclose()
@@ -203,11 +211,11 @@ def build_logs(settings: LogSettings) -> Logs:
     return Logs(_sink(settings.destination), Pseudonyms(key, subject=settings.subject, address=settings.address))
 
 
-def master_key(file: Path | None) -> bytes:
-    """The secret in the file, or one for this run. Raises ConfigError."""
-    key = read_secret(file).encode() if file else secrets.token_bytes(MIN_MASTER_BYTES)
+def master_key(ref: SecretRef | None) -> bytes:
+    """The secret, or one for this run. Raises ConfigError."""
+    key = read_secret(ref).encode() if ref else secrets.token_bytes(MIN_MASTER_BYTES)
     if len(key) < MIN_MASTER_BYTES:
-        raise ConfigError(Problem(str(file), None, "", f"must hold {MIN_MASTER_BYTES} bytes or more"))
+        raise ConfigError(Problem(str(ref), None, "", f"must hold {MIN_MASTER_BYTES} bytes or more"))
     return key
 
 
@@ -339,6 +347,32 @@ class _PolicyNews:
             self.warn(f"{problem}; the policy before it stays in force")
 
 
+class _VaultNews:
+    """What the operator hears of Vault: at each look in metrics, in a record and plain words when something changes."""
+
+    def __init__(self, metrics: Metrics, logs: Logs, warn: Callable[[str], None]) -> None:
+        self._metrics, self._logs, self._warn = metrics, logs, warn
+        self._told: Trouble | None = None
+        metrics.vault(None)
+
+    def waiting(self, trouble: VaultTrouble) -> None:
+        """There is nothing to serve with yet."""
+        self._metrics.vault(trouble.trouble)
+        self._logs.process("vault", trouble.trouble)
+        self._warn(f"{trouble}; not ready, and waiting for it")
+
+    def __call__(self, looked: Looked) -> None:
+        trouble = looked.trouble
+        self._metrics.vault(trouble.trouble if trouble else None, len(looked.changed))
+        for ref in looked.changed:
+            self._logs.process("vault", "changed")
+            self._warn(f"{ref} has changed: what is read once, at the start, stays as it was until the next one")
+        if (code := trouble.trouble if trouble else None) is not self._told:
+            self._told = code
+            self._logs.process("vault", code or "back")
+            self._warn(f"{trouble}; what was read before stays in use" if trouble else "vault: is back")
+
+
 def _public(
     settings: Settings,
     policies: Policies,
@@ -414,7 +448,10 @@ def _proxies(settings: Settings) -> Proxies:
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    async with assemble(settings, CollectorRegistry(), warn) as gateway:
+    opened = await _open(settings, warn)
+    if opened is None:
+        return
+    async with assemble(opened.settings, CollectorRegistry(), warn, opened.vault) as gateway:
         take_over(gateway.logs)
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
         sockets = bind(settings.public), bind(settings.management)
@@ -433,16 +470,34 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         gateway.logs.process("stopped")
 
 
+async def _open(settings: Settings, warn: Callable[[str], None]) -> Opened | None:
+    """The settings with secrets that can be read, however long Vault takes; None if the process is to end before.
+    Raises ConfigError for what waiting won't mend."""
+    opened = opening.prepare(settings)
+    if opened.vault is None or await asyncio.to_thread(try_to_open, opened.vault) is None:
+        return opened
+    logs = build_logs(settings.log.model_copy(update={"key_file": None}))  # nobody's mark is made before there is a key
+    take_over(logs)
+    registry = CollectorRegistry()
+    metrics = _metrics(settings, registry)
+    metrics.ready(False)
+    doors, news = _doors(settings, metrics, logs, warn), _VaultNews(metrics, logs, warn)
+    async with not_ready(settings.management, doors.management, registry):
+        return opened if await until_open(opened.vault, news.waiting) else None
+
+
 @asynccontextmanager
 async def watching(gateway: Gateway) -> AsyncIterator[None]:
     """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
-    again inside it; so are the policy, the revocations, the deny lists and certificates."""
+    again inside it; so are the policy, the revocations, Vault, the deny lists and certificates."""
     guards, policies = gateway.guards, gateway.policies
     await _begin(gateway.revocations)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
     watched = [policies.watch(), gateway.revocations.watch()]
     if gateway.uses is not None:
         watched.append(gateway.uses.watch())
+    if gateway.watch_vault is not None:
+        watched.append(gateway.watch_vault())
     watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watched += [tls.watch() for tls in gateway.doors.with_tls]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from filters.index.hashing import MIN_KEY_BYTES
 from gateway.config_file import ConfigError, Problem
-from gateway.settings import read_secret
+from gateway.secrets.references import SecretRef, read_secret
 
 
-def read_index_key(file: Path) -> bytes:
-    """Raises ConfigError, which never quotes the file."""
-    secret = read_secret(file).encode()
+def read_index_key(ref: SecretRef) -> bytes:
+    """Raises ConfigError, which never quotes it."""
+    secret = read_secret(ref).encode()
     if len(secret) < MIN_KEY_BYTES:
-        raise ConfigError(Problem(str(file), None, "", f"must hold {MIN_KEY_BYTES} characters or more"))
+        raise ConfigError(Problem(str(ref), None, "", f"must hold {MIN_KEY_BYTES} characters or more"))
     return secret

@@ -51,14 +51,14 @@ def make(
     create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
 ) -> None:
     """Ask a running pair of models what it is, and sign that."""
-    from gateway import settings
     from gateway.auth import development
     from gateway.errors import UpstreamError
     from gateway.release import make as maker
     from gateway.release.check import Fault
     from gateway.release.manifest import signed
+    from gateway.secrets import opening
 
-    loaded = settings.load(config)
+    loaded = opening.load(config).settings
     if create_key and not key.exists():
         typer.echo(f"tightlip: made a private key, {key}, and its public half, {development.create_key(key)}", err=True)
     signer = development.read_key(key)
@@ -89,13 +89,13 @@ def propose_phrases(
     fewest: Annotated[int, typer.Option(min=3, help="In so many answers that differ in the rest.")] = 5,
 ) -> None:
     """List what the tuned model says whatever it is asked, for a person to delete what is not; then `approve`."""
-    from gateway import settings
     from gateway.errors import UpstreamError
     from gateway.release import phrases
     from gateway.release.benign import FEWEST_BENIGN
     from gateway.release.check import Fault
+    from gateway.secrets import opening
 
-    loaded, questions = settings.load(config), tuple(dict.fromkeys(_lines(benign)))
+    loaded, questions = opening.load(config).settings, tuple(dict.fromkeys(_lines(benign)))
     if model not in loaded.models:
         raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
     if len(questions) < FEWEST_BENIGN:
@@ -134,9 +134,9 @@ def check(
     config: Annotated[Path, typer.Option(help="The configuration; its servers must run.", metavar="FILE")],
 ) -> None:
     """Say whether the models that a configuration names are what their releases say. Exit code 0: all are."""
-    from gateway import settings
+    from gateway.secrets import opening
 
-    loaded = settings.load(config)
+    loaded = opening.load(config).settings
     found = asyncio.run(_check(loaded))
     for name, model in loaded.models.items():
         _say_faults(name, found[name])

@@ -31,12 +31,12 @@ def review(
     """Show each grant (role, endpoint, model) and each caller with the last use, and what can be removed."""
     from rich.console import Console
 
-    from gateway import settings
     from gateway.policy import load as policies
     from gateway.review import review as look
+    from gateway.secrets import opening
     from gateway.state import StateUnavailable
 
-    loaded = settings.load(config)
+    loaded = opening.load(config).settings
     if loaded.state is None:
         raise ConfigError(Problem(str(config), None, "state", "is not configured: nothing is known of last uses"))
     rules = policies.load(loaded.policy)

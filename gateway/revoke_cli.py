@@ -97,10 +97,10 @@ def withdraw(revocation_id: Annotated[str, typer.Argument(metavar="ID")], config
 
 def _loaded(config: Path) -> tuple[Settings, Rules]:
     """Raises ConfigError, also for a configuration that shares nothing."""
-    from gateway import settings
     from gateway.policy import load as policies
+    from gateway.secrets import opening
 
-    loaded = settings.load(config)
+    loaded = opening.load(config).settings
     if loaded.state is None:
         text = "is not configured: each gateway keeps its own, which nobody else can reach"
         raise ConfigError(Problem(str(config), None, "state", text))

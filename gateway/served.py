@@ -8,7 +8,8 @@ from gateway.config_file import ConfigError, Problem
 from gateway.fallback import Speaker, Texts
 from gateway.knowledge import Loaded
 from gateway.release.guard import PairCheck
-from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings, read_secret
+from gateway.secrets.references import read_secret
+from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings
 from gateway.upstream.client import Server, Timeouts, UpstreamClient
 from gateway.upstream.vocabulary import TokenizerVocabulary
 

@@ -1,7 +1,7 @@
 """The configuration: one YAML file, `TIGHTLIP_…` environment variables over it, read once into one frozen object.
 
 A nested key is joined with two underscores: `TIGHTLIP_PUBLIC__PORT=9000`. Paths are relative to the file. Secrets are
-never in it, only the paths of files that hold them. What contradicts itself stops the start.
+never in it, only their names (gateway/secrets/references.py). What contradicts itself stops the start.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.addresses import HeaderName, Network, Proxies
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
+from gateway.secrets.references import EnvRef, SecretRef, VaultRef
 from gateway.upstream.places import Shares
 
 PREFIX: Final = "TIGHTLIP_"
@@ -32,6 +33,10 @@ GRACE_SECONDS: Final = 30.0  # a failover of Redis takes less
 # YAML reads it as a number.
 TlsVersion = Annotated[
     Literal["1.2", "1.3"], BeforeValidator(lambda value: str(value) if type(value) is float else value)
+]
+# A path of Vault's, without what means something in an address.
+VaultPath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$", max_length=256)
 ]
 MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
@@ -72,7 +77,7 @@ class ServerSettings(_Strict):
 
     url: str
     model: str = Field(min_length=1, max_length=256)
-    api_key_file: Path | None = None
+    api_key_file: SecretRef | None = None
     priority_scheduling: bool = False  # vLLM runs with --scheduling-policy priority: others look at no priority
 
     @field_validator("url")
@@ -128,7 +133,7 @@ class ModelSettings(_Strict):
     release_key: Path | None = None  # the public key that it is signed with
     unreleased: bool = False  # serve them without one: nothing checks that they are a pair at all
     index: Path | None = None  # of the tuning set; made by `tightlip index build`
-    index_key: Path | None = None  # the key of the index and of both lists
+    index_key: SecretRef | None = None  # the key of the index and of both lists
     public_values: Path | None = None  # that pass whoever asks; made by `tightlip index approve`
     deny_list: Path | None = None  # what never leaves; made by `tightlip index deny`, read again when it changes
     # A question asks about some hundred tokens; the rest is what the base is given to go by.
@@ -258,7 +263,7 @@ class LogSettings(_Strict):
 
     subject: SubjectForm = "hashed"
     address: AddressForm = "truncated"
-    key_file: Path | None = None
+    key_file: SecretRef | None = None
     destination: Literal["stdout", "stderr"] | Path = "stdout"
 
 
@@ -268,7 +273,7 @@ class SentinelSettings(_Strict):
     master: str = Field(min_length=1, max_length=256)
     urls: tuple[str, ...] = Field(min_length=1, max_length=64)  # rediss://HOST[:PORT]
     user: str | None = None
-    password_file: Path | None = None
+    password_file: SecretRef | None = None
 
     @field_validator("urls")
     @classmethod
@@ -288,7 +293,7 @@ class StateSettings(_Strict):
     url: str | None = None  # rediss://HOST[:PORT][/DATABASE]
     sentinel: SentinelSettings | None = None
     user: str | None = Field(default=None, min_length=1, max_length=256)
-    password_file: Path | None = None
+    password_file: SecretRef | None = None
     ca_file: Path | None = None
     allow_plaintext: bool = False  # redis:// off loopback
     grace_seconds: float = Field(default=GRACE_SECONDS, ge=1.0, le=300.0)  # that revocations may be old
@@ -322,6 +327,64 @@ class StateSettings(_Strict):
         return (self.url,) if self.url is not None else ()
 
 
+class AppRoleSettings(_Strict):
+    """Login by AppRole: the id of the role, and its secret id, which Vault's operator gives out."""
+
+    role_id: str = Field(min_length=1, max_length=256)
+    secret_id_file: SecretRef
+    mount: VaultPath = "approle"
+
+    @field_validator("secret_id_file")
+    @classmethod
+    def _is_elsewhere(cls, ref: SecretRef) -> SecretRef:
+        if isinstance(ref, VaultRef):
+            raise ValueError("can't be in Vault: it is what opens it")
+        return ref
+
+
+class PodSettings(_Strict):
+    """Login as a Kubernetes service account; its token is read for each login, since such tokens are renewed in
+    place."""
+
+    role: str = Field(min_length=1, max_length=256)
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    mount: VaultPath = "kubernetes"
+
+
+class VaultSettings(_Strict):
+    """Where secrets named `vault:…` are (docs/secrets.md)."""
+
+    url: str  # https://HOST[:PORT]
+    ca_file: Path | None = None
+    namespace: VaultPath | None = None
+    mount: VaultPath = "secret"  # of the KV engine, version 2
+    app_role: AppRoleSettings | None = None
+    kubernetes: PodSettings | None = None
+    refresh_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
+    allow_plaintext: bool = False  # http:// off loopback
+
+    @field_validator("url")
+    @classmethod
+    def _is_root(cls, url: str) -> str:
+        parts = _split(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("must be https://HOST[:PORT]")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise ValueError("must not hold a user name, password, query or fragment")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.app_role is None) == (self.kubernetes is None):
+            raise ValueError("needs either 'app_role' or 'kubernetes'")
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.allow_plaintext and not _is_loopback(parts.hostname or ""):
+            raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
+        if self.ca_file is not None and parts.scheme == "http":
+            raise ValueError("'ca_file' needs https")
+        return self
+
+
 class Settings(BaseSettings):
     """All of it. Made by `load` only."""
 
@@ -344,7 +407,8 @@ class Settings(BaseSettings):
     trusted_proxies: ProxySettings | None = None  # not said: nobody's address is known for sure
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
     state: StateSettings | None = None
-    pseudonym_key_file: Path | None = None  # 32 bytes or more; without it pseudonyms change with each start
+    vault: VaultSettings | None = None
+    pseudonym_key_file: SecretRef | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
     allow_plaintext_upstream: bool = False
@@ -403,19 +467,6 @@ def load(path: Path) -> Settings:
             Problem("environment", None, f"{PREFIX}…", "a variable does not hold the JSON it must")
         ) from None
     return _anchored(settings, path.parent)
-
-
-def read_secret(path: Path) -> str:
-    """The one line of a secret file. Raises ConfigError, which never quotes it."""
-    try:
-        secret = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise ConfigError(Problem(str(path), None, "", f"can't be read ({error.strerror})")) from None
-    except UnicodeDecodeError:
-        raise ConfigError(Problem(str(path), None, "", "is not ASCII")) from None
-    if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise ConfigError(Problem(str(path), None, "", "must hold one word"))
-    return secret
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
@@ -517,6 +568,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "log": log,
             "names_engine": names,
             "state": state,
+            "vault": _anchored_vault(root, settings.vault) if settings.vault else None,
             "pseudonym_key_file": pseudonym_key,
         }
     )
@@ -530,7 +582,16 @@ def _anchored_state(root: Path, state: StateSettings) -> StateSettings:
     return state.model_copy(update={**files, "sentinel": sentinel})
 
 
-def _from(root: Path, value: Path | str | None) -> Path | str | None:
+def _anchored_vault(root: Path, vault: VaultSettings) -> VaultSettings:
+    role, pod = vault.app_role, vault.kubernetes
+    if role is not None:
+        role = role.model_copy(update={"secret_id_file": _from(root, role.secret_id_file)})
+    if pod is not None:
+        pod = pod.model_copy(update={"token_file": root / pod.token_file})
+    return vault.model_copy(update={"ca_file": _from(root, vault.ca_file), "app_role": role, "kubernetes": pod})
+
+
+def _from(root: Path, value: SecretRef | str | None) -> Path | EnvRef | VaultRef | str | None:
     return root / value if isinstance(value, Path) else value
 
 

@@ -1,9 +1,14 @@
-"""One key per tenant and purpose, derived from the one secret that the operator keeps."""
+"""One key per tenant and purpose, derived from a root: a secret that the operator keeps.
+
+There may be one root for everything or several (docs/secrets.md): a purpose's keys say nothing about another's.
+"""
 
 from __future__ import annotations
 
 import base64
 import enum
+from collections import OrderedDict
+from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -12,6 +17,7 @@ from gateway.types import Principal
 
 MIN_MASTER_BYTES = 32  # as strong as the HMAC-SHA-256 that it ends up in
 _KEY_BYTES = 32
+REMEMBERED: Final = 4096  # keys; a policy names its tenants, and most have few
 
 
 class Purpose(enum.StrEnum):
@@ -19,6 +25,8 @@ class Purpose(enum.StrEnum):
 
     REPLACEMENTS = "replacements"  # pseudonyms and surrogates
     SAMPLES = "samples"  # which harmless text is scored
+    SUBJECTS = "subjects"  # how callers appear in records
+    ADDRESSES = "addresses"  # and their addresses, which are of no tenant
     CACHES = "caches"  # which prefix cache of a model server is read
 
 
@@ -31,11 +39,24 @@ class TenantKeys:
             raise ValueError(f"a master key needs {MIN_MASTER_BYTES} bytes or more")
         self._master = master
 
+        self._known: OrderedDict[tuple[Purpose, str, str], bytes] = OrderedDict()
+
     def key(self, purpose: Purpose, issuer: str, tenant: str) -> bytes:
         """Two issuers that name a tenant alike have different keys."""
-        parts = (part.encode() for part in ("tightlip", purpose, issuer, tenant))
-        info = b"".join(len(part).to_bytes(4) + part for part in parts)
-        return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(self._master)
+        name = purpose, issuer, tenant
+        if name not in self._known:
+            self._known[name] = derive(self._master, *name)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[name]
+
+    def subjects(self, principal: Principal) -> bytes:
+        """The key for the marks of this tenant's callers in records."""
+        return self.key(Purpose.SUBJECTS, principal.issuer, principal.tenant)
+
+    def addresses(self) -> bytes:
+        """The key for the marks of addresses in records: one for all tenants, since refused callers have none."""
+        return self.key(Purpose.ADDRESSES, "", "")
 
     def replacements(self, principal: Principal) -> bytes:
         """The key of this caller's tenant for pseudonyms and surrogates."""
@@ -49,3 +70,10 @@ class TenantKeys:
     def samples(self, principal: Principal) -> bytes:
         """The key that picks among this tenant's harmless text."""
         return self.key(Purpose.SAMPLES, principal.issuer, principal.tenant)
+
+
+def derive(master: bytes, purpose: Purpose, issuer: str, tenant: str) -> bytes:
+    """The info has each part's length before it, so that no two sets of parts meet."""
+    parts = (part.encode("utf-8", "surrogatepass") for part in ("tightlip", purpose, issuer, tenant))
+    info = b"".join(len(part).to_bytes(4) + part for part in parts)
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(master)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from gateway.auth import keys, tokens
-from gateway.auth.jwks import Fetch, Page, RemoteKeys
+from gateway.auth.jwks import Fetch, Page, Place, RemoteKeys, VaultPage
 from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules
 from gateway.policy.schema import IssuerPolicy, KeySource
+from gateway.secrets.references import parse_vault
 from gateway.types import Principal
 
 CACHED_TOKENS: Final = 4096  # about 2 MB; a verification costs a tenth of a millisecond, a look-up a thousandth
@@ -30,10 +31,10 @@ def load(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, f
     return {issuer.issuer: _issuer(issuer, folder, fetch, tell) for issuer in rules.issuers}
 
 
-def pages(rules: Rules) -> list[Page]:
+def pages(rules: Rules) -> list[Place]:
     """Every page of keys that the policy names."""
     folder = rules.document.path.parent
-    return [_page(source, folder) for issuer in rules.issuers for source in issuer.keys if source.url]
+    return [_page(source, folder) for issuer in rules.issuers for source in issuer.keys if source.file is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,15 @@ def _keys(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -
     files = [(folder / source.file, source.kid) for source in policy.keys if source.file is not None]
     found = [key for path, kid in files for key in keys.load(path, kid)]
     own = keys.collect(found, files[0][0] if files else policy.issuer)
-    own_pages = [_page(source, folder) for source in policy.keys if source.url]
+    own_pages = [_page(source, folder) for source in policy.keys if source.file is None]
     if not own_pages or fetch is None:
         return own
     return RemoteKeys(own.keys, own_pages, fetch, partial(tell, policy.issuer))
 
 
-def _page(source: KeySource, folder: Path) -> Page:
+def _page(source: KeySource, folder: Path) -> Place:
+    if source.vault is not None:
+        return VaultPage(parse_vault(source.vault), source.kid, source.refresh_seconds, source.keep_seconds)
     assert source.url is not None
     return Page(
         url=source.url,

@@ -1,4 +1,5 @@
-"""An issuer's public keys from the web (RFC 7517), fetched beside the requests and never because of what a token says.
+"""An issuer's public keys from the web (RFC 7517) or from Vault, fetched beside the requests and never because of what
+a token says.
 
 1. The address is the policy's, https, without a redirect; a token's `jku` is refused before anybody reads it.
 2. What can't be had or read leaves the keys as they are. They serve through an outage for `keep_seconds`; then this
@@ -23,7 +24,8 @@ import aiohttp
 from gateway.auth import keys
 from gateway.auth.keys import Key, KeySet
 from gateway.config_file import ConfigError, Problem
-from gateway.settings import read_secret
+from gateway.secrets.references import VaultRef, read_secret
+from gateway.secrets.trouble import VaultTrouble
 
 DEADLINE: Final = 5.0  # seconds for one fetch
 AGAIN: Final = 10.0  # after one that failed
@@ -41,10 +43,29 @@ class Page:
     keep_seconds: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class VaultPage:
+    """Where the keys are in Vault: a JWKS document, or one key as PEM, which `kid` names. Times in seconds."""
+
+    ref: VaultRef
+    kid: str | None = None
+    refresh_seconds: float = 300.0
+    keep_seconds: float = 3600.0
+
+    @property
+    def url(self) -> str:
+        """What a message calls it."""
+        return str(self.ref)
+
+
+Place = Page | VaultPage
+ReadVault = Callable[[VaultRef], str]
+
+
 class Fetch(Protocol):
     """The page's bytes. Raises FetchFailed."""
 
-    async def __call__(self, page: Page) -> bytes: ...
+    async def __call__(self, page: Place) -> bytes: ...
 
 
 class FetchFailed(Exception):
@@ -54,8 +75,9 @@ class FetchFailed(Exception):
 class PageFetcher:
     """Fetches over one session. To be made and closed inside the event loop."""
 
-    def __init__(self, pages: Sequence[Page] = ()) -> None:
-        """Raises ConfigError for a CA file that can't be read."""
+    def __init__(self, pages: Sequence[Place] = (), vault: ReadVault | None = None) -> None:
+        """`vault` blocks, and raises VaultTrouble. Raises ConfigError for a CA file that can't be read."""
+        self._vault = vault
         self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self.know(pages)
         self._session = aiohttp.ClientSession(
@@ -65,20 +87,32 @@ class PageFetcher:
             trust_env=False,
         )
 
-    def know(self, pages: Sequence[Page]) -> None:
+    def know(self, pages: Sequence[Place]) -> None:
         """Read the CA files of these pages, again where they are known. Raises ConfigError, and nothing has changed."""
-        self._contexts |= {page.ca_file: _context(page.ca_file) for page in pages}
+        for page in pages:
+            if isinstance(page, VaultPage) and self._vault is None:
+                raise ConfigError(Problem(page.url, None, "", "needs 'vault' in the configuration"))
+        self._contexts |= {page.ca_file: _context(page.ca_file) for page in pages if isinstance(page, Page)}
 
     async def aclose(self) -> None:
         await self._session.close()
 
-    async def __call__(self, page: Page) -> bytes:
+    async def __call__(self, page: Place) -> bytes:
+        if isinstance(page, VaultPage):
+            return await asyncio.to_thread(self._from_vault, page.ref)
         try:
             return await self._get(page)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # their texts hold addresses
             raise FetchFailed(type(error).__name__) from None
         except ConfigError:
             raise FetchFailed("token_file") from None
+
+    def _from_vault(self, ref: VaultRef) -> bytes:
+        assert self._vault is not None, "`know` refuses such pages"
+        try:
+            return self._vault(ref).encode()
+        except VaultTrouble as failed:
+            raise FetchFailed(failed.trouble.value) from None
 
     async def _get(self, page: Page) -> bytes:
         headers = {"Accept": "application/json, application/jwk-set+json", "Accept-Encoding": "identity"}
@@ -102,14 +136,14 @@ class RemoteKeys:
     def __init__(
         self,
         files: Sequence[Key],
-        pages: Sequence[Page],
+        pages: Sequence[Place],
         fetch: Fetch,
         tell: Callable[[str | None], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`tell` hears after each fetch: None, or what went wrong in one word."""
         self._files, self._pages, self._fetch, self._tell, self._now = tuple(files), pages, fetch, tell, now
-        self._fetched: dict[Page, tuple[float, tuple[Key, ...]]] = {}
+        self._fetched: dict[Place, tuple[float, tuple[Key, ...]]] = {}
         self._set = KeySet(self._files)
         self._running: asyncio.Task[bool] | None = None
         self._last_wish = -LEAST_BETWEEN
@@ -162,7 +196,7 @@ class RemoteKeys:
             await asyncio.sleep(wait)
             wait = every if await self.fetch() else again
 
-    async def _fetch_page(self, page: Page) -> bool:
+    async def _fetch_page(self, page: Place) -> bool:
         try:
             raw = await self._fetch(page)
             found = await asyncio.to_thread(_read, raw, page)
@@ -176,7 +210,7 @@ class RemoteKeys:
         self._tell(None)
         return True
 
-    def _kept(self, page: Page) -> tuple[Key, ...]:
+    def _kept(self, page: Place) -> tuple[Key, ...]:
         at, found = self._fetched.get(page, (0.0, ()))
         return found if self._now() - at <= page.keep_seconds else ()
 
@@ -192,8 +226,9 @@ class RemoteKeys:
             self.generation += 1
 
 
-def _read(raw: bytes, page: Page) -> tuple[Key, ...]:
-    return keys.collect(keys.from_jwks(raw, page.url), page.url).keys
+def _read(raw: bytes, page: Place) -> tuple[Key, ...]:
+    found = keys.from_jwks(raw, page.url) if isinstance(page, Page) else keys.parse(raw, page.url, page.kid)
+    return keys.collect(found, page.url).keys
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

@@ -89,7 +89,11 @@ class KeySet:
 
 def load(path: Path, kid: str | None = None) -> tuple[Key, ...]:
     """The keys of one file; `kid` names the key of a PEM file. Raises ConfigError, which never quotes the file."""
-    raw = read_bytes(path, MAX_FILE_BYTES)
+    return parse(read_bytes(path, MAX_FILE_BYTES), path, kid)
+
+
+def parse(raw: bytes, path: Path | str, kid: str | None = None) -> tuple[Key, ...]:
+    """As `load`, of what somebody else has read; `path` is what a message calls it."""
     if raw.lstrip().startswith(b"{"):
         return from_jwks(raw, path)
     return (_key(_from_pem(raw, path), path, kid=kid),)
@@ -111,7 +115,7 @@ def collect(keys: Iterable[Key], where: Path | str) -> KeySet:
 # ---- PEM -------------------------------------------------------------------------------------------------------------
 
 
-def _from_pem(raw: bytes, path: Path) -> object:
+def _from_pem(raw: bytes, path: Path | str) -> object:
     if b"PRIVATE KEY" in raw:
         raise _wrong(path, "holds a private key; give the gateway the public one")
     try:

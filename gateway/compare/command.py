@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from filters.index.files import replace_file
-from gateway import settings
 from gateway.app import assemble
 from gateway.compare.ask import Comparison, compare
 from gateway.compare.show import page, terminal
 from gateway.config_file import ConfigError, Problem
+from gateway.secrets import opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,14 @@ class Wish:
 
 async def run(wish: Wish, console: Console) -> None:
     """Raises ConfigError and GatewayError."""
-    loaded = settings.load(wish.config)
+    opened = await asyncio.to_thread(opening.load, wish.config)
+    loaded = opened.settings
     model = wish.model or next(iter(loaded.models))
-    async with assemble(loaded, CollectorRegistry(), lambda line: console.print(line, style="yellow")) as gateway:
+
+    def warn(line: str) -> None:
+        console.print(line, style="yellow")
+
+    async with assemble(loaded, CollectorRegistry(), warn, opened.vault) as gateway:
         for guard in gateway.guards:
             await guard.look()
         comparison = await compare(gateway, wish.prompt, wish.role, model, wish.max_tokens)

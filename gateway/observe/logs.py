@@ -27,6 +27,7 @@ import structlog
 
 from filters.events import Decided
 from gateway.errors import GatewayError
+from gateway.tenant_keys import TenantKeys
 from gateway.types import Principal, RequestId
 
 Value = str | int | float | bool | None | Mapping[str, int]
@@ -90,10 +91,12 @@ class RequestRecord:
 
 
 class Pseudonyms:
-    """How callers appear in records. `key` is secret; without it a hash says nothing."""
+    """How callers appear in records. `root` is secret; without it a hash says nothing. Each tenant has a key of its
+    own."""
 
-    def __init__(self, key: bytes, *, subject: SubjectForm = "hashed", address: AddressForm = "truncated") -> None:
-        self._key, self._subject, self._address = key, subject, address
+    def __init__(self, root: bytes, *, subject: SubjectForm = "hashed", address: AddressForm = "truncated") -> None:
+        """Raises ValueError for a root that is too short."""
+        self._keys, self._subject, self._address = TenantKeys(root), subject, address
 
     def subject(self, principal: Principal) -> str | None:
         """The caller's mark. A plain one is cut and loses what is not printable ASCII."""
@@ -101,18 +104,18 @@ class Pseudonyms:
             return None
         if self._subject == "plain":
             return re.sub(r"[^\x21-\x7e]", "?", principal.subject[:PLAIN_CHARS])
-        return self._hash("subject", f"{principal.issuer}\0{principal.tenant}\0{principal.subject}")
+        return _mark(self._keys.subjects(principal), principal.subject)
 
     def address(self, address: str | None) -> str | None:
         if address is None or self._address == "off":
             return None
         if self._address == "hashed":
-            return self._hash("address", address)
+            return _mark(self._keys.addresses(), address)
         return _truncated(address) if self._address == "truncated" else address
 
-    def _hash(self, purpose: str, text: str) -> str:
-        message = f"{purpose}\0{text}".encode("utf-8", "surrogatepass")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:HASH_CHARS]
+
+def _mark(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:HASH_CHARS]
 
 
 class Logs:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filters.events import Decided
 from gateway.errors import Reason, RevocationsUnknown
+from gateway.secrets.trouble import Trouble
 
 NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
@@ -23,6 +24,7 @@ LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
 PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
 REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
+VAULT_FAILURES: Final = frozenset(Trouble)
 LISTENERS: Final = frozenset({"public", "management"})
 # Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
 CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})
@@ -190,6 +192,13 @@ class Metrics:
         """Asked when the page is read: seconds since the store was last known in full, and how much it is."""
         self._revocations_age.set_function(age)
         self._revocations_known.set_function(count)
+
+    def vault(self, trouble: Trouble | None, changed: int = 0) -> None:
+        """One look at Vault: what went wrong, and how many secrets are not as they were."""
+        self._vault_ok.set(trouble is None)
+        self._vault_changes.inc(changed)
+        if trouble is not None:
+            self._vault_failures.labels(_closed(trouble, VAULT_FAILURES)).inc()
 
     def certificate(self, listener: str, ends: float, *, failed: bool) -> None:
         """When a listener's certificate ends, in seconds since the epoch, and whether one that changed on disk could
@@ -363,6 +372,17 @@ class Metrics:
             "Deny lists that changed on disk and could not be used; the one before stays.",
             ("model",),
             registry=registry,
+        )
+        self._vault_ok = Gauge(
+            "tightlip_vault_ok",
+            "1 while Vault gives what it is asked for; without it what was read stays.",
+            registry=registry,
+        )
+        self._vault_failures = Counter(
+            "tightlip_vault_failures", "Looks at Vault that came to nothing.", ("reason",), registry=registry
+        )
+        self._vault_changes = Counter(
+            "tightlip_vault_secret_changes", "Secrets in Vault that were not as before.", registry=registry
         )
         self._certificate_ends = Gauge(
             "tightlip_certificate_expiry_timestamp_seconds",

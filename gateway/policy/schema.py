@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    StringConstraints,
+    model_validator,
+)
 
 from filters.budget import Limits
 from filters.events import Verdict
@@ -17,6 +26,7 @@ from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
+from gateway.secrets.references import parse_vault
 from gateway.types import CertificateBinding, Clearance, Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
@@ -81,13 +91,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _in_vault(place: str) -> str:
+    parse_vault(place)
+    return place
+
+
+VaultPlace = Annotated[str, AfterValidator(_in_vault)]  # PATH#KEY
+_BESIDE: Final[Mapping[str, frozenset[str]]] = {
+    "file": frozenset({"kid"}),
+    "url": frozenset({"ca_file", "token_file", "refresh_seconds", "keep_seconds"}),
+    "vault": frozenset({"kid", "refresh_seconds", "keep_seconds"}),
+}
+
+
 class KeySource(_Strict):
     """A file of public keys: PEM (one key, which may be named here) or a JWKS document. Or the address of such a
-    document, where the issuer publishes its keys."""
+    document, where the issuer publishes its keys, or of a key in Vault that holds either."""
 
     file: str | None = None
     kid: Claim | None = None
     url: KeysUrl | None = None
+    vault: VaultPlace | None = None
     ca_file: str | None = None
     token_file: str | None = None
     refresh_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
@@ -95,11 +119,11 @@ class KeySource(_Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.file is None) == (self.url is None):
-            raise ValueError("needs either 'file' or 'url' (https)")
-        of_other = {"kid"} if self.url else {"ca_file", "token_file", "refresh_seconds", "keep_seconds"}
-        if strange := sorted(of_other & self.model_fields_set):
-            raise ValueError(f"{', '.join(strange)}: not with {'url' if self.url else 'file'}")
+        ways = [way for way in ("file", "url", "vault") if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise ValueError("needs one of 'file', 'url' (https) and 'vault'")
+        if strange := sorted(self.model_fields_set - {"file", "url", "vault"} - _BESIDE[ways[0]]):
+            raise ValueError(f"{', '.join(strange)}: not with {ways[0]}")
         return self
 
 

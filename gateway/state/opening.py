@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -44,5 +45,5 @@ def _database(url: str) -> int:
 def _check_files(settings: StateSettings) -> None:
     own = settings.sentinel.password_file if settings.sentinel else None
     for file in (settings.password_file, settings.ca_file, own):
-        if file is not None and not file.is_file():
+        if isinstance(file, Path) and not file.is_file():
             raise ConfigError(Problem(str(file), None, "", "can't be read"))

@@ -33,6 +33,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from gateway.config_file import ConfigError
+from gateway.secrets.references import SecretRef, secret_text
 from gateway.state import (
     FORMAT,
     KEEP_USES,
@@ -159,7 +161,7 @@ class Access:
     """As whom, and whom to trust."""
 
     user: str | None = None
-    password_file: Path | None = None
+    password_file: SecretRef | None = None
     ca_file: Path | None = None  # of the server's certificate; None: the system's
 
 
@@ -288,8 +290,8 @@ class _Credentials(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         assert self._access.password_file is not None
         try:
-            password = self._access.password_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
+            password = secret_text(self._access.password_file)
+        except (ConfigError, UnicodeDecodeError):
             raise StateUnavailable("the password file for Redis can't be read") from None
         return (self._access.user, password) if self._access.user else (password,)
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from gateway.addresses import Proxies
 from gateway.config_file import ConfigError
-from gateway.settings import load, read_secret
+from gateway.secrets.references import read_secret
+from gateway.settings import load
 from gateway.upstream.places import Shares
 
 SECRET = "hunter2secret"
