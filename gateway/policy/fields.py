@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from gateway.errors import BadField, CallerError, FieldRefused, UnknownField
 from gateway.policy.values import (
+    LEAST_REPETITION,
     MAX_TOKEN_ID,
     Checked,
     biases,
@@ -34,7 +35,6 @@ from gateway.policy.values import (
     matching,
     number,
     one_of,
-    repetition,
     template_values,
     text,
     top_k,
@@ -380,7 +380,7 @@ _SAMPLING: Final[Mapping[str, Rule]] = {
     "min_p": _forward(number(0, 1)),
     "presence_penalty": _forward(number(-2, 2)),
     "frequency_penalty": _forward(number(-2, 2)),
-    "repetition_penalty": _forward(repetition),
+    "repetition_penalty": _forward(number(LEAST_REPETITION, 2)),
     "seed": _forward(integer(-(2**63), 2**63 - 1)),
 }
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 MAX_TOKEN_ID: Final = 2**31 - 1
 MAX_LISTED: Final = 1024  # entries of a list or mapping: OpenAI's bound for logit_bias
 
+LEAST_REPETITION: Final = 0.01  # engines divide scores by it in 32 bits; far smaller ones overflow
 LONGEST_TOLD: Final = 1 << 20  # a longer text than this is bounded by the body's size
 
 
@@ -131,14 +132,6 @@ def top_k(value: Any) -> int:
 def top_p(value: Any) -> float:
     """In (0, 1]: the engine refuses 0."""
     checked: float = number(0, 1)(value)
-    if checked == 0:
-        raise ValueError
-    return checked
-
-
-@takes(type="number", exclusiveMinimum=0, maximum=2)
-def repetition(value: Any) -> float:
-    checked: float = number(0, 2)(value)
     if checked == 0:
         raise ValueError
     return checked
