@@ -51,6 +51,7 @@ from gateway.http.tls import Reloaded, ServerTls
 from gateway.in_force import InForce, Loader
 from gateway.knowledge import Loaded
 from gateway.last_use import LastUses
+from gateway.limits import Limiter
 from gateway.listening import allow_open_files, bind, make_server, url
 from gateway.names_engine import build_detectors
 from gateway.observe.logs import Logs, Pseudonyms, take_over, watch_tasks
@@ -107,6 +108,7 @@ class Gateway:
     policies: Policies
     revocations: RevocationFeed
     uses: LastUses | None
+    limiter: Limiter
     client: UpstreamClient
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
@@ -146,6 +148,10 @@ async def assemble(
     grace = settings.state.grace_seconds if settings.state else GRACE_SECONDS
     revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told)
 
+    def count(model: str, text: str) -> int:
+        return pairs[model].vocabulary.count(text)
+
+    limiter = Limiter(store, metrics, count, settings.state.limits_on_failure if settings.state else "refuse")
     uses = LastUses(store, logs.pseudonyms, metrics) if settings.state else None  # nobody could ask for it
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
@@ -163,7 +169,7 @@ async def assemble(
         news = _PolicyNews(metrics, logs, lifecycle, uses, warn, audiences)
         policies = Policies(settings.policy, loader.load, news)
         yield Gateway(
-            public=_public(settings, policies, revocations, uses, metrics, logs, lifecycle),
+            public=_public(settings, policies, revocations, limiter, uses, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             doors=doors,
             management=management.create_app(
@@ -178,6 +184,7 @@ async def assemble(
             policies=policies,
             revocations=revocations,
             uses=uses,
+            limiter=limiter,
             client=client,
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
@@ -187,6 +194,7 @@ async def assemble(
     finally:
         await samples.aclose()
         await budgets.aclose()
+        await limiter.aclose()
         if uses is not None:
             await uses.tell()
         await store.aclose()
@@ -377,6 +385,7 @@ def _public(
     settings: Settings,
     policies: Policies,
     revocations: RevocationFeed,
+    limiter: Limiter,
     uses: LastUses | None,
     metrics: Metrics,
     logs: Logs,
@@ -386,8 +395,9 @@ def _public(
     surface = routes.Surface(
         in_force=lambda: policies.now,
         revocations=revocations,
-        answer=lambda policy, plan, record: Answer(policy.relay, plan, record, settings.keep_alive_seconds),
+        answer=lambda policy, plan, record, told: Answer(policy.relay, plan, record, settings.keep_alive_seconds, told),
         limits=_body_limits(settings.limits),
+        limiter=limiter,
         metrics=metrics,
         proxies=proxies,
     )
@@ -493,7 +503,7 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
     guards, policies = gateway.guards, gateway.policies
     await _begin(gateway.revocations)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
-    watched = [policies.watch(), gateway.revocations.watch()]
+    watched = [policies.watch(), gateway.revocations.watch(), gateway.limiter.watch()]
     if gateway.uses is not None:
         watched.append(gateway.uses.watch())
     if gateway.watch_vault is not None:

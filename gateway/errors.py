@@ -7,7 +7,11 @@ goes to the metrics as a `Reason` from a closed set, and nowhere else.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+MOST_WAITED: Final = 60.0  # seconds that OpenAI's clients wait at most for a limit
 
 
 class GatewayError(Exception):
@@ -143,6 +147,32 @@ class LeakBudgetSpent(CallerError):
     message = "This caller has reached a limit of this service. It is lifted in time."
 
 
+class LimitReached(CallerError):
+    """He, or all of his tenant in his role, has asked as much as the policy lets them."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    message = "This caller's limit is reached for now. Try again later."
+
+    def __init__(self, wait: float = 1.0, told: Mapping[str, str] | None = None) -> None:
+        """`wait` is in seconds, infinite where waiting is of no use; `told` are headers that say where he stands."""
+        super().__init__()
+        self.wait, self.told = wait, told or {}
+
+    @property
+    def retry(self) -> dict[str, str]:
+        """The headers that say whether and when to try again; OpenAI's clients would not wait for longer than a minute,
+        but try again at once."""
+        after = {"retry-after": str(max(1, math.ceil(self.wait)))} if math.isfinite(self.wait) else {}
+        return after | ({"x-should-retry": "false"} if self.wait > MOST_WAITED else {})
+
+
+class TokenLimitReached(LimitReached):
+    type = "tokens"
+    message = "This request may come to more tokens than this caller has left. Try again later, or ask for less."
+
+
 class RoleBusy(CallerError):
     """His role has as many answers from this model under way as it may have."""
 
@@ -202,6 +232,14 @@ class RevocationsUnknown(GatewayError):
     status = 503
     code = "revocations_unavailable"
     message = "The gateway can't tell at the moment whether access tokens are still good. Try again."
+
+
+class LimitsUnavailable(GatewayError):
+    """Nobody can tell what this caller has asked already, and the settings say that he then has to wait."""
+
+    status = 503
+    code = "limits_unavailable"
+    message = "The gateway can't tell at the moment how much this caller may ask. Try again."
 
 
 class ShuttingDown(GatewayError):

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.addresses import HeaderName, Network, Proxies
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
+from gateway.limits import OnFailure
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
 from gateway.secrets.references import EnvRef, SecretRef, VaultRef
@@ -297,6 +298,8 @@ class StateSettings(_Strict):
     ca_file: Path | None = None
     allow_plaintext: bool = False  # redis:// off loopback
     grace_seconds: float = Field(default=GRACE_SECONDS, ge=1.0, le=300.0)  # that revocations may be old
+    # While it does not answer: callers who have limits are refused, or each process counts for itself.
+    limits_on_failure: OnFailure = "refuse"
 
     @field_validator("url")
     @classmethod
@@ -309,8 +312,8 @@ class StateSettings(_Strict):
     def _one_way(self) -> Self:
         if sum(way is not None for way in (self.file, self.url, self.sentinel)) != 1:
             raise ValueError("needs one of 'file', 'url' and 'sentinel'")
-        if self.file is not None and self.model_fields_set - {"file", "grace_seconds"}:
-            raise ValueError("'file' goes with no key but 'grace_seconds'")
+        if self.file is not None and self.model_fields_set - {"file", "grace_seconds", "limits_on_failure"}:
+            raise ValueError("'file' goes with no keys but 'grace_seconds' and 'limits_on_failure'")
         if self.user is not None and self.password_file is None:
             raise ValueError("'user' needs a 'password_file'")
         if self.ca_file is not None and not all(url.startswith("rediss:") for url in self.urls):

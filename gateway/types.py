@@ -12,7 +12,7 @@ from filters.index.lookup import NO_AUDIENCE
 from filters.knowledge import Knowledge
 from filters.profile import Profile
 from filters.specificity.described import Turn
-from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
+from gateway.policy.limits import DEFAULT_LIMITS, NO_RATE_LIMITS, RateLimits, RequestLimits
 
 RequestId = NewType("RequestId", str)
 
@@ -100,6 +100,8 @@ class Grant:
     priority: int = 0  # vLLM's: higher is later
     max_streams: int | None = None  # of the role's answers from this model at once; None: any number
     clearance: Clearance = Clearance()
+    limits: RateLimits = NO_RATE_LIMITS  # of the caller
+    total_limits: RateLimits = NO_RATE_LIMITS  # of all of his tenant in his role
 
     def forwards(self, name: str) -> bool:
         """Whether this role was given a field that is refused by default."""

@@ -32,6 +32,8 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         priority=role.priority,
         max_streams=role.max_streams,
         clearance=rules.policy.classification.clearance(role.clearance),
+        limits=role.limits,
+        total_limits=role.total_limits,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from gateway.errors import GatewayError, LeakBudgetSpent, MethodNotAllowed, NotAuthenticated
+from gateway.errors import GatewayError, LeakBudgetSpent, LimitReached, MethodNotAllowed, NotAuthenticated
 from gateway.types import RequestId
 
 JSON: Final = "application/json"
@@ -15,10 +17,18 @@ JSON: Final = "application/json"
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 Headers = list[tuple[bytes, bytes]]
+NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def answer_headers(request_id: RequestId, content_type: str, *, error: GatewayError | None = None) -> Headers:
-    """All that an answer carries, beside its length. Answers are personal: no cache may keep one."""
+def answer_headers(
+    request_id: RequestId,
+    content_type: str,
+    *,
+    error: GatewayError | None = None,
+    limits: Mapping[str, str] = NOTHING_TOLD,
+) -> Headers:
+    """All that an answer carries, beside its length. `limits` is what it says of its caller's limits. Answers are
+    personal: no cache may keep one."""
     headers = [
         (b"content-type", content_type.encode("latin-1")),
         (b"cache-control", b"no-store"),
@@ -32,6 +42,9 @@ def answer_headers(request_id: RequestId, content_type: str, *, error: GatewayEr
         headers.append((b"allow", error.allowed.encode("latin-1")))
     if isinstance(error, LeakBudgetSpent):
         headers.append((b"x-should-retry", b"false"))  # OpenAI's clients would try a 429 again at once
+    if isinstance(error, LimitReached):
+        limits = {**error.told, **error.retry}
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in limits.items()]
     return headers
 
 

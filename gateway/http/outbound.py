@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from filters.events import Channel, Ending, Field, Finished, Released, ReleasedT
 from gateway.auth.tokens import LEEWAY
 from gateway.errors import GatewayError, Reason, TokenExpired
 from gateway.http.accounting import server_send
-from gateway.http.headers import JSON, Headers, answer_headers, error_event
+from gateway.http.headers import JSON, NOTHING_TOLD, Headers, answer_headers, error_event
 from gateway.http.token_entries import Tokens, entries
 from gateway.observe.logs import RequestRecord
 from gateway.relay import Counts, Relay
@@ -180,10 +180,18 @@ def _call_id() -> str:
 class Answer:
     """An ASGI response that runs the relay: streamed or collected, as the plan says."""
 
-    def __init__(self, relay: Relay, plan: Plan, record: RequestRecord, keep_alive: float = 15.0) -> None:
-        """`keep_alive`: seconds between comments in a stream, whatever is held."""
+    def __init__(
+        self,
+        relay: Relay,
+        plan: Plan,
+        record: RequestRecord,
+        keep_alive: float = 15.0,
+        limits: Mapping[str, str] = NOTHING_TOLD,
+    ) -> None:
+        """`keep_alive`: seconds between comments in a stream, whatever is held. `limits`: headers of its caller's
+        limits, which are those of the moment in which the request was let in, whatever becomes of it."""
         self._relay, self._plan, self._record = relay, plan, record
-        self._keep_alive = keep_alive
+        self._keep_alive, self._limits = keep_alive, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._response(scope, send)
@@ -203,8 +211,8 @@ class Answer:
 
     def _response(self, scope: Scope, send: Send) -> _Streamed | _Whole:
         if self._plan.stream:
-            return _Streamed(self._plan, self._record, send, server_send(scope))
-        return _Whole(self._plan, self._record, send)
+            return _Streamed(self._plan, self._record, send, server_send(scope), self._limits)
+        return _Whole(self._plan, self._record, send, self._limits)
 
     def _life(self) -> float:
         """Seconds until the token expires; an answer that begins after that has what clocks may differ by."""
@@ -239,11 +247,13 @@ async def _gone(receive: Receive) -> None:
 class _Streamed:
     """Sends events as they come."""
 
-    def __init__(self, plan: Plan, record: RequestRecord, send: Send, send_body: Send) -> None:
+    def __init__(
+        self, plan: Plan, record: RequestRecord, send: Send, send_body: Send, limits: Mapping[str, str]
+    ) -> None:
         """`send` takes the head and the end, `send_body` what stands between them."""
         self._writer = FrameWriter(Look.of(plan, time.time()), plan.tells)
         self._include_usage = plan.include_usage
-        self._record, self._send, self._send_body = record, send, send_body
+        self._record, self._send, self._send_body, self._limits = record, send, send_body, limits
         self._started = self._ended = False
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
@@ -263,7 +273,7 @@ class _Streamed:
             await self._close(error_event(error))
         else:
             self._started = self._ended = True
-            await _send_error(self._send, self._record, error)
+            await _send_error(self._send, self._record, error, self._limits)
 
     async def tick(self, seconds: float) -> None:
         """A comment on a fixed clock, so that nobody can tell by silence whether text is held."""
@@ -275,7 +285,7 @@ class _Streamed:
     async def _start(self) -> None:
         if not self._started:
             self._started = True
-            headers = answer_headers(self._record.request_id, SSE)
+            headers = answer_headers(self._record.request_id, SSE, limits=self._limits)
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _close(self, data: bytes) -> None:
@@ -286,9 +296,9 @@ class _Streamed:
 class _Whole:
     """Collects the same events and sends them as one body."""
 
-    def __init__(self, plan: Plan, record: RequestRecord, send: Send) -> None:
+    def __init__(self, plan: Plan, record: RequestRecord, send: Send, limits: Mapping[str, str]) -> None:
         self._look, self._tells = Look.of(plan, time.time()), plan.tells
-        self._record, self._send = record, send
+        self._record, self._send, self._limits = record, send, limits
         self._choices = [_Collected() for _ in range(plan.n)]
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
@@ -300,11 +310,12 @@ class _Whole:
         choices = [choice.choice(index, self._tells, chat=chat) for index, choice in enumerate(self._choices)]
         body = self._look.frame(streamed=False) | {"choices": choices, "usage": usage(counts)}
         body |= {"system_fingerprint": FINGERPRINT}
-        await _send_json(self._send, 200, answer_headers(self._record.request_id, JSON), _encode(body))
+        headers = answer_headers(self._record.request_id, JSON, limits=self._limits)
+        await _send_json(self._send, 200, headers, _encode(body))
 
     async def fail(self, error: GatewayError) -> None:
         self._record.failed(error)
-        await _send_error(self._send, self._record, error)
+        await _send_error(self._send, self._record, error, self._limits)
 
     async def tick(self, seconds: float) -> None:
         """Nothing can be said before the whole answer is known."""
@@ -314,8 +325,9 @@ def _choice(event: Released | Finished) -> int:
     return event.choice if isinstance(event, Finished) else event.channel.choice
 
 
-async def _send_error(send: Send, record: RequestRecord, error: GatewayError) -> None:
-    await _send_json(send, error.status, answer_headers(record.request_id, JSON, error=error), _encode(error.body()))
+async def _send_error(send: Send, record: RequestRecord, error: GatewayError, limits: Mapping[str, str]) -> None:
+    headers = answer_headers(record.request_id, JSON, error=error, limits=limits)
+    await _send_json(send, error.status, headers, _encode(error.body()))
 
 
 async def _send_json(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import rbac, tokens
@@ -23,6 +23,7 @@ from gateway.http.accounting import record_of
 from gateway.http.arrivals import caller_certificate
 from gateway.http.headers import error_response, json_response
 from gateway.in_force import InForce
+from gateway.limits import Admission, Limiter
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.policy import parameters
@@ -35,18 +36,19 @@ OWNER: Final = "tightlip"
 # FastAPI would hand exceptions, with their texts, to any OpenTelemetry that it finds, and looks for one per request.
 _NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 
-Answer = Callable[[InForce, Plan, RequestRecord], ASGIApp]
+Answer = Callable[[InForce, Plan, RequestRecord, Mapping[str, str]], ASGIApp]
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
     """What the routes work with. `in_force` is the policy of the moment, of which each request keeps the one that it
-    began with; `answer` makes the response that runs a plan."""
+    began with; `answer` makes the response that runs a plan, with headers that tell of the caller's limits."""
 
     in_force: Callable[[], InForce]
     revocations: RevocationFeed
     answer: Answer
     limits: inbound.BodyLimits
+    limiter: Limiter
     metrics: Metrics
     proxies: Proxies = NO_PROXIES
 
@@ -70,7 +72,9 @@ class Surface:
         asked = parameters.read(raw_body, endpoint, self.limits.json)
         grant = rbac.authorize(principal, policy.rules, endpoint, asked.model, time.time())
         record.model = grant.model
-        return self.answer(policy, parameters.admit(asked, grant), record)
+        plan = parameters.admit(asked, grant)
+        admission = await self.limiter.take(plan)
+        return _settling(self.answer(policy, plan, record, admission.told), admission, record)
 
     def _open(self, request: Request, endpoint: Endpoint) -> tuple[InForce, RequestRecord]:
         policy, record = self.in_force(), record_of(request.scope)
@@ -102,6 +106,18 @@ def create_app(surface: Surface) -> FastAPI:
     for kind, handle in _handlers(surface.metrics):
         app.add_exception_handler(kind, handle)
     return app
+
+
+def _settling(answer: ASGIApp, admission: Admission, record: RequestRecord) -> ASGIApp:
+    """The answer, whose end is told to whoever counts."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await answer(scope, receive, send)
+        finally:
+            admission.end((record.tokens_in or 0) + (record.tokens_out or 0))
+
+    return run
 
 
 def _model(name: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filters.events import Decided
 from gateway.errors import Reason, RevocationsUnknown
+from gateway.policy.limits import RateLimits
 from gateway.secrets.trouble import Trouble
 
 NONE: Final = "none"  # not known at that point of the request
@@ -25,6 +26,8 @@ PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded
 REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 VAULT_FAILURES: Final = frozenset(Trouble)
+LIMITS: Final = frozenset(RateLimits.model_fields)
+LIMIT_SCOPES: Final = frozenset({"caller", "role"})  # of each caller, of all of a tenant in a role
 LISTENERS: Final = frozenset({"public", "management"})
 # Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
 CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})
@@ -83,6 +86,15 @@ class Metrics:
     def revocation_refusal(self, reason: str, what: str) -> None:
         """A token that is revoked, or of which nobody can tell; `what` is of REVOKED_WHAT."""
         self._revoked.labels(_closed(reason, _REVOKED_REASONS), _closed(what, REVOKED_WHAT)).inc()
+
+    def limits_unknown(self) -> None:
+        """The store did not say what a caller has asked."""
+        self._limits_unknown.inc()
+
+    def limit_refused(self, role: str, limit: str, scope: str) -> None:
+        """A request was refused by a limit; `limit` is of LIMITS, `scope` of LIMIT_SCOPES."""
+        labels = _closed(role, self._roles), _closed(limit, LIMITS), _closed(scope, LIMIT_SCOPES)
+        self._limit_refusals.labels(*labels).inc()
 
     # ---- filters -----------------------------------------------------------------------------------------------------
 
@@ -244,6 +256,17 @@ class Metrics:
             "tightlip_revocation_refusals",
             "Requests refused and streams ended for a revocation, or because the store's are not known.",
             ("reason", "what"),
+            registry=registry,
+        )
+        self._limit_refusals = Counter(
+            "tightlip_limit_refusals",
+            "Requests refused because a limit of their role's policy was reached.",
+            ("role", "limit", "scope"),
+            registry=registry,
+        )
+        self._limits_unknown = Counter(
+            "tightlip_limits_unavailable",
+            "Requests of callers with limits that came while the store did not answer.",
             registry=registry,
         )
         self._upstream_errors = Counter(

@@ -41,6 +41,7 @@ BEFORE: Final[Mapping[int, Refusal]] = {
 # What no request to a known path with its method can meet.
 _ELSEWHERE: Final = frozenset({errors.NotFound, errors.MethodNotAllowed})
 _OF_ANSWERS: Final = (errors.UpstreamError, errors.FilterFailed, errors.LeakBudgetSpent, errors.RoleBusy)
+_OF_LIMITS: Final = (errors.LimitReached, errors.LimitsUnavailable)
 
 
 def document(version: str) -> Schema:
@@ -75,6 +76,12 @@ _TOKEN: Final[Schema] = {
     "bearerFormat": "JWT",
     "description": "A token of an issuer that the policy names; only in the Authorization header.",
 }
+_TOLD: Final[Mapping[str, tuple[str, Schema]]] = {
+    "limit": ("What may be asked in a time.", {"type": "integer", "minimum": 1}),
+    "remaining": ("What is left of it.", {"type": "integer", "minimum": 0}),
+    "reset": ("When all of it is there again.", {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?[0-9]+s$"}),
+}
+_OF_CALLERS: Final = [f"x-ratelimit-{what}-{unit}" for unit in ("requests", "tokens") for what in _TOLD]
 _HEADERS: Final[Mapping[str, Schema]] = {
     "x-request-id": {
         "description": "The gateway's own; it stands in its records.",
@@ -86,6 +93,15 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     "x-should-retry": {
         "description": "Where trying again soon is of no use.",
         "schema": {"enum": ["false"]},
+    },
+    "retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+    **{
+        f"x-ratelimit-{what}-{unit}": {
+            "description": f"{text} Where the caller's role has such a limit.",
+            "schema": schema,
+        }
+        for unit in ("requests", "tokens")
+        for what, (text, schema) in _TOLD.items()
     },
 }
 
@@ -119,14 +135,15 @@ def _completing(endpoint: Endpoint, name: str, summary: str) -> Schema:
         "operationId": f"create{name}",
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON: asked}},
-        "responses": {"200": _answer(f"The answer. {_STREAM}", good)} | _failures(set(kinds()) - _ELSEWHERE),
+        "responses": {"200": _answer(f"The answer. {_STREAM}", good, told=_OF_CALLERS)}
+        | _failures(set(kinds()) - _ELSEWHERE),
     }
 
 
 def _listing() -> Schema:
     """A request without a body, that asks no model."""
     unmet: set[type[GatewayError]] = {errors.BodyTooLarge, errors.UnsupportedMedia, errors.ModelNotFound}
-    unmet |= {kind for kind in kinds() if issubclass(kind, _OF_ANSWERS)}
+    unmet |= {kind for kind in kinds() if issubclass(kind, (*_OF_ANSWERS, *_OF_LIMITS))}
     unmet |= {kind for kind in kinds() if kind.status == 400 and kind is not errors.CallerError}  # of bodies
     return {
         "operationId": "listModels",
@@ -154,9 +171,13 @@ def _refusal(kind: type[GatewayError]) -> Refusal:
     return Refusal(kind.type, kind.code or kind.type, kind.message)
 
 
-def _answer(description: str, content: Schema, met: Iterable[type[GatewayError]] = ()) -> Schema:
+def _answer(
+    description: str, content: Schema, met: Iterable[type[GatewayError]] = (), told: Iterable[str] = ()
+) -> Schema:
     names = ["x-request-id", "cache-control"]
     names += ["www-authenticate"] if any(issubclass(kind, errors.NotAuthenticated) for kind in met) else []
-    names += ["x-should-retry"] if any(issubclass(kind, errors.LeakBudgetSpent) for kind in met) else []
+    limited = any(issubclass(kind, errors.LimitReached) for kind in met)
+    names += ["x-should-retry"] if limited or any(issubclass(kind, errors.LeakBudgetSpent) for kind in met) else []
+    names += ["retry-after", *_OF_CALLERS] if limited else [*told]
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return {"description": description, "headers": headers, "content": content}

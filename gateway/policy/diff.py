@@ -17,7 +17,7 @@ from filters.pii.types import QUANTITIES
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from gateway.auth.tokens import USUAL_TYPES, type_name
 from gateway.policy.fields import PATHS
-from gateway.policy.limits import RequestLimits
+from gateway.policy.limits import RateLimits, RequestLimits
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     BoundedPolicy,
@@ -192,6 +192,8 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "content_parts": _more,
     "priority": _lower,
     "max_streams": _higher,
+    "limits": lambda old, new: _any_weaker(old, new, RATES),
+    "total_limits": lambda old, new: _any_weaker(old, new, RATES),
     "max_output_tokens": _higher,
     "max_choices": _higher,
     "networks": _more_or_any,
@@ -235,6 +237,7 @@ BUDGET: Final[Mapping[str, Weakens]] = {
     "refuse_bits_per_hour": _higher,
 }
 REQUEST: Final[Mapping[str, Weakens]] = dict.fromkeys(RequestLimits.model_fields, _higher)
+RATES: Final[Mapping[str, Weakens]] = dict.fromkeys(RateLimits.model_fields, _higher)
 POLICY: Final[Mapping[str, Weakens]] = {
     "version": _never,
     "urgent": _never,
@@ -258,6 +261,7 @@ DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     BoundedPolicy: BOUNDED,
     BudgetPolicy: BUDGET,
     RequestLimits: REQUEST,
+    RateLimits: RATES,
     Policy: POLICY,
 }
 

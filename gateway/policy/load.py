@@ -321,6 +321,12 @@ def _role_problems(name: str, role: Role, policy: Policy, document: Document) ->
         text = "a role with a 'bounded' profile can't have 'completions': it is for the content of chats"
         yield document.problem(("roles", name, "endpoints"), text)
     yield from _field_problems(name, role, document)
+    for key, rates in (("limits", role.limits), ("total_limits", role.total_limits)):
+        for of in ("tokens_per_minute", "tokens_per_day"):
+            most = getattr(rates, of)
+            if most is not None and most <= role.max_output_tokens:
+                text = "must be more than 'max_output_tokens': a request that names no 'max_tokens' would never fit"
+                yield document.problem(("roles", name, key, of), text)
     if role.content_parts and profile and profile.bounded:
         text = "a role with a 'bounded' profile can't have content parts: drafts are made of tokens alone"
         yield document.problem(("roles", name, "content_parts"), text)

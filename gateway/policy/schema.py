@@ -25,7 +25,7 @@ from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUni
 from filters.specificity.bounded import DRAFT_TOKENS, Bounds
 from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
-from gateway.policy.limits import DEFAULT_LIMITS, RequestLimits
+from gateway.policy.limits import DEFAULT_LIMITS, NO_RATE_LIMITS, RateLimits, RequestLimits
 from gateway.secrets.references import parse_vault
 from gateway.types import CertificateBinding, Clearance, Endpoint, FieldAction, PartType
 
@@ -192,6 +192,8 @@ class Role(_Strict):
     # vLLM's, of requests: higher is later. It needs servers that schedule by it, or else `max_streams`.
     priority: int = Field(default=0, ge=-1000, le=1000)
     max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each model and process
+    limits: RateLimits = NO_RATE_LIMITS  # of each caller, over all replicas
+    total_limits: RateLimits = NO_RATE_LIMITS  # of all callers of a tenant with this role together
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = STRICT

@@ -1,8 +1,8 @@
 """What outlives a request and is shared by replicas: one small interface, and the stores that fulfil it.
 
-A store keeps three things: revocations as entries that it does not read, running totals, and when things were last
-used. It never holds a request's text or an answer's. Every store carries a format number, so that replicas of two
-versions work on one store, and a version that could not read it says so instead.
+A store keeps four things: revocations as entries that it does not read, running totals, when things were last used, and
+what was taken of limits. It never holds a request's text or an answer's. Every store carries a format number, so that
+replicas of two versions work on one store, and a version that could not read it says so instead.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from gateway.state.windows import Lease, Taken, Window
 
 FORMAT: Final = 1  # of what is written; the one before is read as well
 KEEP_USES: Final = 400 * 86_400.0  # seconds that a last use is remembered: longer than any review looks back
@@ -72,7 +74,26 @@ class Use:
     last: float | None
 
 
-class Store(HourlyTotals, Protocol):
+class Counters(Protocol):
+    """What was taken of limits, in one step for all of them. Every method may raise StateUnavailable; whether it was
+    done is then not known."""
+
+    async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
+        """Take each window's amount and each lease, if all of it fits; otherwise nothing. `now` in seconds since the
+        epoch; keys stand here once each."""
+        ...
+
+    async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
+        """Add each window's amount, which may be negative, to what was taken then, if that still counts; give the
+        leases back."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """They are held up to their new end."""
+        ...
+
+
+class Store(HourlyTotals, Counters, Protocol):
     """All of it. For one event loop; nothing here blocks it. Every method may raise StateUnavailable."""
 
     async def prepare(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.state import KEEP_USES, Changes, Entry, Position, Use
+from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 MINUTES: Final = 60
 
@@ -39,11 +40,65 @@ class MemoryTotals:
                 del self._sums[key]
 
 
-class MemoryStore(MemoryTotals):
+class MemoryCounters:
+    """Fulfils `Counters`; never raises. What is over goes with the first look once a minute."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[int, int]] = {}
+        self._over: dict[str, float] = {}  # when a key's last part is
+        self._leases: dict[str, dict[str, float]] = {}
+        self._next_sweep = 0.0
+
+    async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
+        """As `Counters.take`."""
+        self._forget(now)
+        standings = [standing(window, self._parts.get(window.key, {}), now) for window in windows]
+        held = [sum(ends > now for ends in self._leases.get(lease.key, {}).values()) for lease in leases]
+        taken = outcome(windows, standings, leases, held)
+        if taken.granted:
+            for window in windows:
+                self._add(window, now)
+            await self.renew(leases)
+        return taken
+
+    async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
+        """As `Counters.settle`."""
+        for window in windows:
+            if window.part(taken_at) in self._parts.get(window.key, {}):
+                self._add(window, taken_at)
+        for lease in leases:
+            self._leases.get(lease.key, {}).pop(lease.id, None)
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """As `Counters.renew`."""
+        for lease in leases:
+            self._leases.setdefault(lease.key, {})[lease.id] = lease.ends
+
+    def _add(self, window: Window, at: float) -> None:
+        part, parts = window.part(at), self._parts.setdefault(window.key, {})
+        for old in [old for old in parts if old < window.oldest(at)]:
+            del parts[old]
+        parts[part] = parts.get(part, 0) + window.amount
+        self._over[window.key] = max(window.over(part), self._over.get(window.key, 0.0))
+
+    def _forget(self, now: float) -> None:
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + 60.0
+        for key in [key for key, over in self._over.items() if over <= now]:
+            del self._over[key], self._parts[key]
+        for key, places in list(self._leases.items()):
+            self._leases[key] = {name: ends for name, ends in places.items() if ends > now}
+            if not self._leases[key]:
+                del self._leases[key]
+
+
+class MemoryStore(MemoryTotals, MemoryCounters):
     """Fulfils `Store`; never raises."""
 
     def __init__(self) -> None:
-        super().__init__()
+        MemoryTotals.__init__(self)
+        MemoryCounters.__init__(self)
         self._number, self._mark = 0, secrets.token_hex(8)
         self._entries: dict[str, tuple[int, Entry | None]] = {}  # None: withdrawn
         self._uses: dict[str, Use] = {}

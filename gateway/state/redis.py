@@ -48,6 +48,7 @@ from gateway.state import (
     check_format,
 )
 from gateway.state.memory import MINUTES
+from gateway.state.windows import Lease, Standing, Taken, Window
 
 PREFIX: Final = "tightlip:"
 META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations", "order", "expiry"))
@@ -56,6 +57,7 @@ OLDEST: Final = 1  # the format whose programs can work with what this one write
 TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
+LEASES_KEPT: Final = 3600  # seconds after the last lease of a key
 TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
 
 # A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
@@ -138,6 +140,73 @@ for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[2]
 end
 """
 
+# KEYS: windows, then leases. ARGV: now, how many windows; of each its first part that counts, its part now, most,
+# amount and seconds to keep; of each lease most, id, end and seconds to keep. What is not there is -1 in the answer.
+_TAKE: Final = """
+local count, granted, told = tonumber(ARGV[2]), 1, {}
+local function of_window(i) return 3 + (i - 1) * 5 end
+local function of_lease(i) return 3 + count * 5 + (i - count - 1) * 4 end
+for i = 1, count do
+  local at, sums, parts, used, newest, in_the_way = of_window(i), {}, {}, 0, -1, -1
+  local kept = redis.call('HGETALL', KEYS[i])
+  for j = 1, #kept, 2 do
+    local part = tonumber(kept[j])
+    if part < tonumber(ARGV[at]) then
+      redis.call('HDEL', KEYS[i], kept[j])
+    else
+      parts[#parts + 1], sums[part] = part, tonumber(kept[j + 1])
+      used = used + sums[part]
+      newest = math.max(newest, part)
+    end
+  end
+  local too_much = used + tonumber(ARGV[at + 3]) - tonumber(ARGV[at + 2])
+  if too_much > 0 then granted = 0 end
+  table.sort(parts)
+  for _, part in ipairs(parts) do
+    if too_much <= 0 then break end
+    too_much, in_the_way = too_much - sums[part], part
+  end
+  told[#told + 1], told[#told + 2], told[#told + 3] = used, newest, in_the_way
+end
+for i = count + 1, #KEYS do
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', ARGV[1])) do redis.call('ZREM', KEYS[i], old) end
+  local held = #redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', '+inf')
+  if held >= tonumber(ARGV[of_lease(i)]) then granted = 0 end
+  told[#told + 1] = held
+end
+if granted == 1 then
+  for i = 1, count do
+    local at = of_window(i)
+    redis.call('HINCRBY', KEYS[i], ARGV[at + 1], ARGV[at + 3])
+    redis.call('EXPIRE', KEYS[i], ARGV[at + 4])
+  end
+  for i = count + 1, #KEYS do
+    local at = of_lease(i)
+    redis.call('ZADD', KEYS[i], ARGV[at + 2], ARGV[at + 1])
+    redis.call('EXPIRE', KEYS[i], ARGV[at + 3])
+  end
+end
+table.insert(told, 1, granted)
+return told
+"""
+# KEYS: windows, then leases. ARGV: how many windows; of each a part and what is added to it; of each lease its id.
+_SETTLE: Final = """
+local count = tonumber(ARGV[1])
+for i = 1, count do
+  if redis.call('HEXISTS', KEYS[i], ARGV[i * 2]) == 1 then
+    redis.call('HINCRBY', KEYS[i], ARGV[i * 2], ARGV[i * 2 + 1])
+  end
+end
+for i = count + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1 + count * 2 + i - count]) end
+"""
+# ARGV: of each lease its id, its end, and seconds to keep.
+_RENEW: Final = """
+for i = 1, #KEYS do
+  redis.call('ZADD', KEYS[i], ARGV[i * 3 - 1], ARGV[i * 3 - 2])
+  redis.call('EXPIRE', KEYS[i], ARGV[i * 3])
+end
+"""
+
 
 class _Value(msgspec.Struct, frozen=True):
     """An entry in the hash."""
@@ -174,6 +243,9 @@ class RedisStore:
         self._changing = client.register_script(_CHANGES)
         self._adding = client.register_script(_ADD)
         self._using = client.register_script(_USED)
+        self._taking = client.register_script(_TAKE)
+        self._settling = client.register_script(_SETTLE)
+        self._renewing = client.register_script(_RENEW)
 
     @classmethod
     def at(cls, server: Server, access: Access, database: int = 0) -> RedisStore:
@@ -255,10 +327,46 @@ class RedisStore:
         ]
         return {name: Use(at, last.get(name)) for name, at in since.items()}
 
+    async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
+        """As `Counters.take`."""
+        arguments: list[str | int] = [repr(now), len(windows)]
+        for each in windows:
+            arguments += [each.oldest(now), each.part(now), each.most, each.amount, 2 * each.seconds]
+        for lease in leases:
+            arguments += [lease.most, lease.id, repr(lease.ends), LEASES_KEPT]
+        granted, *told = await _mapped(self._taking(_counted(windows, leases), arguments))
+        found = [told[at : at + 3] for at in range(0, 3 * len(windows), 3)]
+        standings = [Standing(used, _or_none(newest), _or_none(way)) for used, newest, way in found]
+        return Taken(bool(granted), standings, told[3 * len(windows) :])
+
+    async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
+        """As `Counters.settle`."""
+        arguments: list[str | int] = [len(windows)]
+        for each in windows:
+            arguments += [each.part(taken_at), each.amount]
+        arguments += [lease.id for lease in leases]
+        await _mapped(self._settling(_counted(windows, leases), arguments))
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """As `Counters.renew`."""
+        for at in range(0, len(leases), USES_AT_ONCE):
+            some = leases[at : at + USES_AT_ONCE]
+            arguments = [text for lease in some for text in (lease.id, repr(lease.ends), str(LEASES_KEPT))]
+            await _mapped(self._renewing(_counted((), some), arguments))
+
     async def aclose(self) -> None:
         await self._client.aclose()
         for each in self._sentinel.sentinels if self._sentinel else ():
             await each.aclose()
+
+
+def _counted(windows: Sequence[Window], leases: Sequence[Lease]) -> list[str]:
+    keys = [window.key for window in windows] + [lease.key for lease in leases]
+    return [f"{PREFIX}limit:{key}" for key in keys]
+
+
+def _or_none(part: int) -> int | None:
+    return None if part < 0 else part
 
 
 def _read(answer: Sequence[Any]) -> Changes:

@@ -36,6 +36,7 @@ from gateway.state import (
     check_format,
 )
 from gateway.state.memory import MINUTES
+from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
 APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
@@ -51,6 +52,15 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 CREATE INDEX totals_by_minute ON totals (minute);
 CREATE TABLE uses (name TEXT PRIMARY KEY, since REAL NOT NULL, last REAL) WITHOUT ROWID;
+"""
+# Came later, and nothing that was there before looks at it: a file without it gets it when it is opened.
+_LATER: Final = """
+CREATE TABLE IF NOT EXISTS windows (
+    account TEXT, part INTEGER, amount INTEGER NOT NULL, over REAL NOT NULL, PRIMARY KEY (account, part)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS windows_by_end ON windows (over);
+CREATE TABLE IF NOT EXISTS leases (account TEXT, id TEXT, ends REAL NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases_by_end ON leases (ends);
 """
 
 T = TypeVar("T")
@@ -90,6 +100,18 @@ class SqliteStore:
 
     async def uses(self) -> Mapping[str, Use]:
         return await self._reading.run(_uses)
+
+    async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
+        """As `Counters.take`."""
+        return await self._counting.run(lambda connection: _take(connection, windows, leases, now))
+
+    async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
+        """As `Counters.settle`."""
+        await self._counting.run(lambda connection: _settle(connection, windows, leases, taken_at))
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """As `Counters.renew`."""
+        await self._counting.run(lambda connection: _renew(connection, leases))
 
     async def aclose(self) -> None:
         for lane in (self._reading, self._counting, self._revoking):
@@ -160,6 +182,7 @@ def _open(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, int
     try:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         _check(connection, path)
+        connection.executescript(_LATER)
     except BaseException:
         connection.close()
         raise
@@ -185,7 +208,7 @@ def _make(path: Path) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + _LATER)
             meta = [("oldest", OLDEST), ("number", 0), ("mark", secrets.token_hex(8))]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
         if not path.exists():
@@ -249,6 +272,54 @@ def _add(connection: sqlite3.Connection, key: str, amount: float, minute: int) -
             )
     look = "SELECT coalesce(sum(amount), 0.0) FROM totals WHERE account = ? AND minute >= ?"
     return float(connection.execute(look, (key, minute - MINUTES)).fetchone()[0])
+
+
+def _take(connection: sqlite3.Connection, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
+    with _writing(connection):
+        connection.execute("DELETE FROM windows WHERE over <= ?", (now,))
+        connection.execute("DELETE FROM leases WHERE ends <= ?", (now,))
+        standings = [standing(window, _parts(connection, window.key), now) for window in windows]
+        held = [_held(connection, lease.key) for lease in leases]
+        taken = outcome(windows, standings, leases, held)
+        if taken.granted:
+            connection.executemany(
+                "INSERT INTO windows VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (account, part) DO UPDATE SET amount = amount + excluded.amount",
+                [(each.key, each.part(now), each.amount, each.over(each.part(now))) for each in windows],
+            )
+            _lend(connection, leases)
+    return taken
+
+
+def _parts(connection: sqlite3.Connection, key: str) -> dict[int, int]:
+    return dict(connection.execute("SELECT part, amount FROM windows WHERE account = ?", (key,)).fetchall())
+
+
+def _held(connection: sqlite3.Connection, key: str) -> int:
+    return int(connection.execute("SELECT count(*) FROM leases WHERE account = ?", (key,)).fetchone()[0])
+
+
+def _lend(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+    rows = [(lease.key, lease.id, lease.ends) for lease in leases]
+    connection.executemany("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", rows)
+
+
+def _settle(
+    connection: sqlite3.Connection, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float
+) -> None:
+    with _writing(connection):
+        connection.executemany(
+            "UPDATE windows SET amount = amount + ? WHERE account = ? AND part = ?",
+            [(each.amount, each.key, each.part(taken_at)) for each in windows],
+        )
+        connection.executemany(
+            "DELETE FROM leases WHERE account = ? AND id = ?", [(lease.key, lease.id) for lease in leases]
+        )
+
+
+def _renew(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+    with _writing(connection):
+        _lend(connection, leases)
 
 
 def _put(connection: sqlite3.Connection, entry: Entry, now: float) -> None:

@@ -312,7 +312,7 @@ def test_where_state_is_kept(tmp_path: Path) -> None:
     [
         ("{}", "needs one of"),
         ("{file: a, url: 'rediss://redis'}", "needs one of"),
-        ("{file: a, user: b, password_file: c}", "'file' goes with no key but"),
+        ("{file: a, user: b, password_file: c}", "'file' goes with no keys but"),
         ("{url: 'redis://redis.internal'}", "not encrypted"),
         ("{sentinel: {master: main, urls: ['redis://sentinel.internal']}}", "not encrypted"),
         ("{url: 'https://redis'}", "must be rediss://"),

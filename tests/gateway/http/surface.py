@@ -30,6 +30,7 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.http.routes import Surface, create_app
 from gateway.http.tls import ServerTls
 from gateway.in_force import InForce
+from gateway.limits import Limiter
 from gateway.listening import OPEN, bind, make_server, url
 from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
 from gateway.observe.metrics import Metrics
@@ -129,8 +130,9 @@ async def built(
     surface = Surface(
         in_force=lambda: in_force,
         revocations=feed,
-        answer=lambda _policy, plan, record: _Stub(run, plan, record, plans),
+        answer=lambda _policy, plan, record, told: _Stub(run, plan, record, plans),
         limits=BodyLimits(MOST_BYTES, 0.5),
+        limiter=Limiter(store, metrics, lambda _model, text: len(text.split())),
         metrics=metrics,
         proxies=proxies,
     )

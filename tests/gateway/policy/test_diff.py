@@ -125,6 +125,14 @@ def test_what_weakens_is_named_and_the_way_back_does_not(tmp_path: Path, old: st
     assert [change.key for change in ways_back] in ([], [key] if key.endswith((".tenant", ".verdicts")) else [])
 
 
+@pytest.mark.parametrize("key", ["limits", "total_limits"])
+@pytest.mark.parametrize(("less", "more"), [("{streams: 2}", "{streams: 3}"), ("{tokens_per_day: 5000}", "{}")])
+def test_who_may_ask_more_is_less_restricted(tmp_path: Path, key: str, less: str, more: str) -> None:
+    before, after = (POLICY.replace("  idle: {}", f"  idle: {{{key}: {each}}}") for each in (less, more))
+    assert [(each.key, each.weakens) for each in changes(tmp_path, before, after)] == [(f"roles.idle.{key}", True)]
+    assert not any(each.weakens for each in changes(tmp_path, after, before))
+
+
 def test_a_new_role_and_a_new_issuer_weaken_and_one_that_is_gone_does_not(tmp_path: Path) -> None:
     less = POLICY.replace("  idle: {}\n", "").replace(", idle]", "]")
     assert [(change.key, change.weakens) for change in changes(tmp_path, less, POLICY)] == [

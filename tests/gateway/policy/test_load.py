@@ -299,6 +299,14 @@ def test_a_role_for_bound_tokens_can_t_come_from_an_issuer_whose_binding_is_igno
         load(write_policy(tmp_path, text))
 
 
+@pytest.mark.parametrize("key", ["limits", "total_limits"])
+def test_a_limit_of_tokens_lets_the_longest_answer_fit(tmp_path: Path, key: str) -> None:
+    text = POLICY.replace("max_output_tokens: 100", f"max_output_tokens: 100\n    {key}: {{tokens_per_minute: 100}}")
+    with pytest.raises(ConfigError, match=rf"roles.customer.{key}.tokens_per_minute: must be more than"):
+        load(write_policy(tmp_path, text))
+    assert load(write_policy(tmp_path, text.replace("minute: 100", "minute: 101"))).roles["customer"]
+
+
 def test_the_demos_policy_is_good() -> None:
     rules = load(Path("deploy/demo/policy.yaml"))
     assert rules.roles.keys() == {"customer", "support", "developer"}

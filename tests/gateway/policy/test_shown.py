@@ -43,3 +43,10 @@ def test_a_role_is_shown_as_it_is_now(rules: Rules) -> None:
         assert filtered in told
         assert "weaker than strict until 2027-01-31" in told
         assert "cleared for core, on duty for privacy" in told
+
+
+def test_what_callers_may_ask_is_shown(tmp_path: Path) -> None:
+    text = POLICY.replace("  idle: {}", "  idle: {limits: {requests_per_day: 7}, total_limits: {streams: 3}}")
+    console = Console(record=True, width=300, file=io.StringIO())
+    console.print(grants(load(write_policy(tmp_path, text)), ["idle"], EXPIRES))
+    assert "7 requests per day, 3 streams of all" in console.export_text()

@@ -18,6 +18,7 @@ import pytest
 
 from gateway.state import Entry, StateUnavailable, StateUnfit
 from gateway.state.sqlite import SqliteStore
+from gateway.state.windows import Lease, Window
 
 NOW = 1_700_000_000.0
 FIRST, SECOND = Entry("id-1", "{}", None), Entry("id-2", "{}", NOW + 60)
@@ -242,3 +243,15 @@ def _writer(path: Path, count: int, limit: int | None = None) -> subprocess.Pope
         text=True,
         preexec_fn=limited,
     )
+
+
+async def test_a_file_from_before_there_were_limits_gets_them(tmp_path: Path) -> None:
+    old = SqliteStore(tmp_path / "state.db")
+    await old.put(FIRST, NOW)
+    await old.aclose()
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        connection.executescript("DROP TABLE windows; DROP TABLE leases;")
+    store = SqliteStore(tmp_path / "state.db")
+    assert (await store.take([Window("m", 60, 1, 1)], [Lease("p", 1, "a", NOW + 30)], NOW)).granted
+    assert list((await store.changes(None)).entries) == [FIRST]
+    await store.aclose()

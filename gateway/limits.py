@@ -1,0 +1,287 @@
+"""What callers may ask: requests and tokens in a minute and in a day, and answers at once, as their role's policy says.
+
+All limits of a request are taken in one step of the store, or none of them: what is refused costs nothing, and however
+many processes share a store, no more passes than the limit (gateway/state/windows.py has the windows). A caller is an
+issuer's tenant and subject in a role; `total_limits` are those of all callers of a tenant in that role together.
+
+Tokens are reserved when a request is admitted: its prompt by the model's tokenizer, and all that it may be answered.
+When the answer ends they become what its caller is told in `usage`, so that they count what was released, and a caller
+can't read from them how much was hidden; true counts are in the metrics. A process that is killed leaves its tokens
+reserved until the window has passed, and its places until their leases end.
+
+The counting is the store's and not that of a library (`limits` 5.8 was looked at): of a request's up to eight limits it
+takes one at a time, so that one that is refused has cost the others; nothing that was reserved can be given back; a
+moving window keeps an entry for every token; and it has no storage in SQLite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import msgspec
+
+from gateway.errors import LimitReached, LimitsUnavailable, TokenLimitReached
+from gateway.observe.metrics import Metrics
+from gateway.policy.limits import RateLimits
+from gateway.state import Counters, StateUnavailable
+from gateway.state.memory import MemoryCounters
+from gateway.state.windows import Lease, Standing, Taken, Window
+from gateway.types import Grant, Plan, Principal
+
+LEASE_SECONDS: Final = 30.0  # until the places of a killed process are free again
+RENEW_EVERY: Final = 10.0  # seconds; two may fail before a lease ends
+TOKENS_AROUND_MESSAGE: Final = 8  # that a chat template adds
+MOST_INLINE_CHARACTERS: Final = 4096  # of a request; counting their tokens takes some milliseconds
+MINUTE: Final = 60
+DAY: Final = 86_400
+
+OnFailure = Literal["allow", "refuse"]
+CountTokens = Callable[[str, str], int]  # (model, text)
+_SHAPES: Final = ("tools", "response_format", "structured_outputs")  # fields that a template may put into the prompt
+_RATES: Final[Sequence[tuple[str, str, int]]] = (
+    ("requests_per_minute", "requests", MINUTE),
+    ("requests_per_day", "requests", DAY),
+    ("tokens_per_minute", "tokens", MINUTE),
+    ("tokens_per_day", "tokens", DAY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """One window that a request is counted in."""
+
+    name: str  # of the policy's key
+    scope: str  # "caller" or "role"
+    unit: str  # "requests" or "tokens"
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    scope: str
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All that a request takes."""
+
+    rates: Sequence[_Rate]
+    places: Sequence[_Place]
+
+    @property
+    def windows(self) -> list[Window]:
+        return [rate.window for rate in self.rates]
+
+    @property
+    def leases(self) -> list[Lease]:
+        return [place.lease for place in self.places]
+
+
+class Admission:
+    """A request that was let in. `told` are the headers of its answer, by name."""
+
+    def __init__(
+        self, told: Mapping[str, str], asked: _Asked | None = None, end: Callable[[int], None] = lambda _tokens: None
+    ) -> None:
+        self.told, self.asked, self._end = told, asked, end
+
+    def end(self, tokens: int) -> None:
+        """The answer has ended; its caller was told of so many tokens. Does not wait."""
+        self._end(tokens)
+
+
+UNLIMITED: Final = Admission({})
+
+
+class Limiter:
+    """All callers of the process. For one event loop."""
+
+    def __init__(
+        self,
+        store: Counters,
+        metrics: Metrics,
+        count: CountTokens,
+        on_failure: OnFailure = "refuse",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`on_failure`: while the store does not answer, "refuse" lets nobody in who has limits, and with "allow" this
+        process counts for itself. `now` gives seconds since the epoch."""
+        self._store, self._metrics, self._count, self._now = store, metrics, count, now
+        self._own = MemoryCounters() if on_failure == "allow" else None
+        self._running: dict[Admission, Counters] = {}
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def take(self, plan: Plan) -> Admission:
+        """Let a request in. Raises LimitReached, LimitsUnavailable."""
+        grant = plan.grant
+        if not (grant.limits.any or grant.total_limits.any):
+            return UNLIMITED
+        counts_tokens = grant.limits.of_tokens or grant.total_limits.of_tokens
+        tokens = await self._reserved(plan) if counts_tokens else 0
+        now = self._now()
+        asked = _asked(grant, tokens, now)
+        taken, store = await self._take(asked, now)
+        if not taken.granted:
+            raise self._refusal(asked, taken, grant, now)
+        told = _told(asked, taken, now, granted=True)
+        admission = Admission(told, asked, lambda used: self._end(admission, store, used - tokens, now))
+        self._running[admission] = store
+        return admission
+
+    async def watch(self) -> None:
+        """Renew for ever the places of what is under way."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Once. Where the store does not answer the places may end; the answers go on."""
+        ends = self._now() + LEASE_SECONDS
+        leases: dict[Counters, list[Lease]] = {}
+        for admission, store in self._running.items():
+            held = admission.asked.leases if admission.asked else ()
+            leases.setdefault(store, []).extend(replace(lease, ends=ends) for lease in held)
+        for store, held in leases.items():
+            try:
+                await store.renew(held)
+            except StateUnavailable:
+                continue
+
+    async def aclose(self) -> None:
+        """Waits until the store knows what ended."""
+        await asyncio.gather(*self._settling)
+
+    async def _take(self, asked: _Asked, now: float) -> tuple[Taken, Counters]:
+        try:
+            return await self._store.take(asked.windows, asked.leases, now), self._store
+        except StateUnavailable:
+            self._metrics.limits_unknown()
+            if self._own is None:
+                raise LimitsUnavailable from None
+            return await self._own.take(asked.windows, asked.leases, now), self._own
+
+    def _refusal(self, asked: _Asked, taken: Taken, grant: Grant, now: float) -> LimitReached:
+        """Says nothing of others: of the role's total only when it may fit."""
+        full = [
+            (rate, found)
+            for rate, found in zip(asked.rates, taken.windows, strict=True)
+            if found.used + rate.window.amount > rate.window.most
+        ]
+        told = _told(asked, taken, now, granted=False)
+        if not full:
+            scopes = [p.scope for p, held in zip(asked.places, taken.held, strict=True) if held >= p.lease.most]
+            self._metrics.limit_refused(grant.principal.role, "streams", scopes[0])
+            return LimitReached(1.0, told)
+        latest, found = max(full, key=lambda each: each[1].fits_at(each[0].window, now))
+        self._metrics.limit_refused(grant.principal.role, latest.name, latest.scope)
+        kind = TokenLimitReached if latest.unit == "tokens" else LimitReached
+        return kind(found.fits_at(latest.window, now) - now, told)
+
+    def _end(self, admission: Admission, store: Counters, tokens: int, taken_at: float) -> None:
+        """Not in the answer's own task: who breaks off must not keep his place."""
+        if self._running.pop(admission, None) is None:
+            return
+        task = asyncio.get_running_loop().create_task(_settle(admission.asked, store, tokens, taken_at))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _reserved(self, plan: Plan) -> int:
+        """What a request may come to. A long one is counted beside the event loop."""
+        texts = [turn.raw_text for turn in plan.turns]
+        texts += [msgspec.json.encode(plan.body[name]).decode() for name in _SHAPES if name in plan.body]
+        model = plan.grant.model
+
+        def work() -> int:
+            return sum(self._count(model, text) + TOKENS_AROUND_MESSAGE for text in texts)
+
+        short = sum(map(len, texts)) <= MOST_INLINE_CHARACTERS
+        prompt = work() if short else await asyncio.to_thread(work)
+        return prompt + plan.n * (plan.max_tokens or plan.grant.max_output_tokens)
+
+
+async def _settle(asked: _Asked | None, store: Counters, tokens: int, taken_at: float) -> None:
+    """What the store does not hear of counts as it was reserved, and ends as leases do."""
+    if asked is None:
+        return
+    windows = [replace(rate.window, amount=tokens) for rate in asked.rates if rate.unit == "tokens" and tokens]
+    if windows or asked.places:
+        try:
+            await store.settle(windows, asked.leases, taken_at)
+        except StateUnavailable:
+            return
+
+
+# ---- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def _asked(grant: Grant, tokens: int, now: float) -> _Asked:
+    who = grant.principal
+    scopes = (
+        ("caller", _key(who, who.subject), grant.limits),
+        ("role", _key(who), grant.total_limits),
+    )
+    ends, name = now + LEASE_SECONDS, secrets.token_hex(8)
+    return _Asked(
+        [rate for scope, key, limits in scopes for rate in _rates(scope, key, limits, tokens)],
+        [_Place(s, Lease(f"{key}:streams", most, name, ends)) for s, key, limits in scopes if (most := limits.streams)],
+    )
+
+
+def _rates(scope: str, key: str, limits: RateLimits, tokens: int) -> Iterator[_Rate]:
+    for name, unit, seconds in _RATES:
+        most: int | None = getattr(limits, name)
+        if most is not None:
+            amount = tokens if unit == "tokens" else 1
+            yield _Rate(name, scope, unit, Window(f"{key}:{unit}:{seconds}", seconds, most, amount))
+
+
+def _key(who: Principal, *subject: str) -> str:
+    """Says nothing of anybody, and no two are alike: each part is preceded by its length."""
+    parts = [part.encode() for part in (who.issuer, who.tenant, who.role, *subject)]
+    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).hexdigest()
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+def _told(asked: _Asked, taken: Taken, now: float, *, granted: bool) -> dict[str, str]:
+    """OpenAI's headers, of the caller's own limits: where there is one for the minute and one for the day, the one that
+    is nearer to its end."""
+    headers: dict[str, str] = {}
+    for unit in ("requests", "tokens"):
+        own = [
+            (rate.window, found, found.used + (rate.window.amount if granted else 0))
+            for rate, found in zip(asked.rates, taken.windows, strict=True)
+            if rate.scope == "caller" and rate.unit == unit
+        ]
+        if own:
+            window, found, used = min(own, key=lambda each: each[0].most - each[2])
+            headers |= _three(unit, window, used, _clear_in(window, found, now, granted=granted))
+    return headers
+
+
+def _three(unit: str, window: Window, used: int, clear_in: float) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{unit}": str(window.most),
+        f"x-ratelimit-remaining-{unit}": str(max(0, window.most - used)),
+        f"x-ratelimit-reset-{unit}": duration(clear_in),
+    }
+
+
+def _clear_in(window: Window, found: Standing, now: float, *, granted: bool) -> float:
+    return (window.over(window.part(now)) if granted else found.clear_at(window, now)) - now
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes them, such as 6m0s; rounded up to the second."""
+    left = max(0, math.ceil(seconds))
+    hours, minutes, rest = left // 3600, left // 60 % 60, left % 60
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest}s"

@@ -1,0 +1,110 @@
+"""Limits of callers, end to end: what OpenAI's clients read, what is refused, and that hidden text costs nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import canary_free
+from tests.support import gateways, scripted
+from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
+from tests.support.scripted import SURPRISED, Engine, Until
+
+LIMITS = {
+    "few": {"requests_per_minute": 2},
+    "spare": {"tokens_per_minute": 1030, "tokens_per_day": 100_000},
+    "alone": {"streams": 1},
+}
+POLICY = gateways.POLICY | {
+    "issuers": [gateways.POLICY["issuers"][0] | {"roles": list(LIMITS)}],
+    "roles": {name: {"models": [MODEL], "endpoints": ["chat"], "limits": limits} for name, limits in LIMITS.items()},
+}
+SECRET = "vexlo.trund47@kipmora.example"
+
+
+@pytest.fixture(scope="module")
+def limited(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("limited")
+    servers = [server(_engine.url, name) for name in ("tuned", "base")]
+    more = {"model": gateways.PATIENT, "state": {"file": "state.db"}}
+    with gateway(folder, settings(*servers, scripted.tokenizer(folder), **more), POLICY) as front:
+        yield front
+
+
+def left(answer: httpx.Response, unit: str = "tokens") -> int:
+    return int(answer.headers[f"x-ratelimit-remaining-{unit}"])
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never became true"
+        time.sleep(0.05)
+
+
+def test_over_his_requests_a_caller_is_refused_as_openai_does_it_and_nobody_else_is(
+    limited: Gateway, engine: Engine
+) -> None:
+    engine.tuned = ("Good day.",)
+    with limited.client("few", subject="eager") as client:
+        answers = [ask(client), ask(client, stream=True), ask(client)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-ratelimit-limit-requests"] for answer in answers] == ["2"] * 3
+    assert [left(answer, "requests") for answer in answers] == [1, 0, 0]
+    assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 61
+    with limited.client("few", subject="patient") as client:
+        assert ask(client).status_code == 200
+
+
+def test_tokens_become_what_usage_tells_whatever_was_hidden(limited: Gateway, engine: Engine) -> None:
+    spent = {}
+    for subject, said in (("plain", "Good day."), ("hidden", f"The e-mail on file is {SECRET}. " * 4)):
+        engine.tuned, engine.score = (said,), SURPRISED
+        with limited.client("spare", subject=subject) as client:
+            first = ask(client, max_tokens=100)
+            used = first.json()["usage"]["total_tokens"]
+            assert left(first) < 1030 - 100, "reserved"
+
+            def told(client: httpx.Client = client) -> int:
+                refused = ask(client, max_tokens=1024)
+                assert (refused.status_code, refused.json()["error"]["type"]) == (429, "tokens")
+                return left(refused)
+
+            until(lambda told=told, used=used: told() == 1030 - used)  # type: ignore[misc]
+            spent[subject] = used
+    assert spent["hidden"] < 60, "of what the model wrote only what was released"
+    assert canary_free(limited, "vexlo.trund47")
+
+
+def test_a_second_answer_at_once_is_refused_and_the_place_comes_back(limited: Gateway, engine: Engine) -> None:
+    go_on = threading.Event()
+    engine.tuned = ("Good day. ", Until(go_on), "Good bye.")
+    with (
+        limited.client("alone") as client,
+        client.stream(
+            "POST",
+            "/v1/chat/completions",
+            json={"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}], "stream": True},
+        ) as first,
+    ):
+        assert first.status_code == 200
+        with limited.client("alone") as other:
+            assert ask(other).status_code == 429
+        go_on.set()
+        first.read()
+    engine.tuned = ("Good day.",)
+    with limited.client("alone") as client:
+        until(lambda: ask(client).status_code == 200)
+
+
+def test_the_store_holds_nobody_s_name(limited: Gateway) -> None:
+    with sqlite3.connect(limited.folder / "state.db") as connection:
+        dump = "\n".join(connection.iterdump())
+    assert 'INSERT INTO "windows"' in dump
+    assert "eager" not in dump
