@@ -44,11 +44,12 @@ class TenantKeys:
     def key(self, purpose: Purpose, issuer: str, tenant: str) -> bytes:
         """Two issuers that name a tenant alike have different keys."""
         name = purpose, issuer, tenant
-        if name not in self._known:
-            self._known[name] = derive(self._master, *name)
+        key = self._known.get(name)
+        if key is None:
+            key = self._known[name] = derive(self._master, *name)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return self._known[name]
+        return key
 
     def subjects(self, principal: Principal) -> bytes:
         """The key for the marks of this tenant's callers in records."""

@@ -23,6 +23,7 @@ import aiohttp
 
 from gateway.auth import keys
 from gateway.auth.keys import Key, KeySet
+from gateway.authorities import trusting
 from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import VaultRef, read_secret
 from gateway.secrets.trouble import VaultTrouble
@@ -92,7 +93,7 @@ class PageFetcher:
         for page in pages:
             if isinstance(page, VaultPage) and self._vault is None:
                 raise ConfigError(Problem(page.url, None, "", "needs 'vault' in the configuration"))
-        self._contexts |= {page.ca_file: _context(page.ca_file) for page in pages if isinstance(page, Page)}
+        self._contexts |= {page.ca_file: trusting(page.ca_file) for page in pages if isinstance(page, Page)}
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -229,10 +230,3 @@ class RemoteKeys:
 def _read(raw: bytes, page: Place) -> tuple[Key, ...]:
     found = keys.from_jwks(raw, page.url) if isinstance(page, Page) else keys.parse(raw, page.url, page.kid)
     return keys.collect(found, page.url).keys
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError):
-        raise ConfigError(Problem(str(ca_file), None, "", "is not a file of CA certificates")) from None

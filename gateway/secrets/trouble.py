@@ -13,6 +13,7 @@ class Trouble(enum.StrEnum):
     UNREACHABLE = "unreachable"
     SEALED = "sealed"
     LOGIN_REFUSED = "login_refused"
+    CREDENTIAL = "credential"
     FORBIDDEN = "forbidden"
     MISSING = "missing"
     UNREADABLE = "unreadable"
@@ -22,6 +23,7 @@ _WORDS: Final[Mapping[Trouble, str]] = {
     Trouble.UNREACHABLE: "Vault does not answer",
     Trouble.SEALED: "Vault is sealed, or a standby without its leader",
     Trouble.LOGIN_REFUSED: "Vault refuses the login",
+    Trouble.CREDENTIAL: "is no credential for Vault that can be read",
     Trouble.FORBIDDEN: "Vault's policy does not let this role read it",
     Trouble.MISSING: "is not in Vault",
     Trouble.UNREADABLE: "is not text in Vault",

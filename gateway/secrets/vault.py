@@ -21,6 +21,7 @@ import hvac
 import requests
 from hvac import exceptions
 
+from gateway.authorities import trusting
 from gateway.config_file import ConfigError
 from gateway.secrets.references import VaultRef, read_secret
 from gateway.secrets.trouble import Trouble, VaultTrouble
@@ -35,7 +36,8 @@ class Vault:
     """Fulfils `gateway.secrets.store.Vault`. For any thread; one asks at a time."""
 
     def __init__(self, settings: VaultSettings, now: Callable[[], float] = time.monotonic) -> None:
-        """Connects to nothing yet."""
+        """Connects to nothing yet. Raises ConfigError for a CA file that holds no authority."""
+        trusting(settings.ca_file)  # or every request would fail, as if Vault were away
         session = requests.Session()
         session.trust_env = False
         verify: str | bool = str(settings.ca_file) if settings.ca_file else True
@@ -99,8 +101,8 @@ class Vault:
             auth = _asked(self._login)["auth"]
         except VaultTrouble as refused:
             raise VaultTrouble(refused.trouble if refused.passes else Trouble.LOGIN_REFUSED) from None
-        except ConfigError:
-            raise VaultTrouble(Trouble.LOGIN_REFUSED, "its credential can't be read") from None
+        except ConfigError as unread:
+            raise VaultTrouble(Trouble.CREDENTIAL, unread.problems[0].file) from None
         self._first_lease, self._renewable = float(auth["lease_duration"]), bool(auth["renewable"])
         self._renew_at = self._now() + self._first_lease * _RENEW_AFTER if self._first_lease else math.inf
 

@@ -104,6 +104,14 @@ class ApiServer:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
         self._retried(lambda: self.post("/api/v1/namespaces/default/serviceaccounts", account))
 
+    def allow_reviews(self, name: str) -> None:
+        """Let this account ask what other tokens are, as a Vault does that logs service accounts in."""
+        group = "rbac.authorization.k8s.io"
+        role = {"apiGroup": group, "kind": "ClusterRole", "name": "system:auth-delegator"}
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+        binding = {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+        self.post(f"/apis/{group}/v1/clusterrolebindings", binding | {"roleRef": role, "subjects": [subject]})
+
     def create_secret(self, name: str) -> None:
         """In the namespace `default`: something that a token can be bound to."""
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}

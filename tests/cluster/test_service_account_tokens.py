@@ -17,7 +17,12 @@ from gateway.auth.jwks import LEAST_BETWEEN, FetchFailed, PageFetcher
 from gateway.auth.tokens import LEEWAY
 from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules, load
+from gateway.secrets.references import parse_vault
+from gateway.secrets.trouble import Trouble, VaultTrouble
+from gateway.secrets.vault import Vault as VaultReader
+from gateway.settings import PodSettings, VaultSettings
 from tests.cluster.control_plane import ApiServer, api_server, missing
+from tests.support.vault import needs_vault, vault
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -123,6 +128,32 @@ async def test_what_no_signature_tells(server: ApiServer, rules: Rules) -> None:
         assert (await verifier.authenticate(of_leaver)).role == "customer"
     finally:
         await fetcher.aclose()
+
+
+@needs_vault
+def test_a_service_account_opens_vault_and_another_does_not(server: ApiServer, tmp_path: Path) -> None:
+    server.create_account("reviewer")
+    server.allow_reviews("reviewer")
+    ref, token_file = parse_vault("tightlip/roots#log"), tmp_path / "token"
+    with vault(tmp_path / "vault") as keeper:
+        keeper.trust_cluster(server.url, server.ca_file.read_text(), server.token("reviewer", ""))
+        keeper.cluster_role("gateway", "assistant")
+        keeper.put("roots", {"log": "canary"})
+        reader = VaultReader(
+            VaultSettings(
+                url=keeper.url, ca_file=keeper.ca_file, kubernetes=PodSettings(role="gateway", token_file=token_file)
+            )
+        )
+        for wrong in (server.token("stranger", ""), "no.token.atall", ""):
+            token_file.write_text(wrong)
+            with pytest.raises(VaultTrouble) as refused:
+                reader.read(ref)
+            assert refused.value.trouble is Trouble.LOGIN_REFUSED
+        token_file.write_text(server.token("assistant", ""))
+        assert reader.read(ref) == "canary"
+        keeper.revoke_tokens("kubernetes")
+        token_file.write_text(server.token("assistant", ""))  # as the kubelet does in good time
+        assert reader.read(ref) == "canary"
 
 
 async def test_the_page_of_keys_is_not_for_everybody(server: ApiServer, rules: Rules) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gateway import tenant_keys
 from gateway.tenant_keys import MIN_MASTER_BYTES, Purpose, TenantKeys
 from gateway.types import Principal
 
@@ -45,6 +46,20 @@ def test_a_salt_is_a_tenants_own_and_what_engines_take() -> None:
     assert len(salts) == 3
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", salt) for salt in salts)  # vLLM: 128 characters at most, no @ / \\
     assert KEYS.cache_salt(principal("a", "x")) in salts
+
+
+def test_purposes_have_nothing_in_common_even_under_one_root() -> None:
+    assert len({KEYS.key(purpose, "a", "x") for purpose in Purpose}) == len(Purpose)
+    assert KEYS.subjects(principal("a", "x")) != KEYS.subjects(principal("a", "y"))
+    assert KEYS.addresses() == TenantKeys(b"m" * MIN_MASTER_BYTES).addresses()
+
+
+def test_keys_are_the_same_after_more_tenants_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_keys, "REMEMBERED", 2)
+    keys = TenantKeys(b"m" * MIN_MASTER_BYTES)
+    for _ in range(2):
+        for tenant in "xyz":
+            assert keys.replacements(principal("a", tenant)) == KEYS.replacements(principal("a", tenant))
 
 
 def test_a_short_master_is_refused() -> None:

@@ -98,6 +98,22 @@ class Vault:
             str(role.generate_secret_id(name)["data"]["secret_id"]),
         )
 
+    def trust_cluster(self, url: str, ca: str, reviewer: str) -> None:
+        """Service accounts of this cluster may log in, as roles say; `reviewer` is the token to ask its server with."""
+        self.api.sys.enable_auth_method("kubernetes")
+        self.api.auth.kubernetes.configure(
+            url, kubernetes_ca_cert=ca, token_reviewer_jwt=reviewer, disable_local_ca_jwt=True
+        )
+
+    def cluster_role(self, name: str, account: str) -> None:
+        """A role that reads, for one service account of the namespace `default`."""
+        self.api.auth.kubernetes.create_role(
+            name,
+            bound_service_account_names=[account],
+            bound_service_account_namespaces=["default"],
+            policies=["reads"],
+        )
+
     def revoke_tokens(self, name: str) -> None:
         """Every token that this way of login has given, and those of no other."""
         self.api.sys.revoke_prefix(f"auth/{name}/login")

@@ -28,7 +28,7 @@ models:
 VAULT = """\
 vault:
   url: https://127.0.0.1:1
-  ca_file: ca.pem
+  mount: kv
   app_role: {role_id: gateway, secret_id_file: secret-id}
 """
 NAMED = {"vault:roots@2#pseudonyms", "vault:roots#log", "vault:redis#password", "vault:engines#tuned"}
@@ -36,7 +36,6 @@ NAMED |= {"vault:index#key"}
 
 
 def written(folder: Path, text: str) -> Path:
-    (folder / "ca.pem").write_text("")
     path = folder / "tightlip.yaml"
     path.write_text(text)
     return path
@@ -56,6 +55,14 @@ def test_every_secret_in_vault_is_found_and_can_be_read_afterwards(tmp_path: Pat
 def test_without_vault_such_a_name_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="vault:index#key: needs 'vault' in the configuration"):
         load(written(tmp_path, CONFIG))
+
+
+def test_a_file_without_authorities_and_a_missing_credential_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigError, match=r"ca.pem: is not a file of CA certificates"):
+        load(written(tmp_path, CONFIG + VAULT + "  ca_file: ca.pem\n"))
+    with pytest.raises(ConfigError, match=r"secret-id: is no credential for Vault that can be read"):
+        load(written(tmp_path, CONFIG + VAULT))
 
 
 def test_a_command_does_not_wait_for_vault(tmp_path: Path) -> None:
@@ -83,8 +90,8 @@ def test_the_environment_can_name_a_secret_as_the_file_does(tmp_path: Path, monk
         ("  app_role: {role_id: gateway, secret_id_file: secret-id}\n", "", "either 'app_role' or 'kubernetes'"),
         ("secret_id_file: secret-id}", "secret_id_file: secret-id}\n  kubernetes: {role: a}", "either"),
         ("secret_id_file: secret-id", "secret_id_file: vault:a#b", "what opens it"),
-        ("ca_file: ca.pem", "mount: ../sys", "match"),
-        ("https://127.0.0.1:1", "http://127.0.0.1:1", "'ca_file' needs https"),
+        ("mount: kv", "mount: ../sys", "match"),
+        ("https://127.0.0.1:1", "http://127.0.0.1:1\n  ca_file: ca.pem", "'ca_file' needs https"),
     ],
 )
 def test_what_a_vault_can_not_be(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -80,7 +80,7 @@ def test_a_login_that_is_refused_and_a_server_that_is_not_known(
     assert refused.value.trouble is Trouble.LOGIN_REFUSED
     assert "canary" not in f"{refused.value!s} {refused.value!r}"
     (tmp_path / "secret-id").unlink()
-    assert trouble(Vault(access)) is Trouble.LOGIN_REFUSED
+    assert trouble(Vault(access)) is Trouble.CREDENTIAL
 
 
 def test_a_lease_is_renewed_and_a_spent_one_replaced(server: Server, tmp_path: Path) -> None:
