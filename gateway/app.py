@@ -126,8 +126,8 @@ async def assemble(
 ) -> AsyncIterator[Gateway]:
     """All parts, loaded and connected; nothing listens yet. `warn` hears in plain words why a model is not served.
     `vault` is open, where the settings name one. Raises ConfigError."""
-    logs = build_logs(settings.log)
     metrics = _metrics(settings, registry)
+    logs = build_logs(settings.log, metrics.log_failed)
     doors = _doors(settings, metrics, logs, warn)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
     known = knowledge.load_all(settings.models, metrics, logs, warn)
@@ -213,10 +213,10 @@ def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str
 # ---- the parts -------------------------------------------------------------------------------------------------------
 
 
-def build_logs(settings: LogSettings) -> Logs:
-    """Raises ConfigError."""
-    key = master_key(settings.key_file)
-    return Logs(_sink(settings.destination), Pseudonyms(key, subject=settings.subject, address=settings.address))
+def build_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) -> Logs:
+    """`failed` hears of each record that can't be written. Raises ConfigError."""
+    pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
+    return Logs(_sink(settings.destination), pseudonyms, failed=failed)
 
 
 def master_key(ref: SecretRef | None) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
@@ -235,7 +236,9 @@ def _say(line: str) -> None:
 
 
 def _warn(text: str) -> None:
-    typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
+    """A terminal that is gone stops nobody: a gateway warns from its watches."""
+    with suppress(OSError):
+        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
 
 
 def _print_problems(error: ConfigError) -> None:

@@ -119,10 +119,18 @@ def _mark(key: bytes, text: str) -> str:
 
 
 class Logs:
-    """Writes JSON lines. `stream` is binary and is flushed after each line."""
+    """Writes JSON lines. `stream` is binary and is flushed after each line. Where it can't be written (a full disk, a
+    pipe that nobody reads) `failed` hears of it and everything goes on: who watches over something has to."""
 
-    def __init__(self, stream: BinaryIO, pseudonyms: Pseudonyms, *, now: Callable[[], float] = time.time) -> None:
-        self.pseudonyms, self._now = pseudonyms, now
+    def __init__(
+        self,
+        stream: BinaryIO,
+        pseudonyms: Pseudonyms,
+        *,
+        now: Callable[[], float] = time.time,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.pseudonyms, self._now, self._failed = pseudonyms, now, failed
         self._logger = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
@@ -173,7 +181,10 @@ class Logs:
         self._write("uncaught", time=_stamp(self._now()), code=_name(kind.__name__), detail=_name(where))
 
     def _write(self, event: str, **values: Value) -> None:
-        self._logger._proxy_to_logger("msg", event, **values)
+        try:
+            self._logger._proxy_to_logger("msg", event, **values)
+        except OSError:
+            self._failed()
 
 
 KEYS: Final = (

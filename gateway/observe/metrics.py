@@ -196,6 +196,10 @@ class Metrics:
         else:
             self._key_failures.labels(issuer).inc()
 
+    def log_failed(self) -> None:
+        """A record could not be written, or only later."""
+        self._log_failures.inc()
+
     def last_use_failed(self) -> None:
         """When something was used last could not be noted in the store."""
         self._last_use_failures.inc()
@@ -375,6 +379,9 @@ class Metrics:
         )
         self._key_failures = Counter(
             "tightlip_issuer_key_failures", "Pages of keys that could not be read.", ("issuer",), registry=registry
+        )
+        self._log_failures = Counter(
+            "tightlip_log_failures", "Records that could not be written at once.", registry=registry
         )
         self._last_use_failures = Counter(
             "tightlip_last_use_failures", "Last uses that could not be told to the store.", registry=registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import time
@@ -152,6 +153,19 @@ async def test_a_bad_file_changes_nothing_and_is_told_of_once(running: Running, 
         await until(lambda: running.now is not before)
     assert running.failures == 1
     assert running.verify().subject == "alice"
+
+
+async def test_a_log_that_is_full_is_not_the_last_look(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, CANARY)
+
+    monkeypatch.setattr(running.gateway.logs._logger, "_proxy_to_logger", full)
+    async with watching(running):
+        for text in (MORE, POLICY):
+            before = running.now
+            running.write(text)
+            await until(lambda before=before: running.now is not before)
+    assert running.registry.get_sample_value("tightlip_log_failures_total") == 2
 
 
 async def test_a_mistake_in_what_reads_it_is_not_the_last_look(

@@ -10,6 +10,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +62,17 @@ def lines(sink: io.BytesIO) -> list[dict[str, Any]]:
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_that_can_t_be_written_stops_nobody_and_is_counted() -> None:
+    failures: list[None] = []
+    with Path("/dev/full").open("ab") as sink:
+        logs = Logs(sink, Pseudonyms(b"k" * 32), failed=lambda: failures.append(None))
+        logs.process("ready")
+        logs.request(record())
+        assert len(failures) == 2
+        with suppress(OSError):
+            sink.close()  # tries once more what is left
 
 
 def test_a_record_is_one_line_of_known_keys(logs: Logs, sink: io.BytesIO) -> None:
