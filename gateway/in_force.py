@@ -80,7 +80,10 @@ class Loader:
         scheduled = frozenset(name for name, model in self._settings.models.items() if model.schedules)
         policies.check_priorities(rules, scheduled)
         policies.check_sources(
-            rules, addresses=self._settings.knows_addresses, certificates=self._settings.knows_certificates
+            rules,
+            addresses=self._settings.knows_addresses,
+            certificates=self._settings.knows_certificates,
+            vault=self._settings.vault is not None,
         )
         return rules
 

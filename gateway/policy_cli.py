@@ -107,7 +107,9 @@ def _check_fit(rules: Rules, config: Path) -> None:
     with _explained():
         given = settings.load(config)
         check_models(rules, frozenset(given.models))
-        check_sources(rules, addresses=given.knows_addresses, certificates=given.knows_certificates)
+        check_sources(
+            rules, addresses=given.knows_addresses, certificates=given.knows_certificates, vault=given.vault is not None
+        )
 
 
 @contextmanager

@@ -126,9 +126,10 @@ def _crowds(persons: PersonsPolicy, document: Document) -> Crowds:
     return crowds
 
 
-def check_sources(rules: Rules, *, addresses: bool, certificates: bool) -> None:
-    """A role for certain networks needs to know where callers are, and a token that has to be bound to a certificate
-    needs one to be compared with; each says whether that is known. Raises ConfigError with every place."""
+def check_sources(rules: Rules, *, addresses: bool, certificates: bool, vault: bool) -> None:
+    """A role for certain networks needs to know where callers are, a token that has to be bound to a certificate needs
+    one to be compared with, and keys in Vault need one; each says whether that is known. Raises ConfigError with every
+    place."""
     found: list[Problem] = []
     if not addresses:
         text = "needs the setting 'trusted_proxies': what stands before the gateway, or {networks: []} for nothing"
@@ -140,6 +141,8 @@ def check_sources(rules: Rules, *, addresses: bool, certificates: bool) -> None:
     if not certificates:
         text = "needs the setting 'client_certificates' of 'public.tls', or 'client_cert_header' of 'trusted_proxies'"
         found += [rules.document.problem(place, text) for place in _bound(rules)]
+    if not vault:
+        found += [rules.document.problem(place, "needs the setting 'vault'") for place in _in_vault(rules)]
     if found:
         raise ConfigError(*found)
 
@@ -152,6 +155,12 @@ def _bound(rules: Rules) -> Iterator[tuple[str | int, ...]]:
     for name, role in rules.roles.items():
         if role.certificate_bound:
             yield "roles", name, "certificate_bound"
+
+
+def _in_vault(rules: Rules) -> Iterator[tuple[str | int, ...]]:
+    """Where the policy takes keys from Vault."""
+    for index, issuer in enumerate(rules.issuers):
+        yield from (("issuers", index, "keys", each, "vault") for each, key in enumerate(issuer.keys) if key.vault)
 
 
 def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:

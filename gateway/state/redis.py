@@ -400,7 +400,7 @@ class _Credentials(CredentialProvider):
         try:
             password = secret_text(self._access.password_file)
         except (ConfigError, UnicodeDecodeError):
-            raise StateUnavailable("the password file for Redis can't be read") from None
+            raise StateUnavailable("the password for Redis can't be read") from None
         return (self._access.user, password) if self._access.user else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:

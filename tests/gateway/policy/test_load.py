@@ -284,12 +284,33 @@ def test_what_a_policy_needs_to_know_of_callers_has_to_be_known(tmp_path: Path) 
         (False, False, [network, issuer, role]),
     ):
         if not keys:
-            check_sources(rules, addresses=addresses, certificates=certificates)
+            check_sources(rules, addresses=addresses, certificates=certificates, vault=True)
             continue
         with pytest.raises(ConfigError) as refused:
-            check_sources(rules, addresses=addresses, certificates=certificates)
+            check_sources(rules, addresses=addresses, certificates=certificates, vault=True)
         assert [problem.key for problem in refused.value.problems] == keys
-    check_sources(load(write_policy(tmp_path)), addresses=False, certificates=False)
+    check_sources(load(write_policy(tmp_path)), addresses=False, certificates=False, vault=False)
+
+
+def test_keys_in_vault_need_one(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path, POLICY.replace("{file: key.pem}", "{vault: 'issuer#key'}")))
+    with pytest.raises(ConfigError, match=r"policy.yaml:\d+: issuers\[0\].keys\[0\].vault: needs the setting 'vault'"):
+        check_sources(rules, addresses=True, certificates=True, vault=False)
+    check_sources(rules, addresses=True, certificates=True, vault=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{vault: 'issuer'}", "must be PATH#KEY"),
+        ("{vault: 'issuer#key', file: key.pem}", "needs one of"),
+        ("{vault: 'issuer#key', ca_file: ca.pem}", "ca_file: not with vault"),
+        ("{file: key.pem, refresh_seconds: 5}", "refresh_seconds: not with file"),
+    ],
+)
+def test_one_place_for_keys_and_what_goes_with_it(tmp_path: Path, source: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load(write_policy(tmp_path, POLICY.replace("{file: key.pem}", source)))
 
 
 def test_a_role_for_bound_tokens_can_t_come_from_an_issuer_whose_binding_is_ignored(tmp_path: Path) -> None:
