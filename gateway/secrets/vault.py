@@ -28,6 +28,8 @@ from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.settings import VaultSettings
 
 TIMEOUT: Final = 5.0  # seconds for one answer
+# What becomes of an answer that is not Vault's: a redirect, or another program's page. hvac looks into those, too.
+_STRANGE: Final = (KeyError, TypeError, AttributeError, ValueError)
 _RENEW_AFTER: Final = 2 / 3  # of a lease
 _WORTHWHILE: Final = 1 / 2  # of the first lease: a renewal that gives less is near the end of all renewals
 
@@ -91,19 +93,18 @@ class Vault:
             answer = _asked(self._client.auth.token.renew_self)
         except VaultTrouble:
             return False  # Vault says of an expired token the same as of a fault of its own
-        lease = float(answer["auth"]["lease_duration"])
+        lease, _ = _lease(answer)
         self._renew_at = self._now() + lease * _RENEW_AFTER
         return lease >= self._first_lease * _WORTHWHILE
 
     def _log_in(self) -> None:
         """The token before stays until there is another. Raises VaultTrouble, never FORBIDDEN."""
         try:
-            auth = _asked(self._login)["auth"]
+            self._first_lease, self._renewable = _lease(_asked(self._login))
         except VaultTrouble as refused:
             raise VaultTrouble(refused.trouble if refused.passes else Trouble.LOGIN_REFUSED) from None
         except ConfigError as unread:
             raise VaultTrouble(Trouble.CREDENTIAL, unread.problems[0].file) from None
-        self._first_lease, self._renewable = float(auth["lease_duration"]), bool(auth["renewable"])
         self._renew_at = self._now() + self._first_lease * _RENEW_AFTER if self._first_lease else math.inf
 
     def _login(self) -> Any:
@@ -128,11 +129,19 @@ def _asked(work: Callable[[], Any], what: str = "") -> Mapping[str, Any]:
         answer = work()
     except exceptions.VaultError as error:
         raise _as_ours(error, what) from None
-    except (requests.RequestException, OSError, ValueError):
+    except (requests.RequestException, OSError, *_STRANGE):
         raise VaultTrouble(Trouble.UNREACHABLE) from None
     if not isinstance(answer, dict):  # a redirect, or another program's page
         raise VaultTrouble(Trouble.UNREACHABLE)
     return answer
+
+
+def _lease(answer: Mapping[str, Any]) -> tuple[float, bool]:
+    """Of a token: its seconds (0: for ever), and whether it can be renewed. Raises VaultTrouble."""
+    try:
+        return float(answer["auth"]["lease_duration"]), bool(answer["auth"]["renewable"])
+    except _STRANGE:
+        raise VaultTrouble(Trouble.UNREACHABLE) from None
 
 
 def _as_ours(error: exceptions.VaultError, what: str) -> VaultTrouble:
@@ -147,10 +156,10 @@ def _as_ours(error: exceptions.VaultError, what: str) -> VaultTrouble:
 
 def _value(answer: Mapping[str, Any], ref: VaultRef) -> str:
     """A document of keys may be kept as text, or as the object that it is."""
-    values = answer.get("data", {}).get("data")
-    if not isinstance(values, dict) or ref.key not in values:
-        raise VaultTrouble(Trouble.MISSING, str(ref))
-    value = values[ref.key]
+    try:
+        value = answer["data"]["data"][ref.key]
+    except _STRANGE:
+        raise VaultTrouble(Trouble.MISSING, str(ref)) from None
     if isinstance(value, dict):
         return json.dumps(value)
     if not isinstance(value, str):

@@ -106,6 +106,10 @@ def https_server(certificate: Path) -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(web.body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
