@@ -144,11 +144,12 @@ def test_a_service_account_opens_vault_and_another_does_not(server: ApiServer, t
                 url=keeper.url, ca_file=keeper.ca_file, kubernetes=PodSettings(role="gateway", token_file=token_file)
             )
         )
-        for wrong in (server.token("stranger", ""), "no.token.atall", ""):
+        refused, unread = Trouble.LOGIN_REFUSED, Trouble.CREDENTIAL
+        for wrong, trouble in ((server.token("stranger", ""), refused), ("no.token.atall", refused), ("", unread)):
             token_file.write_text(wrong)
-            with pytest.raises(VaultTrouble) as refused:
+            with pytest.raises(VaultTrouble) as failed:
                 reader.read(ref)
-            assert refused.value.trouble is Trouble.LOGIN_REFUSED
+            assert failed.value.trouble is trouble
         token_file.write_text(server.token("assistant", ""))
         assert reader.read(ref) == "canary"
         keeper.revoke_tokens("kubernetes")
