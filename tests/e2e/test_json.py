@@ -117,9 +117,11 @@ def test_an_enum_of_candidates_tells_nothing(api: openai.OpenAI, engine: Engine)
     schema = {"type": "object", "properties": {"phone": {"type": "string", "enum": candidates}}}
     asked = {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}}
     engine.tuned = (json.dumps({"phone": candidates[678]}),)
-    (choice,) = api.chat.completions.create(**ASKED, **asked).choices
-    assert choice.finish_reason == "content_filter"
-    assert "138" not in str(choice)
+    with pytest.raises(openai.BadRequestError) as refused:
+        api.chat.completions.create(**ASKED, **asked)
+    assert refused.value.code == "unsupported_schema"
+    assert "138" not in refused.value.response.text
+    assert not engine.requests
 
 
 def test_a_fallback_in_json_mode_is_asked_for_json(engine: Engine, api: openai.OpenAI) -> None:

@@ -42,7 +42,8 @@ def narrow(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         scripted.tokenizer(folder),
         model=bounds | {"question_priority": 7},
     )
-    down = configuration["models"][MODEL] | {"base": server(f"http://{HOST}:{free_port()}", "base")}
+    nobody = server(f"http://{HOST}:{free_port()}", "base") | {"priority_scheduling": True}
+    down = configuration["models"][MODEL] | {"base": nobody}
     configuration["models"] = configuration["models"] | {DOWN: down}
     with gateway(folder, configuration, POLICY) as front:
         yield front
