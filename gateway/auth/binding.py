@@ -83,7 +83,10 @@ def read_header(lines: Sequence[bytes]) -> CallerCertificate | None:
 
 def read_der(der: bytes) -> CallerCertificate:
     """Raises ValueError."""
-    found = x509.load_der_x509_certificate(der)
+    try:
+        found = x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion:  # which is no ValueError
+        raise ValueError("a certificate of an unknown version") from None
     return CallerCertificate(
         hashlib.sha256(der).digest(), found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
     )

@@ -3,7 +3,8 @@ a token says.
 
 1. The address is the policy's, https, without a redirect; a token's `jku` is refused before anybody reads it.
 2. What can't be had or read leaves the keys as they are. They serve through an outage for `keep_seconds`; then this
-   issuer's tokens are refused, and nobody else's.
+   issuer's tokens are refused, and nobody else's. That is judged by the clock at each use and not at the next fetch,
+   which may never come or never end.
 3. A key id that nobody knows may be a new key: it is fetched for, at most once a second, however many tokens ask.
 4. A key that is gone from the page is gone: tokens that were verified with it are verified again.
 """
@@ -142,15 +143,21 @@ class RemoteKeys:
         """`tell` hears after each fetch: None, or what went wrong in one word."""
         self._files, self._pages, self._fetch, self._tell, self._now = tuple(files), pages, fetch, tell, now
         self._fetched: dict[Place, tuple[float, tuple[Key, ...]]] = {}
-        self._set = KeySet(self._files)
+        self._set, self._until = KeySet(self._files), math.inf
         self._running: asyncio.Task[bool] | None = None
         self._last_wish = -LEAST_BETWEEN
-        self.generation = 0  # of what `candidates` gives; tokens that were good in another one are verified again
+        self._generation = 0
 
     @property
     def ready(self) -> bool:
-        """Whether there is any key."""
-        return self._set.ready
+        """Whether there is any key that is not too old."""
+        return self._current().ready
+
+    @property
+    def generation(self) -> int:
+        """Of what `candidates` gives; tokens that were good in another one are verified again."""
+        self._current()
+        return self._generation
 
     @property
     def age(self) -> float:
@@ -166,7 +173,7 @@ class RemoteKeys:
 
     def candidates(self, unverified_kid: object, algorithm: str) -> Sequence[Key]:
         """As `KeySet.candidates`, of keys that are not too old."""
-        return self._set.candidates(unverified_kid, algorithm)
+        return self._current().candidates(unverified_kid, algorithm)
 
     async def renewed(self) -> bool:
         """Fetch for a key id that nobody knows; whether it was worth to look again. At most once a second."""
@@ -201,27 +208,31 @@ class RemoteKeys:
         except FetchFailed as failed:
             self._tell(str(failed))
             return False
-        except ConfigError:
+        except Exception:  # noqa: BLE001 - a ConfigError, or what a library did not say: no page ends the watch over it
             self._tell("unreadable")
             return False
         self._fetched[page] = (self._now(), found)
         self._tell(None)
         return True
 
-    def _kept(self, page: Place) -> tuple[Key, ...]:
-        at, found = self._fetched.get(page, (0.0, ()))
-        return found if self._now() - at <= page.keep_seconds else ()
+    def _current(self) -> KeySet:
+        """Without what has become too old since it was put together."""
+        if self._now() > self._until:
+            self._put_together()
+        return self._set
 
     def _put_together(self) -> None:
         """What is too old is dropped; what two sources call by the same name is the first one's."""
-        found = list(self._files)
-        for page in self._pages:
+        found, now = list(self._files), self._now()
+        ends = {page: self._fetched[page][0] + page.keep_seconds for page in self._pages if page in self._fetched}
+        kept = {page: end for page, end in ends.items() if now <= end}
+        for page in kept:
             taken = {key.kid for key in found if key.kid is not None}
-            found += [key for key in self._kept(page) if key.kid not in taken]
-        new = KeySet(tuple(found))
+            found += [key for key in self._fetched[page][1] if key.kid not in taken]
+        new, self._until = KeySet(tuple(found)), min(kept.values(), default=math.inf)
         if new != self._set:
             self._set = new
-            self.generation += 1
+            self._generation += 1
 
 
 def _read(raw: bytes, page: Place) -> tuple[Key, ...]:

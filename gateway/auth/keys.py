@@ -122,7 +122,7 @@ def _from_pem(raw: bytes, path: Path | str) -> object:
         if b"BEGIN CERTIFICATE" in raw:
             return x509.load_pem_x509_certificate(raw).public_key()
         return load_pem_public_key(raw)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise _wrong(path, "is not a public key in PEM form, nor a JWKS document") from None
 
 

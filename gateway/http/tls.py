@@ -78,12 +78,17 @@ class ServerTls:
         try:
             self._loaded = load(self._settings, self._now())
         except ConfigError as error:
-            if content != self._refused:
-                self._refused = content
-                self._tell(Reloaded(self._loaded.ends, str(error)))
-            return
-        self._refused = None
-        self._tell(Reloaded(self._loaded.ends))
+            self._refuse(content, str(error))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not be the last look at the files
+            self._refuse(content, f"{self._settings.certificate}: failed ({type(error).__name__})")
+        else:
+            self._refused = None
+            self._tell(Reloaded(self._loaded.ends))
+
+    def _refuse(self, content: bytes, why: str) -> None:
+        if content != self._refused:
+            self._refused = content
+            self._tell(Reloaded(self._loaded.ends, why))
 
     async def watch(self) -> None:
         """Refresh for ever, beside the event loop."""
@@ -145,7 +150,7 @@ def _certificates(path: Path) -> list[x509.Certificate]:
     raw = read_bytes(path, MAX_FILE_BYTES)
     try:
         found = x509.load_pem_x509_certificates(raw)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise _wrong(path, "holds no certificate in PEM form") from None
     if len(found) < raw.count(_BEGINS):  # half written: the authorities that are missing would be trusted no more
         raise _wrong(path, "holds a certificate that is cut off")

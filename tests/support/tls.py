@@ -73,6 +73,13 @@ def der(certificate: Path) -> bytes:
     return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
 
 
+def of_unknown_version(der: bytes) -> bytes:
+    """A certificate that says it is of version 6 (RFC 5280, 4.1.2.1, knows three)."""
+    version = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+    assert der.count(version[0])
+    return der.replace(*version, 1)
+
+
 def client_context(ca_file: Path, certificate: Path | None = None) -> ssl.SSLContext:
     """What a client of 127.0.0.1 trusts, and the certificate that it shows."""
     context = ssl.create_default_context(cafile=str(ca_file))

@@ -24,7 +24,7 @@ from gateway.auth.binding import (
 )
 from gateway.errors import NotAuthenticated, Reason
 from tests.gateway.support import part
-from tests.support.tls import Authority, der
+from tests.support.tls import Authority, der, of_unknown_version
 
 DIGEST = hashlib.sha256(b"a certificate").digest()
 HELD = CallerCertificate(DIGEST, 100.0, 200.0)
@@ -138,7 +138,7 @@ def test_no_header_is_no_certificate() -> None:
     assert read_header([]) is None
 
 
-@pytest.mark.parametrize("kind", range(16))
+@pytest.mark.parametrize("kind", range(17))
 def test_any_other_header_is_refused(certificate: bytes, kind: int) -> None:
     good, encoded = line(certificate), base64.b64encode(certificate)
     lines = [
@@ -158,6 +158,7 @@ def test_any_other_header_is_refused(certificate: bytes, kind: int) -> None:
         [line(certificate[:-1])],
         [line(b"-----BEGIN CERTIFICATE-----")],
         [b":" + b"A" * MOST_HEADER_BYTES + b":"],
+        [line(of_unknown_version(certificate))],
     ][kind]
     assert reason(lambda: read_header(lines)) == Reason.CERTIFICATE
 

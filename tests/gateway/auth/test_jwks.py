@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
-from gateway.auth.jwks import AGAIN, LEAST_BETWEEN, FetchFailed, Page, PageFetcher, RemoteKeys
+from gateway.auth.jwks import AGAIN, LEAST_BETWEEN, FetchFailed, Page, PageFetcher, Place, RemoteKeys
 from gateway.auth.keys import MAX_FILE_BYTES, Key
 from gateway.config_file import ConfigError
 from gateway.errors import NotAuthenticated, Reason
@@ -204,6 +205,57 @@ async def test_old_keys_serve_through_an_outage_for_a_bounded_time_and_other_iss
     pages.body = jwks("ES256")
     await keys.fetch()
     assert good.verify(token("ES256")).subject == "alice"
+
+
+async def test_keys_grow_too_old_also_where_no_fetch_ends_or_comes() -> None:
+    pages, clock = Pages("ES256"), Clock()
+    keys, _ = remote(pages, clock)
+    await keys.fetch()
+    good = verifier(keys)
+    assert good.verify(token("ES256")).subject == "alice"
+    pages.gate.clear()
+    hangs = asyncio.create_task(keys.fetch())
+    await asyncio.sleep(0)
+    clock.now += 600.0
+    assert keys.ready
+    assert good.verify(token("ES256")).subject == "alice"
+    clock.now += 0.1
+    assert refused(good, token("ES256")) is Reason.UNKNOWN_KEY  # it was in the cache
+    assert not keys.ready
+    pages.gate.set()
+    assert await hangs
+    assert good.verify(token("ES256")).subject == "alice"
+
+
+async def test_of_two_pages_the_keys_of_one_may_grow_too_old_alone() -> None:
+    clock, heard = Clock(), list[str | None]()
+    names: dict[Place, str] = {
+        Page("https://issuer.test/old", keep_seconds=600.0): "ES256",
+        Page("https://issuer.test/new", keep_seconds=900.0): "ES256/other",
+    }
+
+    async def fetch(page: Place) -> bytes:
+        return jwks(names[page])
+
+    good = verifier(keys := RemoteKeys([], list(names), fetch, heard.append, clock))
+    await keys.fetch()
+    assert good.verify(token("ES256")).subject == "alice"
+    clock.now += 601.0
+    assert refused(good, token("ES256")) is Reason.UNKNOWN_KEY
+    assert good.verify(token("ES256/other")).subject == "alice"
+    clock.now += 300.0
+    assert refused(good, token("ES256/other")) is Reason.UNKNOWN_KEY
+
+
+async def test_an_error_that_nobody_expects_is_an_unreadable_page_and_not_the_last_fetch() -> None:
+    class Broken(Pages):
+        async def __call__(self, page: Page) -> bytes:
+            raise x509.InvalidVersion(CANARY, 5)
+
+    keys, heard = remote(Broken(), Clock())
+    assert not await keys.fetch()
+    assert not await keys.fetch()
+    assert heard == ["unreadable", "unreadable"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from gateway.auth.keys import MAX_FILE_BYTES, KeySet, collect, load
 from gateway.config_file import ConfigError
 from tests.gateway.support import key_of, private_key, public_pem
+from tests.support.tls import Authority, der, of_unknown_version
 
 
 def jwk(name: str, **more: Any) -> dict[str, Any]:
@@ -56,6 +58,12 @@ def test_a_certificate_serves_as_its_public_key(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_bytes(builder.sign(private_key("ES256"), hashes.SHA256()).public_bytes(Encoding.PEM))
     (key,) = load(tmp_path / "cert.pem")
     assert key.public_key == private_key("ES256").public_key()
+
+
+def test_a_certificate_of_an_unknown_version_stops_the_start(tmp_path: Path) -> None:
+    path = Authority(tmp_path).server()
+    pem = ssl.DER_cert_to_PEM_cert(of_unknown_version(der(path)))
+    assert "is not a public key in PEM form" in refusal(tmp_path / "cert.pem", pem)
 
 
 def test_a_jwks_document_gives_its_signing_keys(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import ssl
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -21,9 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificate
 
 from gateway.config_file import ConfigError
-from gateway.http.tls import Reloaded, ServerTls, load
+from gateway.http import tls
+from gateway.http.tls import Reloaded, ServerTls, load, peer_certificate
 from gateway.settings import TlsSettings
-from tests.support.tls import DAY, Authority
+from tests.support.tls import DAY, Authority, der, of_unknown_version
 
 CANARY = "zqCanaryWordxv"
 
@@ -145,6 +148,25 @@ def test_authorities_that_openssl_does_not_take_or_that_are_cut_off_are_refused(
     assert refusal(told) == f"{path}: holds a certificate that is cut off"
 
 
+def test_a_certificate_of_an_unknown_version_is_refused_and_a_caller_s_is_nobody_s(authority: Authority) -> None:
+    """The library's error for it is no ValueError."""
+    good, path = authority.server(), authority.folder / "odd.pem"
+    odd = of_unknown_version(der(good))
+    path.write_text(ssl.DER_cert_to_PEM_cert(odd))
+    assert refusal(of(good, certificate=path)) == f"{path}: holds no certificate in PEM form"
+
+    class Connection:
+        def getpeercert(self, *, binary_form: bool) -> bytes:
+            assert binary_form
+            return odd
+
+    class Transport(asyncio.BaseTransport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return {"ssl_object": Connection()}.get(name, default)
+
+    assert peer_certificate(Transport()) is None
+
+
 # ---- when they change ------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +230,24 @@ def test_a_bad_new_pair_is_refused_whole_told_of_once_and_a_good_one_after_it_ta
     watched.tls.refresh()
     assert watched.tls.context is not before
     assert watched.told[3].refused is None
+
+
+def test_a_mistake_in_what_reads_them_is_not_the_last_look(
+    watched: Watched, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise ZeroDivisionError(CANARY)
+
+    before = watched.tls.context
+    watched.swap(authority.server("two"), "..2")
+    with monkeypatch.context() as patched:
+        patched.setattr(tls, "load", broken)
+        for _ in range(2):
+            watched.tls.refresh()
+    assert watched.tls.context is before
+    assert [told.refused for told in watched.told[1:]] == [f"{watched.folder / 'tls.crt'}: failed (ZeroDivisionError)"]
+    watched.tls.refresh()
+    assert watched.tls.context is not before
 
 
 def test_a_file_that_goes_and_comes_back_is_no_change(watched: Watched) -> None:
