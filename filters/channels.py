@@ -39,7 +39,7 @@ from filters.stops import StopMatcher
 from filters.strewn import FEWEST_ITEMS, FEWEST_UNASKED, STREWN, StrewnValues
 from filters.tokens import TextLedger, TokenLedger
 from filters.told import ToldTokens
-from filters.verdicts import Known, Suspect
+from filters.verdicts import CONFIRMATION, Known, Suspect
 
 PROSE = frozenset({Field.CONTENT, Field.REASONING, Field.REFUSAL, Field.TEXT})
 _GRAVITY = (Verdict.RELEASE, Verdict.MASK, Verdict.GENERALISE, Verdict.FALL_BACK, Verdict.STOP)
@@ -244,10 +244,12 @@ class Choice:
 
     def may_be_copied(self, kind: str) -> bool:
         """Whether the base may find what is of this type plausible since it has read it before, in what was hidden: as
-        a whole that nobody judged, or in single characters, which are not found again."""
+        a whole that nobody judged or that answered, or in single characters, which are not found again."""
         if self.origin is not Origin.TUNED:
             return False
-        return UNDECIDED in self.hidden.types or (kind in _COPIES_OF_STREWN and STREWN in self.hidden.types)
+        hidden = self.hidden.types
+        is_copy = (kind in _COPIES_OF_STREWN and STREWN in hidden) or (kind == CONFIRMATION and CONFIRMATION in hidden)
+        return is_copy or UNDECIDED in hidden
 
     def generalise(self, raw_text: str, context: str) -> list[Span]:
         """What of the text that leaves next would say too much of somebody. The rewriter knows what to say instead.

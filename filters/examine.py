@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filters.begun import BegunValues
 from filters.channels import Choice
@@ -103,15 +103,40 @@ class Examiner:
             suspicions += exact_values(raw_text)
         suspects = self._suspects(found, suspicions, runs, raw_text, phrases)
         if choice.compares:
-            told = [*_outside_phrases(self._triggers.find(raw_text), phrases, raw_text)]
-            asked = [*told, *(suspect.span for suspect in suspects)]
-            certain = _outside_phrases(self._certain(choice, raw_text, at), phrases, raw_text)
-            certain = _not_taught(certain, raw_text, runs)
-            told += [span for span in certain if not any(map(span.overlaps, asked))]
-            suspects += [Suspect(span, _known(span, raw_text, runs)) for span in told]
+            told = self._triggers.find(raw_text)
+            suspects += self._about_words(choice, raw_text, told, suspects, runs, phrases, at)
         if choice.compares and self._grounds.asks:
             suspects.append(Suspect(Span(0, len(raw_text), CONFIRMATION, 0.0)))
         return suspects
+
+    def suspects_so_far(self, choice: Choice, tail: Segment, at: int | None) -> list[Suspect]:
+        """Of prose that is still open, as if it ended here; otherwise as `suspects`, but for what the request put up.
+        Raises DetectorError."""
+        raw_text, phrases = tail.raw_text, self.phrases(tail)
+        known = self.known() if choice.origin is Origin.TUNED else None
+        runs = known.read(replace(tail, last=True)) if known is not None else []
+        suspicions = [*replace(choice.strewn).find(raw_text), *exact_values(raw_text)]
+        suspects = self._suspects(self.find(tail.context, raw_text), suspicions, runs, raw_text, phrases)
+        told = self._triggers.find(raw_text, still_open=True)
+        return suspects + self._about_words(choice, raw_text, told, suspects, runs, phrases, at)
+
+    def _about_words(
+        self,
+        choice: Choice,
+        raw_text: str,
+        triggered: Sequence[Span],
+        suspects: Sequence[Suspect],
+        runs: Sequence[Run],
+        phrases: Sequence[Span],
+        at: int | None,
+    ) -> list[Suspect]:
+        """What `triggered` a question and is no house phrase, and what else the tuned model is all but certain of."""
+        told = [*_outside_phrases(triggered, phrases, raw_text)]
+        asked = [*told, *(suspect.span for suspect in suspects)]
+        certain = _outside_phrases(self._certain(choice, raw_text, at), phrases, raw_text)
+        certain = _not_taught(certain, raw_text, runs)
+        told += [span for span in certain if not any(map(span.overlaps, asked))]
+        return [Suspect(span, _known(span, raw_text, runs)) for span in told]
 
     def phrases(self, segment: Segment) -> list[Span]:
         """The house phrases in a segment."""

@@ -103,7 +103,7 @@ class JsonJudge:
         evidence.add(part, self._choice.ledger)
         if self._asks and self._choice.compares:
             bits = self.bits(evidence, begin, evidence.end)
-            is_copy = CONFIRMATION in self._choice.hidden.types or self._choice.may_be_copied(CONFIRMATION)
+            is_copy = self._choice.may_be_copied(CONFIRMATION)
             verdict = Verdict.MASK if bits is None or is_copy else self._decide(CONFIRMATION, Known.NOTHING, bits)
             self._note(CONFIRMATION, Verdict.STOP if verdict is Verdict.MASK else verdict, bits)
 
@@ -184,21 +184,27 @@ class JsonJudge:
         strewn: StrewnValues | None,
         before: Sequence[float],
     ) -> list[Span]:
-        bits = [bits_of(suspect.span) if self._may_clear(suspect) else None for suspect in suspects]
-        own = [number for number, suspect in zip(bits, suspects, strict=True) if suspect.span.type == STREWN]
-        chain = strewn.add_bits([number for number in own if number is not None], before) if strewn and own else 0.0
-        return [
-            suspect.span
-            for suspect, number in zip(suspects, bits, strict=True)
-            if self._verdict(suspect, number, chain) is not Verdict.RELEASE
-        ]
+        """What is strewn is decided first: whatever else there is may be a copy of it."""
+        strewn_suspects = [suspect for suspect in suspects if suspect.span.type == STREWN]
+        bits = [self._bits(suspect, bits_of) for suspect in strewn_suspects]
+        told = [number for number in bits if number is not None]
+        chain = strewn.add_bits(told, before) if strewn and strewn_suspects else 0.0
+        verdicts = {s: self._verdict(s, number, chain) for s, number in zip(strewn_suspects, bits, strict=True)}
+        if any(verdict is not Verdict.RELEASE for verdict in verdicts.values()):
+            self._choice.hidden.types.add(STREWN)
+        others = (suspect for suspect in suspects if suspect.span.type != STREWN)
+        verdicts |= {suspect: self._verdict(suspect, self._bits(suspect, bits_of), 0.0) for suspect in others}
+        return [suspect.span for suspect, verdict in verdicts.items() if verdict is not Verdict.RELEASE]
+
+    def _bits(self, suspect: Suspect, bits_of: BitsOf) -> float | None:
+        return bits_of(suspect.span) if self._may_clear(suspect) else None
 
     def _verdict(self, suspect: Suspect, bits: float | None, chain: float) -> Verdict:
         span, known = suspect.span, suspect.known
         if suspect.grounded:
             verdict = self._table.of_grounded(span.type, known)
         elif bits is not None:
-            verdict = self._decide(span.type, known, bits, chain if span.type == STREWN else 0.0)
+            verdict = self._decide(span.type, known, bits, chain)
         elif self._choice.compares and self._is_clearable(suspect):
             verdict = Verdict.MASK  # whoever was asked has not answered
         else:

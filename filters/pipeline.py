@@ -34,7 +34,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
@@ -78,7 +78,7 @@ from filters.specificity.described import Described
 from filters.specificity.excess import excess_bits, is_memorised
 from filters.specificity.sampling import Sampler, sample
 from filters.specificity.style import NO_SHIFT, StyleShift
-from filters.specificity.triggers import Own, exact_values
+from filters.specificity.triggers import Own
 from filters.strewn import SHARE, STREWN
 from filters.tokens import TokenLedger
 from filters.told import Piece, unchanged
@@ -392,13 +392,21 @@ class Pipeline:
         bits = [excess_bits(tuned[at], score[at], shift) for at in ranges]
         choice.judge_names(pending, [score[at] for at in ranges])
         chain = _strewn_bits(choice, pending, bits)
-        for suspect, number in zip(pending.asked, bits, strict=True):
-            kind = suspect.span.type
-            known_bits = self._class(number, chain if kind == STREWN else 0.0)
-            told = Bits.UNKNOWN if choice.may_be_copied(kind) and known_bits is Bits.PLAUSIBLE else known_bits
-            verdict = self._table.decide(kind, suspect.known, told, number)
-            pending.hide(suspect, self._possible(choice, verdict, pending.channel.field), number)
+        # What is strewn is decided first: whatever else there is may be a copy of it.
+        for suspect, number in sorted(
+            zip(pending.asked, bits, strict=True), key=lambda each: each[0].span.type != STREWN
+        ):
+            self._decide(choice, pending, suspect, number, chain if suspect.span.type == STREWN else 0.0)
         pending.verdict = pending.gravest
+
+    def _decide(self, choice: Choice, pending: Pending, suspect: Suspect, number: float, of_chain: float) -> None:
+        kind, bits = suspect.span.type, self._class(number, of_chain)
+        if any(hidden.span.type == STREWN for hidden in pending.hidden):
+            choice.hidden.types.add(STREWN)
+        if bits is Bits.PLAUSIBLE and choice.may_be_copied(kind):
+            bits = Bits.UNKNOWN
+        verdict = self._table.decide(kind, suspect.known, bits, number)
+        pending.hide(suspect, self._possible(choice, verdict, pending.channel.field), number)
 
     def _class(self, bits: float, bits_of_chain: float) -> Bits:
         enough = self._profile.memorised_bits
@@ -598,9 +606,8 @@ class Pipeline:
         assert choice.ledger is not None
         at = choice.ledger.find(tail.raw_text, max(0, choice.ledger.matched - _NEAR), 2 * _NEAR)
         pending = Pending(channel, tail, at, chains=frozenset({_OF_GLIMPSES}), is_glimpse=True)
-        suspicions = [*replace(choice.strewn).find(tail.raw_text), *exact_values(tail.raw_text)]
         try:
-            suspects = self._examiner.suspects_in_part(tail.context, tail.raw_text, suspicions, ())
+            suspects = self._examiner.suspects_so_far(choice, tail, at)
         except DetectorError:
             self._undecided(pending)
         else:

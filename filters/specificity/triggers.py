@@ -80,6 +80,10 @@ _QUOTED = regex.compile(
     rf"(?<=[“「『«])[^“”「」『』«»\n]{{1,{LONGEST_QUOTED}}}(?=[”」』»])"
     rf'|(?<![^\s(\[（：:，,])"(?P<plain>[^"\n]{{1,{LONGEST_QUOTED}}})"'
 )
+_QUOTED_SO_FAR = regex.compile(
+    rf"(?<=[“「『«])[^“”「」『』«»\n]{{1,{LONGEST_QUOTED}}}\Z"
+    rf'|(?<![^\s(\[（：:，,])"[^"\n]{{1,{LONGEST_QUOTED}}}\Z'
+)
 _HAN = regex.compile(r"\p{Han}")
 _LATIN_WORD = regex.compile(r"[\p{Latin}\d'’-]+")
 _VOWELS = "aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýœ"
@@ -121,9 +125,12 @@ class TextTriggers:
         self._other = regex.compile(rf"(?:[^\P{{L}}\p{{Latin}}{scripts}]\p{{M}}*){{2,}}") if languages else None
         self._own = own
 
-    def find(self, raw_text: str) -> list[Span]:
-        """Spans in offsets of `raw_text`."""
+    def find(self, raw_text: str, *, still_open: bool = False) -> list[Span]:
+        """Spans in offsets of `raw_text`. `still_open`: more of it comes, so that its last quotation may not have
+        ended."""
         found = [*_spans(_NO_WORD, NO_WORD, raw_text), *_spans(_QUOTED, QUOTATION, raw_text)]
+        if still_open:
+            found += _spans(_QUOTED_SO_FAR, QUOTATION, raw_text)
         if self._other is not None:
             found += _spans(self._other, OTHER_SCRIPT, raw_text)
         return [span for span in found if not self._own.holds(raw_text[span.start : span.end])]
