@@ -43,6 +43,7 @@ _MOST_ALONE: Final = 64  # literals that are read once more by themselves
 _NO_FINDINGS: Final = (INDIRECT - {"PERSON"}) | OF_PERSONS
 _SHORT: Final = re.compile(r"[\x00-\x7f]{0,3}", re.ASCII)
 _WORDS: Final = re.compile(r"[A-Za-z]{1,24}(?:[ _-][A-Za-z]{1,24}){0,8}", re.ASCII)
+_SPELLED: Final = re.compile(r"(?:\A|[ _-])(?:at|dot)(?:[ _-]|\Z)", re.IGNORECASE)  # an address in words
 
 
 class Door:
@@ -155,7 +156,8 @@ def _typed(texts: Sequence[str], detector: Detector, knowledge: Knowledge, profi
 
 def _may_hold_a_value(text: str, *, names: bool) -> bool:
     """Not so the identifiers and plain words that schemas are full of; some of them may be names."""
-    return not _SHORT.fullmatch(text) and (names or not _WORDS.fullmatch(text))
+    plain = _WORDS.fullmatch(text) and not _SPELLED.search(text)
+    return not _SHORT.fullmatch(text) and (names or not plain)
 
 
 def _joined(texts: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:

@@ -8,7 +8,8 @@ answers before the next is looked for. An answer that is nothing but the clause 
 It does not count where the question holds it, where a detector has a type for a part of it, where it begins with a
 capital in the middle of a sentence ("…, Mary hopes"), or where letters in it are no word. What a tuning index says few
 people's rows hold, or none that everybody may see, is not proposed at all, however often it is said: a model that says
-one customer's portrait to everybody has learnt it by heart.
+one customer's portrait to everybody has learnt it by heart. An index knows runs of seven words (seven Chinese
+characters) or more: what is shorter only the reader can tell.
 """
 
 from __future__ import annotations
