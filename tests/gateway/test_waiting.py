@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -104,7 +105,8 @@ async def test_a_watch_looks_again_soon_after_a_failure(monkeypatch: pytest.Monk
         if len(pauses) == 4:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    ours = SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)  # other threads' loops sleep as ever
+    monkeypatch.setattr("gateway.secrets.store.asyncio", ours)
     vault = Scripted()
     store = VaultStore(vault, [REF], 60)
     store.open()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -359,7 +360,8 @@ async def watched(keys: RemoteKeys, monkeypatch: pytest.MonkeyPatch) -> float:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(asyncio, "sleep", sleep)
+        ours = SimpleNamespace(**vars(asyncio) | {"sleep": sleep})  # other threads' loops sleep as ever
+        patched.setattr("gateway.auth.jwks.asyncio", ours)
         with pytest.raises(asyncio.CancelledError):
             await keys.watch()
     return slept[0]
