@@ -239,7 +239,8 @@ def _sink(destination: str | Path) -> BinaryIO:
 
 def _metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
-    metrics = Metrics(registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS)
+    with_vault = settings.vault is not None
+    metrics = Metrics(registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS, vault=with_vault)
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     return metrics
 
@@ -458,6 +459,8 @@ def _proxies(settings: Settings) -> Proxies:
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    # Nothing is there yet that could be read again, and Vault may take long.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     opened = await _open(settings, warn)
     if opened is None:
         return
@@ -484,7 +487,7 @@ async def _open(settings: Settings, warn: Callable[[str], None]) -> Opened | Non
     """The settings with secrets that can be read, however long Vault takes; None if the process is to end before.
     Raises ConfigError for what waiting won't mend."""
     opened = opening.prepare(settings)
-    if opened.vault is None or await asyncio.to_thread(try_to_open, opened.vault) is None:
+    if opened.vault is None or await try_to_open(opened.vault) is None:
         return opened
     logs = build_logs(settings.log.model_copy(update={"key_file": None}))  # nobody's mark is made before there is a key
     take_over(logs)

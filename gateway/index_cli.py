@@ -24,7 +24,9 @@ _KEY_BYTES: Final = 32
 app = typer.Typer(help="Work with the index of a fine-tuning set.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="The fine-tuning set: JSONL, or Parquet (.parquet).")]
-Key = Annotated[Path, typer.Option(help="The file with the index's key, 32 characters or more.", metavar="FILE")]
+Key = Annotated[
+    str, typer.Option(help="The index's key, 32 characters or more: its file, or env:VARIABLE.", metavar="NAME")
+]
 Out = Annotated[Path, typer.Option(help="What to write; replaced whole.", metavar="FILE")]
 K = Annotated[int, typer.Option(min=3, max=255, help="Fewer subjects than this are few.")]
 SubjectField = Annotated[str | None, typer.Option(help="Whose a row is; dots lead into objects.", metavar="NAME")]
@@ -210,13 +212,15 @@ def _workers(data: Path, processes: int, dask: str | None) -> Workers:
     return workers(processes, len(pieces(data)))
 
 
-def _secret(file: Path, *, create: bool = False) -> bytes:
-    """Raises ConfigError, which never quotes the file."""
+def _secret(name: str, *, create: bool = False) -> bytes:
+    """Raises ConfigError and ValueError, which never quote the secret."""
     from gateway.index_key import read_index_key
+    from gateway.secrets.references import parse
 
-    if create and not file.exists():
-        _create_key(file)
-    return read_index_key(file)
+    ref = parse(name)
+    if create and isinstance(ref, Path) and not ref.exists():
+        _create_key(ref)
+    return read_index_key(ref)
 
 
 def _create_key(file: Path) -> None:

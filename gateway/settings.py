@@ -22,7 +22,7 @@ from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.limits import OnFailure
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
-from gateway.secrets.references import EnvRef, SecretRef, VaultRef
+from gateway.secrets.references import VAULT_PATH, EnvRef, SecretRef, VaultRef
 from gateway.upstream.places import Shares
 
 PREFIX: Final = "TIGHTLIP_"
@@ -35,10 +35,7 @@ GRACE_SECONDS: Final = 30.0  # a failover of Redis takes less
 TlsVersion = Annotated[
     Literal["1.2", "1.3"], BeforeValidator(lambda value: str(value) if type(value) is float else value)
 ]
-# A path of Vault's, without what means something in an address.
-VaultPath = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$", max_length=256)
-]
+VaultPath = Annotated[str, Field(pattern=f"^{VAULT_PATH}$", max_length=256)]
 MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
 

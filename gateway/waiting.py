@@ -32,7 +32,7 @@ async def until_open(vault: VaultStore, tell: Callable[[VaultTrouble], None]) ->
         loop.add_signal_handler(number, asked.set)
     told = None
     try:
-        while (trouble := await asyncio.to_thread(try_to_open, vault)) is not None:
+        while (trouble := await try_to_open(vault)) is not None:
             if not trouble.passes:
                 raise as_problem(trouble)
             if trouble.trouble is not told:
@@ -46,10 +46,10 @@ async def until_open(vault: VaultStore, tell: Callable[[VaultTrouble], None]) ->
             loop.remove_signal_handler(number)
 
 
-def try_to_open(vault: VaultStore) -> VaultTrouble | None:
-    """What is in the way. Blocks."""
+async def try_to_open(vault: VaultStore) -> VaultTrouble | None:
+    """What is in the way."""
     try:
-        vault.open()
+        await vault.open()
     except VaultTrouble as trouble:
         return trouble
     return None

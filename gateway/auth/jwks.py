@@ -15,7 +15,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -61,7 +61,7 @@ class VaultPage:
 
 
 Place = Page | VaultPage
-ReadVault = Callable[[VaultRef], str]
+ReadVault = Callable[[VaultRef], Awaitable[str]]
 
 
 class Fetch(Protocol):
@@ -78,7 +78,7 @@ class PageFetcher:
     """Fetches over one session. To be made and closed inside the event loop."""
 
     def __init__(self, pages: Sequence[Place] = (), vault: ReadVault | None = None) -> None:
-        """`vault` blocks, and raises VaultTrouble. Raises ConfigError for a CA file that can't be read."""
+        """`vault` raises VaultTrouble. Raises ConfigError for a CA file that can't be read."""
         self._vault = vault
         self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self.know(pages)
@@ -98,7 +98,7 @@ class PageFetcher:
 
     async def __call__(self, page: Place) -> bytes:
         if isinstance(page, VaultPage):
-            return await asyncio.to_thread(self._from_vault, page.ref)
+            return await self._from_vault(page.ref)
         try:
             return await self._get(page)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # their texts hold addresses
@@ -106,10 +106,10 @@ class PageFetcher:
         except ConfigError:
             raise FetchFailed("token_file") from None
 
-    def _from_vault(self, ref: VaultRef) -> bytes:
+    async def _from_vault(self, ref: VaultRef) -> bytes:
         assert self._vault is not None, "a policy with such keys is refused without one"
         try:
-            return self._vault(ref).encode()
+            return (await self._vault(ref)).encode()
         except VaultTrouble as failed:
             raise FetchFailed(failed.trouble.value) from None
 

@@ -48,13 +48,17 @@ class Metrics:
         roles: Collection[str] = (),
         routes: Collection[str] = (),
         kinds: Collection[str] = (),
+        vault: bool = False,
     ) -> None:
+        """`vault`: there is one, so that whether it answers is a series."""
         self.registry = registry
         self._models, self._roles = frozenset(models), frozenset(roles)
         self._routes, self._kinds = frozenset(routes), frozenset(kinds)
         self._make_traffic(registry)
         self._make_filters(registry)
         self._make_process(registry)
+        if vault:
+            registry.register(self._vault_ok)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
@@ -406,7 +410,7 @@ class Metrics:
         self._vault_ok = Gauge(
             "tightlip_vault_ok",
             "1 while Vault gives what it is asked for; without it what was read stays.",
-            registry=registry,
+            registry=None,  # only where there is one: it would be 0 everywhere else
         )
         self._vault_failures = Counter(
             "tightlip_vault_failures", "Looks at Vault that came to nothing.", ("reason",), registry=registry

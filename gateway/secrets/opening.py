@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ def load(path: Path) -> Opened:
     opened = prepare(settings.load(path))
     if opened.vault is not None:
         try:
-            opened.vault.open()
+            asyncio.run(opened.vault.open())
         except VaultTrouble as trouble:
             raise as_problem(trouble) from None
     return opened

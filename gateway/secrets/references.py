@@ -24,9 +24,8 @@ VAULT: Final = "vault:"
 
 _VARIABLE: Final = re.compile(r"(?!TIGHTLIP_)[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _STEP = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"  # no "..", nothing that means something in an address
-_IN_VAULT: Final = re.compile(
-    rf"({_STEP}(?:/{_STEP}){{0,15}})(?:@([1-9][0-9]{{0,8}}))?#([A-Za-z0-9_.-]{{1,128}})", re.ASCII
-)
+VAULT_PATH: Final = rf"{_STEP}(?:/{_STEP}){{0,15}}"
+_IN_VAULT: Final = re.compile(rf"({VAULT_PATH})(?:@([1-9][0-9]{{0,8}}))?#([A-Za-z0-9_.-]{{1,128}})", re.ASCII)
 MAX_REFERENCE_CHARS: Final = 1024
 
 

@@ -4,21 +4,28 @@
 2. Later a failure changes nothing: what was read stays, and `hear` is told at each look.
 3. A secret that is asked for at each use (a password) is its newest version within `refresh_seconds`. One that is taken
    once, at the start (a root, an index key), stays what it was; that it has changed is told.
+4. Vault is asked by one thread of its own, so that one that hangs holds none of those that everything else needs; and
+   nobody waits for longer than `WHOLE`, however slowly an answer trickles.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import VaultRef
-from gateway.secrets.trouble import VaultTrouble
+from gateway.secrets.trouble import Trouble, VaultTrouble
+
+T = TypeVar("T")
 
 SOONEST: Final = 1.0  # seconds between two looks
 AGAIN: Final = 5.0  # seconds after a failed one
+WHOLE: Final = 15.0  # seconds for one question, with a renewal and a login before it
 
 
 class Vault(Protocol):
@@ -52,6 +59,7 @@ class VaultStore:
     def __init__(self, vault: Vault, refs: Iterable[VaultRef], refresh_seconds: float) -> None:
         self._vault, self._refs, self._every = vault, tuple(refs), refresh_seconds
         self._values: dict[VaultRef, str] = {}
+        self._thread = ThreadPoolExecutor(1, "vault")
 
     def value(self, ref: VaultRef) -> str:
         """As `Held.value`."""
@@ -59,27 +67,29 @@ class VaultStore:
             raise ConfigError(Problem(str(ref), None, "", "has not been read from Vault"))
         return self._values[ref]
 
-    def open(self) -> None:
-        """Read everything for the first time, at least log in. Blocks. Raises VaultTrouble."""
-        self._vault.keep()
+    async def open(self) -> None:
+        """Read everything for the first time, at least log in. Raises VaultTrouble."""
+        await self._beside(self._vault.keep)
         for ref in self._refs:
-            self._values[ref] = self._vault.read(ref)
+            self._values[ref] = await self.read(ref)
 
-    def read(self, ref: VaultRef) -> str:
-        """Something that only a policy names, as it is now. Blocks. Raises VaultTrouble."""
-        return self._vault.read(ref)
+    async def read(self, ref: VaultRef) -> str:
+        """Something as it is now; also what only a policy names. Raises VaultTrouble."""
+        return await self._beside(partial(self._vault.read, ref))
 
-    def refresh(self) -> Looked:
-        """Keep the token, and read everything again. Blocks."""
+    async def refresh(self) -> Looked:
+        """Keep the token, and read everything again."""
         changed: list[VaultRef] = []
         trouble: VaultTrouble | None = None
         try:
-            self._vault.keep()
+            await self._beside(self._vault.keep)
         except VaultTrouble as failed:
-            return Looked(failed)  # without a token each read would wait in vain
+            if failed.passes:
+                return Looked(failed)  # each read would wait in vain
+            trouble = failed  # the token before may be good for a while
         for ref in self._refs:
             try:
-                value = self._vault.read(ref)
+                value = await self.read(ref)
             except VaultTrouble as failed:
                 trouble = trouble or failed
                 continue
@@ -93,8 +103,15 @@ class VaultStore:
         looked = Looked(None)
         while True:
             await asyncio.sleep(self._pause(looked))
-            looked = await asyncio.to_thread(self.refresh)
+            looked = await self.refresh()
             hear(looked)
+
+    async def _beside(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(WHOLE):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise VaultTrouble(Trouble.UNREACHABLE) from None
 
     def _pause(self, looked: Looked) -> float:
         every = self._every if looked.trouble is None else min(AGAIN, self._every)

@@ -4,7 +4,7 @@ service account.
 1. Nothing of the environment counts (VAULT_ADDR, ~/.vault-token, proxies): only the settings do. No redirect is
    followed, since a token would go with it.
 2. A token is renewed when two thirds of its lease are over. One that can't be renewed, or not for much longer, is
-   replaced by a new login; so is one that Vault no longer knows.
+   replaced by a new login; so is one that Vault no longer knows. Where neither can be had, one that lives is used.
 3. Foreign errors become `VaultTrouble` here and nowhere else; their texts, which may quote an answer, go nowhere.
 """
 
@@ -27,7 +27,8 @@ from gateway.secrets.references import VaultRef, read_secret
 from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.settings import VaultSettings
 
-TIMEOUT: Final = 5.0  # seconds for one answer
+TIMEOUT: Final = 5.0  # seconds without a word from it
+BETWEEN: Final = 60.0  # seconds between two logins for what is forbidden, which may be so for good
 # What becomes of an answer that is not Vault's: a redirect, or another program's page. hvac looks into those, too.
 _STRANGE: Final = (KeyError, TypeError, AttributeError, ValueError)
 _RENEW_AFTER: Final = 2 / 3  # of a lease
@@ -56,19 +57,21 @@ class Vault:
         )
         self._settings, self._now, self._lock = settings, now, threading.Lock()
         self._first_lease = 0.0
-        self._renew_at = -math.inf
+        self._renew_at = self._ends = -math.inf
         self._renewable = False
+        self._helped_at = -math.inf  # when the last login was because something was forbidden
 
     def read(self, ref: VaultRef) -> str:
         """As `gateway.secrets.store.Vault.read`."""
         with self._lock:
-            self._keep()
+            self._keep_or_go_on()
             try:
                 answer = self._get(ref)
             except VaultTrouble as refused:
-                if refused.trouble is not Trouble.FORBIDDEN:
+                if refused.trouble is not Trouble.FORBIDDEN or self._now() < self._helped_at + BETWEEN:
                     raise
                 self._log_in()  # the token may have been revoked, or Vault may have forgotten it
+                self._helped_at = self._now()
                 answer = self._get(ref)
         return _value(answer, ref)
 
@@ -82,6 +85,13 @@ class Vault:
         """As `gateway.secrets.store.Vault.due`."""
         return max(0.0, self._renew_at - self._now())
 
+    def _keep_or_go_on(self) -> None:
+        try:
+            self._keep()
+        except VaultTrouble:
+            if self._now() >= self._ends:
+                raise
+
     def _keep(self) -> None:
         if self._now() < self._renew_at:
             return
@@ -94,7 +104,7 @@ class Vault:
         except VaultTrouble:
             return False  # Vault says of an expired token the same as of a fault of its own
         lease, _ = _lease(answer)
-        self._renew_at = self._now() + lease * _RENEW_AFTER
+        self._hold(lease)
         return lease >= self._first_lease * _WORTHWHILE
 
     def _log_in(self) -> None:
@@ -105,7 +115,11 @@ class Vault:
             raise VaultTrouble(refused.trouble if refused.passes else Trouble.LOGIN_REFUSED) from None
         except ConfigError as unread:
             raise VaultTrouble(Trouble.CREDENTIAL, unread.problems[0].file) from None
-        self._renew_at = self._now() + self._first_lease * _RENEW_AFTER if self._first_lease else math.inf
+        self._hold(self._first_lease or math.inf)
+
+    def _hold(self, lease: float) -> None:
+        now = self._now()
+        self._renew_at, self._ends = now + lease * _RENEW_AFTER, now + lease
 
     def _login(self) -> Any:
         if (role := self._settings.app_role) is not None:

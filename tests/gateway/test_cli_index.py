@@ -133,6 +133,21 @@ def test_keys(folder: Path) -> None:
     assert (folder / "key").read_text() == key
 
 
+def test_a_key_may_be_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build(folder, *TOLD).returncode == 0
+    check = ("check", folder / "set.tli", "--key")
+    monkeypatch.setenv("INDEX_KEY", SECRET)
+    assert "set.tli: ok, key " in tightlip(*check, "env:INDEX_KEY").stdout
+    monkeypatch.delenv("INDEX_KEY")
+    for name, told in [
+        ("env:INDEX_KEY", "env:INDEX_KEY: is not set"),
+        ("vault:tightlip/index#key", "vault:tightlip/index#key: can't be read without Vault"),
+        ("vault:nothing", "must be PATH#KEY"),
+    ]:
+        done = tightlip(*check, name)
+        assert (done.returncode, told in done.stderr) == (2, True)
+
+
 def test_dask_gives_the_same_bytes(folder: Path) -> None:
     build(folder, *TOLD)
     plain = (folder / "set.tli").read_bytes()

@@ -5,23 +5,39 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway import waiting
+from gateway import app, settings, waiting
 from gateway.config_file import ConfigError
 from gateway.http.entrance import Door
+from gateway.secrets import opening
+from gateway.secrets.opening import Opened
 from gateway.secrets.references import VaultRef
 from gateway.secrets.store import AGAIN, Looked, VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
-from gateway.settings import Listener
+from gateway.settings import Listener, Settings
 from tests.support.processes import free_port
 
 REF = VaultRef("roots", "log")
 CANARY = "canary-of-a-root"
+CONFIG = """\
+policy: policy.yaml
+management: {{port: {management}}}
+vault:
+  url: https://127.0.0.1:{vault}
+  app_role: {{role_id: gateway, secret_id_file: secret-id}}
+models:
+  assistant:
+    tuned: {{url: "http://127.0.0.1:1", model: tuned}}
+    base: {{url: "http://127.0.0.1:1", model: base}}
+    tokenizer: model
+    unreleased: true
+"""
 
 
 class Scripted:
@@ -69,6 +85,30 @@ async def test_a_signal_ends_the_waiting() -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+async def test_a_hangup_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the first try either, when nothing listens yet."""
+    (tmp_path / "secret-id").write_text("s")
+    (tmp_path / "tightlip.yaml").write_text(CONFIG.format(management=free_port(), vault=free_port()))
+    dying: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: dying.append(number))
+    prepare = opening.prepare
+
+    def hung_up(given: Settings) -> Opened:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return prepare(given)
+
+    def hear(line: str) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(opening, "prepare", hung_up)
+    try:
+        await app._serve(settings.load(tmp_path / "tightlip.yaml"), lambda line: None, hear)
+        assert dying == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_probes_are_answered_meanwhile() -> None:
     listener = Listener(port=free_port())
     async with (
@@ -84,12 +124,12 @@ async def test_probes_are_answered_meanwhile() -> None:
         assert (ready.status_code, (await client.get("/healthz")).status_code) == (503, 200)
 
 
-def test_one_secret_that_is_gone_keeps_no_other_from_being_read() -> None:
+async def test_one_secret_that_is_gone_keeps_no_other_from_being_read() -> None:
     vault = Scripted()
     store = VaultStore(vault, [REF, VaultRef("roots", "engine")], 60)
-    store.open()
+    await store.open()
     vault._troubles, vault.value = [Trouble.MISSING], "another"
-    looked = store.refresh()
+    looked = await store.refresh()
     assert looked.trouble is not None
     assert looked.changed == (VaultRef("roots", "engine"),)
     assert (store.value(REF), store.value(VaultRef("roots", "engine"))) == (CANARY, "another")
@@ -105,11 +145,11 @@ async def test_a_watch_looks_again_soon_after_a_failure(monkeypatch: pytest.Monk
         if len(pauses) == 4:
             raise asyncio.CancelledError
 
-    ours = SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)  # other threads' loops sleep as ever
+    ours = SimpleNamespace(**vars(asyncio) | {"sleep": sleep})  # other threads' loops sleep as ever
     monkeypatch.setattr("gateway.secrets.store.asyncio", ours)
     vault = Scripted()
     store = VaultStore(vault, [REF], 60)
-    store.open()
+    await store.open()
     vault._troubles = [Trouble.SEALED]
     heard: list[Looked] = []
     with pytest.raises(asyncio.CancelledError):

@@ -97,17 +97,18 @@ class Web:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
+    only: dict[str, int] = field(default_factory=dict)  # another status for these paths
 
 
 @contextmanager
 def https_server(certificate: Path) -> Iterator[Web]:
-    """Serves every path alike."""
+    """Serves every path alike, but for those of `only`."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.asked.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
-            self.send_response(web.status)
+            self.send_response(web.only.get(self.path.partition("?")[0], web.status))
             for name, value in web.headers.items():
                 self.send_header(name, value)
             self.end_headers()

@@ -42,6 +42,14 @@ def test_what_is_not_known_yet_is_none(metrics: Metrics, registry: CollectorRegi
     assert registry.get_sample_value("tightlip_requests_total", labels) == 1
 
 
+@pytest.mark.parametrize(("vault", "samples"), [(False, []), (True, [1.0])])
+def test_whether_vault_answers_is_a_series_only_where_there_is_one(vault: bool, samples: list[float]) -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, vault=vault).vault(None)
+    shown = [each.value for family in registry.collect() for each in family.samples if each.name == "tightlip_vault_ok"]
+    assert shown == samples
+
+
 def test_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.request("/v1/models", "customer", "assistant", 200, 0.1)
     metrics.tokens("assistant", 10, 5, 7)

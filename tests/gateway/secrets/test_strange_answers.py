@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,10 @@ def web(authority: Authority) -> Iterator[Web]:
         yield web
 
 
-def vault(web: Web, authority: Authority, folder: Path) -> Vault:
+def vault(web: Web, authority: Authority, folder: Path, now: Callable[[], float] = time.monotonic) -> Vault:
     (folder / "secret-id").write_text("s")
     role = AppRoleSettings(role_id="gateway", secret_id_file=folder / "secret-id")
-    return Vault(VaultSettings(url=web.url, ca_file=authority.ca_file, app_role=role, namespace="team-a"))
+    return Vault(VaultSettings(url=web.url, ca_file=authority.ca_file, app_role=role, namespace="team-a"), now)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,48 @@ def test_each_is_a_trouble_with_a_name_and_none_is_quoted(
     assert CANARY not in f"{failed.value!s} {failed.value!r}"
     assert {each["x-vault-namespace"] for each in web.asked} == {"team-a"}
     assert not [each for each in web.asked if each["path"] == "/elsewhere"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def well(lease: int = 60) -> bytes:
+    held = TOKEN["auth"] | {"client_token": "its-own", "lease_duration": lease}
+    return json.dumps({"auth": held, "data": {"data": {"log": "x"}}}).encode()
+
+
+@pytest.mark.parametrize("status", [400, 403, 500, 503])
+def test_a_token_that_lives_is_used_to_its_end(web: Web, authority: Authority, tmp_path: Path, status: int) -> None:
+    clock = Clock()
+    reader = vault(web, authority, tmp_path, clock)
+    web.body, web.headers = well(), {"content-type": "application/json"}
+    assert reader.read(REF) == "x"
+    web.only = {"/v1/auth/token/renew-self": status, "/v1/auth/approle/login": status}
+    clock.now = 59.0
+    assert reader.read(REF) == "x"
+    with pytest.raises(VaultTrouble):  # the operator hears of it nevertheless
+        reader.keep()
+    clock.now = 60.0
+    with pytest.raises(VaultTrouble):
+        reader.read(REF)
+
+
+def test_a_path_that_stays_forbidden_costs_one_login_a_minute(web: Web, authority: Authority, tmp_path: Path) -> None:
+    clock = Clock()
+    reader = vault(web, authority, tmp_path, clock)
+    web.body, web.headers = well(3600), {"content-type": "application/json"}
+    web.only = {"/v1/secret/data/tightlip/roots": 403}
+    for clock.now in range(0, 125, 5):
+        with pytest.raises(VaultTrouble) as failed:
+            reader.read(REF)
+        assert failed.value.trouble is Trouble.FORBIDDEN
+    logins = [each for each in web.asked if each["path"] == "/v1/auth/approle/login"]
+    assert len(logins) == 1 + 3  # the first, then at 0, 60 and 120 seconds
 
 
 def test_nothing_of_the_environment_counts(

@@ -58,7 +58,7 @@ def test_versions_of_a_secret(server: Server, access: VaultSettings) -> None:
     server.put("roots", {"pseudonyms": CANARY + "2", "number": 7, "set": {"keys": []}})
     reader = Vault(access)
     store = VaultStore(reader, [ROOT, OLD], 60)
-    store.open()
+    asyncio.run(store.open())
     assert read_secret(replace(ROOT, held=store)) == CANARY + "2"
     assert read_secret(replace(OLD, held=store)) == CANARY
     assert json.loads(reader.read(parse_vault("tightlip/roots#set"))) == {"keys": []}
@@ -109,7 +109,7 @@ def test_a_token_that_was_revoked_is_replaced_at_the_next_read(server: Server, a
 def test_what_was_read_stays_while_vault_is_sealed_or_away(server: Server, access: VaultSettings) -> None:
     server.put("roots", {"pseudonyms": CANARY})
     store = VaultStore(Vault(access), [ROOT], 60)
-    store.open()
+    asyncio.run(store.open())
     server.seal()
     assert seen(store) is Trouble.SEALED
     assert store.value(ROOT) == CANARY
@@ -119,14 +119,14 @@ def test_what_was_read_stays_while_vault_is_sealed_or_away(server: Server, acces
     assert seen(store) is Trouble.SEALED
     assert store.value(ROOT) == CANARY
     server.unseal()
-    assert store.refresh() == Looked(None)
+    assert asyncio.run(store.refresh()) == Looked(None)
     server.put("roots", {"pseudonyms": CANARY + "3"})
-    assert store.refresh() == Looked(None, (ROOT,))
+    assert asyncio.run(store.refresh()) == Looked(None, (ROOT,))
     assert store.value(ROOT) == CANARY + "3"
 
 
 def seen(store: VaultStore) -> Trouble:
-    found = store.refresh().trouble
+    found = asyncio.run(store.refresh()).trouble
     assert found is not None
     assert CANARY not in f"{found!s} {found!r}"
     return found.trouble
@@ -138,7 +138,7 @@ async def test_an_issuers_keys_change_there_and_then_here(
     one, two = (create_key(tmp_path / f"{name}.pem").read_text() for name in ("one", "two"))
     server.put("issuer", {"key": one})
     reader = Vault(access)
-    fetcher, heard = PageFetcher(vault=reader.read), list[str | None]()
+    fetcher, heard = PageFetcher(vault=VaultStore(reader, (), 60).read), list[str | None]()
     try:
         page = VaultPage(parse_vault("tightlip/issuer#key"), kid="k")
         fetcher.know([page])
