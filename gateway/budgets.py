@@ -44,7 +44,8 @@ class Budgets:
 
     async def aclose(self) -> None:
         """Waits until the store knows everything."""
-        await asyncio.gather(*self._settling)
+        if self._settling:
+            await asyncio.wait(self._settling)
 
     def _account(self, key: str) -> _Account:
         account = self._accounts.get(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -92,7 +92,15 @@ class LastUses:
             await self._store.used(telling, self._now())
         except StateUnavailable:
             self._metrics.last_use_failed()
-            self._untold = telling | self._untold
+            self._tell_again(telling)
+        except asyncio.CancelledError:
+            self._tell_again(telling)
+            raise
+
+    def _tell_again(self, telling: Mapping[str, float | None]) -> None:
+        """With what came meanwhile; that something is there takes nothing from when it was used."""
+        came = {name: at for name, at in self._untold.items() if at is not None or name not in telling}
+        self._untold = {**telling, **came}
 
     def _is_new(self, now: float, *name: str | None) -> bool:
         minute = int(now // 60)

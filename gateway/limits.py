@@ -6,8 +6,9 @@ issuer's tenant and subject in a role; `total_limits` are those of all callers o
 
 Tokens are reserved when a request is admitted: its prompt by the model's tokenizer, and all that it may be answered.
 When the answer ends they become what its caller is told in `usage`, so that they count what was released, and a caller
-can't read from them how much was hidden; true counts are in the metrics. A process that is killed leaves its tokens
-reserved until the window has passed, and its places until their leases end.
+can't read from them how much was hidden; true counts are in the metrics. Where a model server was given the prompt and
+never said its tokens, those that were reserved for it stay: who breaks off early is not read for nothing. A process
+that is killed leaves its tokens reserved until the window has passed, and its places until their leases end.
 
 The counting is the store's and not that of a library (`limits` 5.8 was looked at): of a request's up to eight limits it
 takes one at a time, so that one that is refused has cost the others; nothing that was reserved can be given back; a
@@ -21,9 +22,9 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -37,6 +38,7 @@ from gateway.types import Grant, Plan, Principal
 
 LEASE_SECONDS: Final = 30.0  # until the places of a killed process are free again
 RENEW_EVERY: Final = 10.0  # seconds; two may fail before a lease ends
+PATIENCE: Final = 2.0  # seconds that a request waits for the store
 TOKENS_AROUND_MESSAGE: Final = 8  # that a chat template adds
 MOST_INLINE_CHARACTERS: Final = 4096  # of a request; counting their tokens takes some milliseconds
 MINUTE: Final = 60
@@ -86,12 +88,17 @@ class _Asked:
 
 
 class Admission:
-    """A request that was let in. `told` are the headers of its answer, by name."""
+    """A request that was let in. `told` are the headers of its answer, by name; `prompt` are the tokens that were
+    reserved for what it says itself."""
 
     def __init__(
-        self, told: Mapping[str, str], asked: _Asked | None = None, end: Callable[[int], None] = lambda _tokens: None
+        self,
+        told: Mapping[str, str],
+        asked: _Asked | None = None,
+        end: Callable[[int], None] = lambda _tokens: None,
+        prompt: int = 0,
     ) -> None:
-        self.told, self.asked, self._end = told, asked, end
+        self.told, self.asked, self._end, self.prompt = told, asked, end, prompt
 
     def end(self, tokens: int) -> None:
         """The answer has ended; its caller was told of so many tokens. Does not wait."""
@@ -125,14 +132,15 @@ class Limiter:
         if not (grant.limits.any or grant.total_limits.any):
             return UNLIMITED
         counts_tokens = grant.limits.of_tokens or grant.total_limits.of_tokens
-        tokens = await self._reserved(plan) if counts_tokens else 0
+        prompt, answer = await self._reserved(plan) if counts_tokens else (0, 0)
+        tokens = prompt + answer
         now = self._now()
         asked = _asked(grant, tokens, now)
         taken, store = await self._take(asked, now)
         if not taken.granted:
             raise self._refusal(asked, taken, grant, now)
         told = _told(asked, taken, now, granted=True)
-        admission = Admission(told, asked, lambda used: self._end(admission, store, used - tokens, now))
+        admission = Admission(told, asked, lambda used: self._end(admission, store, used - tokens, now), prompt)
         self._running[admission] = store
         return admission
 
@@ -144,29 +152,43 @@ class Limiter:
 
     async def renew(self) -> None:
         """Once. Where the store does not answer the places may end; the answers go on."""
-        ends = self._now() + LEASE_SECONDS
-        leases: dict[Counters, list[Lease]] = {}
-        for admission, store in self._running.items():
-            held = admission.asked.leases if admission.asked else ()
-            leases.setdefault(store, []).extend(replace(lease, ends=ends) for lease in held)
-        for store, held in leases.items():
+        for store in set(self._running.values()):
+            held = [admission for admission, where in self._running.items() if where is store]
+            ends = self._now() + LEASE_SECONDS
             try:
-                await store.renew(held)
+                await store.renew([replace(lease, ends=ends) for lease in _leases(held)])
+                ended = _leases(admission for admission in held if admission not in self._running)
+                if ended:  # meanwhile, and maybe given back before they were renewed
+                    await store.settle([], ended, self._now())
             except StateUnavailable:
                 continue
 
     async def aclose(self) -> None:
         """Waits until the store knows what ended."""
-        await asyncio.gather(*self._settling)
+        if self._settling:
+            await asyncio.wait(self._settling)
 
     async def _take(self, asked: _Asked, now: float) -> tuple[Taken, Counters]:
         try:
-            return await self._store.take(asked.windows, asked.leases, now), self._store
+            return await self._in_time(asked, now), self._store
         except StateUnavailable:
             self._metrics.limits_unknown()
             if self._own is None:
                 raise LimitsUnavailable from None
             return await self._own.take(asked.windows, asked.leases, now), self._own
+
+    async def _in_time(self, asked: _Asked, now: float) -> Taken:
+        """What is granted to one who no longer waits is given back. Raises StateUnavailable."""
+        taking = asyncio.ensure_future(self._store.take(asked.windows, asked.leases, now))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.shield(taking)
+        except TimeoutError:
+            self._soon(_give_back(taking, asked, self._store, now))
+            raise StateUnavailable("the store does not answer in time") from None
+        except asyncio.CancelledError:
+            self._soon(_give_back(taking, asked, self._store, now))
+            raise
 
     def _refusal(self, asked: _Asked, taken: Taken, grant: Grant, now: float) -> LimitReached:
         """Says nothing of others: of the role's total only when it may fit."""
@@ -189,12 +211,15 @@ class Limiter:
         """Not in the answer's own task: who breaks off must not keep his place."""
         if self._running.pop(admission, None) is None:
             return
-        task = asyncio.get_running_loop().create_task(_settle(admission.asked, store, tokens, taken_at))
+        self._soon(_settle(admission.asked, store, tokens, taken_at))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _reserved(self, plan: Plan) -> int:
-        """What a request may come to. A long one is counted beside the event loop."""
+    async def _reserved(self, plan: Plan) -> tuple[int, int]:
+        """What a request's prompt and its answer may come to. A long one is counted beside the event loop."""
         texts = [turn.raw_text for turn in plan.turns]
         texts += [msgspec.json.encode(plan.body[name]).decode() for name in _SHAPES if name in plan.body]
         model = plan.grant.model
@@ -204,7 +229,7 @@ class Limiter:
 
         short = sum(map(len, texts)) <= MOST_INLINE_CHARACTERS
         prompt = work() if short else await asyncio.to_thread(work)
-        return prompt + plan.n * (plan.max_tokens or plan.grant.max_output_tokens)
+        return prompt, plan.n * (plan.max_tokens or plan.grant.max_output_tokens)
 
 
 async def _settle(asked: _Asked | None, store: Counters, tokens: int, taken_at: float) -> None:
@@ -217,6 +242,20 @@ async def _settle(asked: _Asked | None, store: Counters, tokens: int, taken_at: 
             await store.settle(windows, asked.leases, taken_at)
         except StateUnavailable:
             return
+
+
+async def _give_back(taking: asyncio.Future[Taken], asked: _Asked, store: Counters, taken_at: float) -> None:
+    """All that is granted late."""
+    try:
+        if (await taking).granted:
+            windows = [replace(window, amount=-window.amount) for window in asked.windows]
+            await store.settle(windows, asked.leases, taken_at)
+    except StateUnavailable:
+        return
+
+
+def _leases(admissions: Iterable[Admission]) -> list[Lease]:
+    return [lease for admission in admissions if admission.asked for lease in admission.asked.leases]
 
 
 # ---- what is asked ---------------------------------------------------------------------------------------------------

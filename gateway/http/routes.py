@@ -115,7 +115,8 @@ def _settling(answer: ASGIApp, admission: Admission, record: RequestRecord) -> A
         try:
             await answer(scope, receive, send)
         finally:
-            admission.end((record.tokens_in or 0) + (record.tokens_out or 0))
+            prompt = record.tokens_in or (admission.prompt if record.sent else 0)
+            admission.end(prompt + (record.tokens_out or 0))
 
     return run
 

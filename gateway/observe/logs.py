@@ -63,6 +63,7 @@ class RequestRecord:
     model: str | None = None
     policy: str | None = None
     upstream: str | None = None
+    sent: bool = False  # a model server was given it to read
     tokens_in: int | None = None
     tokens_out: int | None = None  # released
     first_token: float | None = None

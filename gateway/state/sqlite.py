@@ -13,10 +13,12 @@ writing totals never the reading of revocations.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -39,6 +41,7 @@ from gateway.state.memory import MINUTES
 from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
+QUEUE_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
 APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
 
@@ -103,7 +106,7 @@ class SqliteStore:
 
     async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
         """As `Counters.take`."""
-        return await self._counting.run(lambda connection: _take(connection, windows, leases, now))
+        return await self._counting.run(lambda connection: _take(connection, windows, leases, now), QUEUE_SECONDS)
 
     async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
         """As `Counters.settle`."""
@@ -127,15 +130,19 @@ class _Lane:
         self._connection: sqlite3.Connection | None = None
         self._inode, self._log_inodes = 0, _NONE
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+    async def run(self, work: Callable[[sqlite3.Connection], T], patience: float = math.inf) -> T:
+        """What has not begun after `patience` seconds is not done any more."""
+        until = time.monotonic() + patience
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, until)
 
     async def aclose(self) -> None:
         """Also drops what waits; what runs is waited for."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _work(self, work: Callable[[sqlite3.Connection], T], until: float) -> T:
+        if time.monotonic() >= until:
+            raise StateUnavailable(f"{self._path} is too slow, or locked by another process")
         self._check_log()
         try:
             return work(self._opened())

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -13,17 +14,19 @@ import pytest
 from tests.e2e.conftest import canary_free
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
-from tests.support.scripted import SURPRISED, Engine, Until
+from tests.support.scripted import SURPRISED, Close, Engine, Error, Until
 
 LIMITS = {
     "few": {"requests_per_minute": 2},
     "spare": {"tokens_per_minute": 1030, "tokens_per_day": 100_000},
+    "raw": {"tokens_per_minute": 1030},
     "alone": {"streams": 1},
 }
 POLICY = gateways.POLICY | {
     "issuers": [gateways.POLICY["issuers"][0] | {"roles": list(LIMITS)}],
     "roles": {name: {"models": [MODEL], "endpoints": ["chat"], "limits": limits} for name, limits in LIMITS.items()},
 }
+POLICY["roles"]["raw"]["profile"] = "off"  # the tokens of a prompt come last
 SECRET = "vexlo.trund47@kipmora.example"
 
 
@@ -80,6 +83,21 @@ def test_tokens_become_what_usage_tells_whatever_was_hidden(limited: Gateway, en
             spent[subject] = used
     assert spent["hidden"] < 60, "of what the model wrote only what was released"
     assert canary_free(limited, "vexlo.trund47")
+
+
+@pytest.mark.parametrize("ending", ["gone", "error", "cut"])
+def test_a_prompt_that_was_given_to_a_model_counts_though_its_answer_never_began(
+    limited: Gateway, engine: Engine, ending: str
+) -> None:
+    go_on, prompt = threading.Event(), "Tell me more. " * 50
+    engine.tuned = {"gone": (Until(go_on),), "error": (Error(500),), "cut": (Close(),)}[ending]
+    with limited.client("raw", subject=ending) as client:
+        patient, client.timeout = client.timeout, httpx.Timeout(1.0 if ending == "gone" else 60.0)
+        with suppress(httpx.ReadTimeout):
+            assert ask(client, prompt, max_tokens=10).status_code == 502
+        client.timeout = patient
+        go_on.set()
+        until(lambda: left(ask(client, max_tokens=1024)) == 1030 - len(prompt) - 8)
 
 
 def test_a_second_answer_at_once_is_refused_and_the_place_comes_back(limited: Gateway, engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,13 @@ class Counting(MemoryStore):
     told = 0
     away = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
     async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        await self.go_on.wait()
         if self.away:
             raise StateUnavailable("away")
         self.told += len(names)
@@ -143,6 +150,38 @@ async def test_a_store_that_is_away_is_told_later_and_it_is_a_metric(
     known = await store.uses()
     assert known[written(CHAT)].last == NOW
     assert known[written(replace_endpoint())].last == NOW + 90
+
+
+async def test_that_a_grant_is_there_takes_nothing_from_its_use_that_could_not_be_told(
+    store: Counting, registry: CollectorRegistry, clock: Clock, tmp_path: Path
+) -> None:
+    uses = made(store, registry, clock)
+    uses.note(ended())
+    store.away = True
+    store.go_on.clear()
+    telling = asyncio.ensure_future(uses.tell())
+    await asyncio.sleep(0)
+    uses.introduce(load(write_policy(tmp_path)))
+    store.go_on.set()
+    await telling
+    store.away = False
+    await uses.tell()
+    assert (await store.uses())[written(CHAT)].last == NOW
+
+
+async def test_what_was_being_told_at_the_end_is_told_again(
+    store: Counting, registry: CollectorRegistry, clock: Clock
+) -> None:
+    uses = made(store, registry, clock)
+    uses.note(ended())
+    store.go_on.clear()
+    telling = asyncio.ensure_future(uses.tell())
+    await asyncio.sleep(0)
+    telling.cancel()
+    await asyncio.wait({telling})
+    store.go_on.set()
+    await uses.tell()
+    assert CHAT in await names(store)
 
 
 def replace_endpoint() -> Grant:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from filters.specificity.described import Speaker, Turn
+from gateway import limits
 from gateway.errors import LimitReached, LimitsUnavailable, TokenLimitReached
 from gateway.limits import LEASE_SECONDS, Limiter, duration
 from gateway.observe.metrics import Metrics
@@ -38,20 +39,27 @@ class Seen(MemoryCounters):
 
     def __init__(self) -> None:
         super().__init__()
-        self.away = False
+        self.away = self.broken = False
+        self.go_on = asyncio.Event()  # what is asked of it is answered when this is set
+        self.go_on.set()
         self.keys: set[str] = set()
 
     async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
         self._look()
         self.keys |= {each.key for each in (*windows, *leases)}
-        return await super().take(windows, leases, now)
+        taken = await super().take(windows, leases, now)
+        await self.go_on.wait()
+        return taken
 
     async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
         self._look()
+        if self.broken:
+            raise RuntimeError("broken")
         await super().settle(windows, leases, taken_at)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         self._look()
+        await self.go_on.wait()
         await super().renew(leases)
 
     def _look(self) -> None:
@@ -70,8 +78,8 @@ class Made:
         return self.registry.get_sample_value("tightlip_limit_refusals_total", labels)
 
 
-def plan(subject: str = "alice", tenant: str = "acme", total: RateLimits | None = None, **limits: int) -> Plan:
-    grant = make_grant(limits=RateLimits(**limits), total_limits=total or RateLimits())
+def plan(subject: str = "alice", tenant: str = "acme", total: RateLimits | None = None, **own: int) -> Plan:
+    grant = make_grant(limits=RateLimits(**own), total_limits=total or RateLimits())
     principal = replace(grant.principal, subject=subject, tenant=tenant)
     return admit(read(BODY, grant.endpoint), replace(grant, principal=principal))
 
@@ -232,6 +240,86 @@ async def test_a_store_that_goes_away_meanwhile_ends_nothing_and_frees_nothing()
         await made.limiter.take(plan(streams=1))
     made.clock.now += LEASE_SECONDS + 1
     await made.limiter.take(plan(streams=1))
+
+
+async def test_what_is_reserved_for_the_prompt_is_known_at_the_end() -> None:
+    made = Made()
+    assert (await made.limiter.take(plan(tokens_per_minute=100))).prompt == 4 + 8
+    assert (await made.limiter.take(plan(requests_per_minute=1))).prompt == 0
+
+
+ALL = {"requests_per_minute": 1, "tokens_per_minute": RESERVED, "streams": 1}
+
+
+async def refused_late(made: Made, asked: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.store.go_on.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(limits, "PATIENCE", 0.01)
+        async with asyncio.timeout(5):
+            with pytest.raises(LimitsUnavailable):
+                await made.limiter.take(asked)
+    made.store.go_on.set()
+
+
+async def test_who_waits_too_long_for_the_store_is_refused_and_what_it_grants_then_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made()
+    await refused_late(made, plan(**ALL), monkeypatch)
+    assert made.registry.get_sample_value("tightlip_limits_unavailable_total") == 1
+    await made.limiter.aclose()
+    await made.limiter.take(plan(**ALL))
+
+
+async def test_a_late_refusal_gives_nothing_back_and_a_store_that_is_gone_by_then_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made()
+    await made.limiter.take(plan(**ALL))
+    await refused_late(made, plan(**ALL), monkeypatch)
+    await made.limiter.aclose()
+    with pytest.raises(LimitReached):
+        await made.limiter.take(plan(**ALL))
+    await refused_late(made, plan("bob", **ALL), monkeypatch)
+    made.store.away = True
+    await made.limiter.aclose()
+    made.store.away = False
+    with pytest.raises(LimitReached):
+        await made.limiter.take(plan("bob", **ALL))
+
+
+async def test_who_goes_while_the_store_is_asked_leaves_nothing_behind() -> None:
+    made = Made()
+    made.store.go_on.clear()
+    gone = asyncio.ensure_future(made.limiter.take(plan(**ALL)))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    await asyncio.wait({gone})
+    assert gone.cancelled()
+    made.store.go_on.set()
+    await made.limiter.aclose()
+    await made.limiter.take(plan(**ALL))
+
+
+async def test_an_answer_that_ends_while_places_are_renewed_leaves_no_place_behind() -> None:
+    made = Made()
+    first = await made.limiter.take(plan(streams=1))
+    made.store.go_on.clear()
+    renewing = asyncio.ensure_future(made.limiter.renew())
+    await asyncio.sleep(0)
+    first.end(0)
+    await made.limiter.aclose()
+    made.store.go_on.set()
+    await renewing
+    await made.limiter.take(plan(streams=1))
+
+
+async def test_one_settlement_that_breaks_does_not_keep_the_others_from_closing() -> None:
+    made = Made()
+    first = await made.limiter.take(plan(streams=1))
+    made.store.broken = True
+    first.end(0)
+    await made.limiter.aclose()
 
 
 async def test_parallel_requests_never_pass_a_limit() -> None:

@@ -182,6 +182,24 @@ async def test_a_writer_that_hangs_holds_up_no_reader_and_is_named(
         await store.put(SECOND, NOW)
 
 
+async def test_who_waits_behind_a_hanging_writer_is_refused_when_his_time_is_over_and_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.state.sqlite.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.state.sqlite.QUEUE_SECONDS", 0.1)
+    window = Window("m", 60, 100, 1)
+    async with using(tmp_path / "state.db") as store:
+        await store.put(FIRST, NOW)
+        with ThreadPoolExecutor(1) as thread:
+            other = thread.submit(sqlite3.connect, tmp_path / "state.db", isolation_level=None).result()
+            thread.submit(other.execute, "BEGIN IMMEDIATE").result()
+            told = await asyncio.gather(*(store.take([window], [], NOW) for _ in range(20)), return_exceptions=True)
+            thread.submit(other.close).result()
+        assert all(isinstance(error, StateUnavailable) for error in told)
+        assert ["too slow" in str(error) for error in told] == [False] + [True] * 19
+        assert (await store.take([window], [], NOW)).windows[0].used == 0
+
+
 async def test_a_full_disk_is_said_and_nothing_is_acknowledged_that_is_not_there(tmp_path: Path) -> None:
     """The process may write no file beyond 100 kB: what the system says to it is what a full disk says."""
     path = tmp_path / "state.db"
