@@ -60,12 +60,11 @@ class Loader:
         """All of it, detectors too: what a role needs is there before it is asked for. Takes up to seconds, and can be
         called in a thread. Of `before` is used again what has not changed. Raises ConfigError."""
         rules = self._rules()
-        self._fetcher.know(issuers.pages(rules))
         verifier = issuers.Verifier(issuers.load(rules, self._fetcher, self._metrics.keys_fetched), now=time.time)
         profiles = [*rules.profiles.values(), *rules.expired.values()]
         detectors = {profile.name: self._detectors.of(profile) for profile in profiles}
         persons = self._persons(rules, before)
-        return InForce(
+        made = InForce(
             rules=rules,
             verifier=verifier,
             relay=self._make_relay(lambda profile: detectors[profile.name], persons),
@@ -73,18 +72,12 @@ class Loader:
             persons=persons,
             files=frozenset(_files(rules)),
         )
+        self._fetcher.know(issuers.pages(rules))  # last: the policy in force fetches with it too
+        return made
 
     def _rules(self) -> Rules:
         rules = policies.load(self._settings.policy)
-        policies.check_models(rules, frozenset(self._settings.models))
-        scheduled = frozenset(name for name, model in self._settings.models.items() if model.schedules)
-        policies.check_priorities(rules, scheduled)
-        policies.check_sources(
-            rules,
-            addresses=self._settings.knows_addresses,
-            certificates=self._settings.knows_certificates,
-            vault=self._settings.vault is not None,
-        )
+        policies.check_fit(rules, self._settings)
         return rules
 
     def _persons(self, rules: Rules, before: InForce | None) -> Describing:

@@ -102,14 +102,10 @@ def _load(file: Path) -> Rules:
 
 def _check_fit(rules: Rules, config: Path) -> None:
     from gateway import settings
-    from gateway.policy.load import check_models, check_sources
+    from gateway.policy.load import check_fit
 
     with _explained():
-        given = settings.load(config)
-        check_models(rules, frozenset(given.models))
-        check_sources(
-            rules, addresses=given.knows_addresses, certificates=given.knows_certificates, vault=given.vault is not None
-        )
+        check_fit(rules, settings.load(config))
 
 
 @contextmanager

@@ -6,20 +6,23 @@ be told (another claim names the role, a verdict reads otherwise) counts as weak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from filters.events import Verdict
-from filters.pii.types import QUANTITIES
+from filters.pii.types import ON_REQUEST, QUANTITIES
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from gateway.auth.tokens import USUAL_TYPES, type_name
 from gateway.policy.fields import PATHS
 from gateway.policy.limits import RateLimits, RequestLimits
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
+    HIGHEST_K,
     BoundedPolicy,
     BudgetPolicy,
     Classification,
@@ -62,19 +65,40 @@ def compare(old: Rules, new: Rules) -> list[Change]:
 def weaker_than(profile: ProfilePolicy, other: ProfilePolicy) -> list[str]:
     """The keys by which a profile lets pass what the other one would hide. What stands in for a hidden value, and how
     it is hidden, are no such keys: none of that shows it."""
-    return [
+    found = [
         key
         for key, weakens in LETS_PASS.items()
         if (before := getattr(other, key)) != (after := getattr(profile, key)) and weakens(before, after)
     ]
+    return found + [key for key in BY_TYPE if _types_let_pass(key, profile, other)]
 
 
 def tightened(profile: ProfilePolicy, other: ProfilePolicy) -> ProfilePolicy:
     """The same where it is not weaker than the other; where it is, as that one is."""
     keys = {key: getattr(other, key) for key in weaker_than(profile, other)}
+    for key in keys.keys() & BY_TYPE:
+        types = _types_let_pass(key, profile, other)
+        kept = {kind: said for kind, said in getattr(profile, key).items() if kind not in types}
+        keys[key] = kept | {kind: said for kind, said in getattr(other, key).items() if kind in types}
     if "verdicts" in keys:
         keys["verdicts"] = tuple(line for line in profile.verdicts if not _lets_pass(line))
     return profile.model_copy(update=keys)
+
+
+def _types_let_pass(key: str, profile: ProfilePolicy, other: ProfilePolicy) -> set[str]:
+    """The finding types of `actions` or `min_scores` by which a profile hides less of what it finds than the other."""
+    named: AbstractSet[str] = getattr(other, key).keys() | profile.min_scores.keys()
+    if key == "actions":  # which hide alike; but of quantities they also say which are looked for
+        named = QUANTITIES & other.actions.keys() - profile.actions.keys()
+    return {kind for kind in named if _minimum(profile, kind) > _minimum(other, kind)}
+
+
+def _minimum(profile: ProfilePolicy, kind: str) -> float:
+    """From which score on findings of this type are hidden; infinite where they are not looked for."""
+    named = kind in QUANTITIES & (profile.actions.keys() | profile.min_scores.keys())
+    if kind in ON_REQUEST | QUANTITIES and not named and not (profile.names and kind in ON_REQUEST):
+        return math.inf
+    return profile.min_scores.get(kind, 0.0)
 
 
 # ---- directions ------------------------------------------------------------------------------------------------------
@@ -105,6 +129,11 @@ def _higher(old: Any, new: Any) -> bool:
 
 def _lower(old: Any, new: Any) -> bool:
     return new is None or (old is not None and new < old)
+
+
+def _fewer_people(old: Any, new: Any) -> bool:
+    """None is the number that an index was built with, which no policy knows: only the highest is surely not less."""
+    return new != HIGHEST_K and (old is None or new is None or new < old)
 
 
 def _off(old: Any, new: Any) -> bool:
@@ -215,7 +244,7 @@ PROFILE: Final[Mapping[str, Weakens]] = {
     "actions": _actions,
     "min_scores": _scores,
     "verdicts": _always,
-    "k": _lower,
+    "k": _fewer_people,
     "languages": _more_or_any,
     "bounded": lambda old, new: old is not None and (new is None or _any_weaker(old, new, BOUNDED)),
     "budget": lambda old, new: _any_weaker(old, new, BUDGET),
@@ -227,9 +256,10 @@ PROFILE: Final[Mapping[str, Weakens]] = {
 }
 LETS_PASS: Final[Mapping[str, Weakens]] = {
     **{key: PROFILE[key] for key in ("detect", "compare", "persons", "evidence", "refusals")},
-    **{key: PROFILE[key] for key in ("memorised_bits", "allowed_types")},
+    **{key: PROFILE[key] for key in ("memorised_bits", "allowed_types", "names", "k", "languages", "budget")},
     "verdicts": lambda _old, new: any(map(_lets_pass, new)),
 }
+BY_TYPE: Final = ("actions", "min_scores")  # what of them lets pass hangs on the rest of the profile
 BOUNDED: Final[Mapping[str, Weakens]] = {"ratio": _higher, "answer_bits": _higher, "draft_tokens": _never}
 BUDGET: Final[Mapping[str, Weakens]] = {
     "answer_bits": _higher,

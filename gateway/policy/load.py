@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filters.pii.types import OF_LISTS, TYPES
 from filters.profile import HIGHEST_DIRECT_MINIMUM, Profile
@@ -27,6 +27,9 @@ from gateway.policy.schema import (
     Role,
 )
 from gateway.types import Endpoint
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 EXPIRED: Final = " (expired)"  # behind the profile's name; no other name can end so
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
@@ -100,6 +103,18 @@ def load(path: Path) -> Rules:
         crowds=crowds,
         document=document,
         policy=policy,
+    )
+
+
+def check_fit(rules: Rules, settings: Settings) -> None:
+    """Whether the gateway of this configuration can serve the policy. Raises ConfigError."""
+    check_models(rules, frozenset(settings.models))
+    check_priorities(rules, frozenset(name for name, model in settings.models.items() if model.schedules))
+    check_sources(
+        rules,
+        addresses=settings.knows_addresses,
+        certificates=settings.knows_certificates,
+        vault=settings.vault is not None,
     )
 
 
@@ -236,10 +251,11 @@ def _weakness_problems(name: str, profile: ProfilePolicy, policy: Policy, docume
 
 
 def _measure(name: str, policy: Policy) -> ProfilePolicy:
-    """What a profile is weaker than. The threshold of the strict one is the policy's own, by which all are measured."""
+    """What a profile is weaker than. The strict one's thresholds are the policy's own: all are measured by them."""
     if name != STRICT:
         return policy.profiles.get(STRICT, DEFAULT_PROFILES[STRICT])
-    return DEFAULT_PROFILES[STRICT].model_copy(update={"memorised_bits": policy.profiles[STRICT].memorised_bits})
+    own = {key: getattr(policy.profiles[STRICT], key) for key in ("memorised_bits", "k", "min_scores")}
+    return DEFAULT_PROFILES[STRICT].model_copy(update=own)
 
 
 def _unknown_levels(policy: Policy, document: Document) -> Iterator[Problem]:

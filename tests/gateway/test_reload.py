@@ -14,9 +14,11 @@ from typing import NoReturn
 
 import pytest
 from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
 
-from gateway import reload, settings
+from gateway import policy_cli, reload, settings
 from gateway.app import Gateway, assemble
+from gateway.auth.jwks import PageFetcher
 from gateway.errors import NotAuthenticated, Reason
 from gateway.in_force import InForce
 from gateway.policy import load as policies
@@ -298,3 +300,27 @@ async def test_what_a_new_profile_looks_for_is_there_before_it_is_in_force(runni
     detectors = [running.now.detector_of(profiles[f"p{n}"]) for n in range(2)]
     assert detectors == [running.now.detectors[f"p{n}"] for n in range(2)]
     assert len(set(map(id, detectors))) == 2
+
+
+async def test_a_policy_that_is_refused_changes_no_authorities(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy in force fetches its keys with them."""
+    known: list[object] = []
+    monkeypatch.setattr(PageFetcher, "know", lambda _self, pages: known.append(pages))
+    running.write(POLICY.replace("key.pem", "none.pem"))
+    assert not await running.gateway.policies.reload()
+    assert not known
+    running.write(POLICY)
+    assert await running.gateway.policies.reload()
+    assert known
+
+
+def test_the_check_of_a_policy_refuses_what_the_gateway_would(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "live").mkdir()
+    shutil.copytree(model, tmp_path / "model")
+    path = write_policy(tmp_path / "live", POLICY.replace("  idle: {}", "  idle: {models: [second], priority: 5}"))
+    (tmp_path / "tightlip.yaml").write_text(CONFIG)
+    done = CliRunner().invoke(policy_cli.app, ["check", str(path), "--config", str(tmp_path / "tightlip.yaml")])
+    assert done.exit_code == 1
+    assert "roles.idle.priority: the servers of 'second'" in done.stderr

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from filters.events import Verdict
 from filters.profile import OnFailure
 from gateway.config_file import ConfigError
 from gateway.policy import schema
-from gateway.policy.diff import COMPARED_APART, DIRECTIONS, LETS_PASS, Change, compare
+from gateway.policy.diff import BY_TYPE, COMPARED_APART, DIRECTIONS, LETS_PASS, Change, compare, tightened, weaker_than
 from gateway.policy.limits import RequestLimits
 from gateway.policy.load import load
+from gateway.policy.schema import ProfilePolicy
 from tests.gateway.support import POLICY, write_policy
 
 STRICT = "  strict: {memorised_bits: 12}\n"
@@ -122,7 +125,14 @@ def test_what_weakens_is_named_and_the_way_back_does_not(tmp_path: Path, old: st
         before, after = whole, whole.replace(old, new, 1)
     assert [change.key for change in changes(tmp_path, before, after) if change.weakens] == [key]
     ways_back = [change for change in changes(tmp_path, after, before) if change.weakens]
-    assert [change.key for change in ways_back] in ([], [key] if key.endswith((".tenant", ".verdicts")) else [])
+    unknown = key.endswith((".tenant", ".verdicts")) or (new == "memorised_bits: 12" and key.endswith(".k"))
+    assert [change.key for change in ways_back] in ([], [key] if unknown else [])
+
+
+@pytest.mark.parametrize(("k", "weakens"), [("3", True), ("254", True), ("255", False)])
+def test_a_k_where_none_was_may_be_less_than_the_index_s(tmp_path: Path, k: str, weakens: bool) -> None:
+    (change,) = changes(tmp_path, POLICY + STRICT, POLICY + STRICT.replace("12", f"12, k: {k}"))
+    assert (change.key, change.weakens) == ("profiles.strict.k", weakens)
 
 
 @pytest.mark.parametrize("key", ["limits", "total_limits"])
@@ -208,6 +218,16 @@ WEAKER = {
     "memorised_bits": "memorised_bits: 13",
     "allowed_types": "allowed_types: [AGE]",
     "verdicts": "verdicts: [{types: [CODE], bits: [memorised], then: release}]",
+    "k": "k: 3",
+    "min_scores": "min_scores: {US_SSN: 0.5}",
+}
+THAN_STRICT = {  # what the policy's strict profile says, and what a weaker one says or leaves out
+    "names": ("names: true", ""),
+    "k": ("k: 10", "k: 9"),
+    "languages": ("languages: [en]", "languages: [en, zh]"),
+    "budget": ("budget: {answer_bits: 50}", ""),
+    "actions": ("actions: {AGE: generalise}", "actions: {EMAIL: remove}"),
+    "min_scores": ("min_scores: {AGE: 0.3}", "min_scores: {AGE: 0.6, AMOUNT: 0.5}"),
 }
 NOT_WEAKER = [
     "release: clause",
@@ -216,7 +236,10 @@ NOT_WEAKER = [
     "names: true",
     "memorised_bits: 11",
     "actions: {EMAIL: generalise}",
-    "min_scores: {PHONE: 0.5}",
+    "min_scores: {AGE: 0.5}",
+    "names: true, min_scores: {PERSON: 0.9}",
+    "k: 255",
+    "languages: [en]",
     "verdicts: [{types: [SECRET], then: stop}, {types: [CARD], grounded: true, then: release}]",
     "refusals: always",
     "budget: {answer_bits: 50}",
@@ -226,14 +249,14 @@ NOT_WEAKER = [
 
 
 def test_every_key_that_lets_more_pass_is_known_as_one() -> None:
-    assert WEAKER.keys() == LETS_PASS.keys()
+    assert WEAKER.keys() | THAN_STRICT.keys() == LETS_PASS.keys() | set(BY_TYPE)
 
 
 @pytest.mark.parametrize(("key", "said"), WEAKER.items())
 def test_who_lets_more_pass_says_why_and_until_when(tmp_path: Path, key: str, said: str) -> None:
-    for given, missing in (("", {"reason", "expires"}), (", reason: so it was agreed", {"expires"})):
+    for lapse, missing in (("", {"reason", "expires"}), (", reason: so it was agreed", {"expires"})):
         with pytest.raises(ConfigError) as refused:
-            load(write_policy(tmp_path, POLICY + f"  loose: {{{said}{given}}}\n"))
+            load(write_policy(tmp_path, POLICY + f"  loose: {{{said}{lapse}}}\n"))
         assert {problem.key for problem in refused.value.problems} == {f"profiles.loose.{name}" for name in missing}
         assert all(repr(key) in problem.text and problem.line == 22 for problem in refused.value.problems)
     whole = f"{{{said}, on_failure: stop, reason: so it was agreed, expires: 2027-01-01}}"
@@ -244,6 +267,39 @@ def test_who_lets_more_pass_says_why_and_until_when(tmp_path: Path, key: str, sa
     for each in LETS_PASS:
         assert getattr(left, each) == getattr(rules.profiles["strict"], each)
     assert (left.on_failure, left.name) == (OnFailure.STOP, "loose (expired)")
+
+
+@pytest.mark.parametrize(("key", "strict", "said"), [(key, *said) for key, said in THAN_STRICT.items()])
+def test_the_policy_s_own_strict_profile_is_the_measure(tmp_path: Path, key: str, strict: str, said: str) -> None:
+    lapse = "reason: so it was agreed, expires: 2027-01-01"
+    more = POLICY + f"  strict: {{{strict}}}\n  same: {{{strict}}}\n"
+    assert [each.profile for each in load(write_policy(tmp_path, more)).exemptions()] == ["off"]
+    with pytest.raises(ConfigError, match=rf"profiles\.loose\.reason: .* weaker than 'strict' in '{key}'"):
+        load(write_policy(tmp_path, more + f"  loose: {{{said}}}\n"))
+    left = load(write_policy(tmp_path, more + f"  loose: {{{', '.join(filter(None, (said, lapse)))}}}\n"))
+    strict_one, lapsed = left.profiles["strict"], left.expired["loose"]
+    if key not in BY_TYPE:
+        assert getattr(lapsed, key) == getattr(strict_one, key)
+    else:  # the rest of it stays
+        assert getattr(lapsed, key).items() >= getattr(strict_one, key).items()
+        assert getattr(lapsed, key).keys() - {"AGE"} == getattr(left.profiles["loose"], key).keys() - {"AGE"}
+
+
+TYPES_SAID = st.sampled_from(["PERSON", "DATE", "AGE", "PHONE"])
+PROFILES = st.builds(
+    ProfilePolicy,
+    names=st.booleans(),
+    k=st.none() | st.integers(3, 255),
+    actions=st.dictionaries(TYPES_SAID, st.sampled_from(["mask", "remove"])),
+    min_scores=st.dictionaries(TYPES_SAID, st.sampled_from([0.0, 0.2, 0.5])),
+    languages=st.frozensets(st.sampled_from(["en", "zh"])),
+)
+
+
+@settings(max_examples=100)
+@given(PROFILES, PROFILES)
+def test_what_has_expired_is_in_nothing_weaker(profile: ProfilePolicy, strict: ProfilePolicy) -> None:
+    assert weaker_than(tightened(profile, strict), strict) == []
 
 
 @pytest.mark.parametrize("said", NOT_WEAKER)
