@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from filters.budget import Budget, Limits
 from gateway.errors import LeakBudgetSpent
+from gateway.framing import framed
 from gateway.observe.metrics import Metrics
 from gateway.state import HourlyTotals, StateUnavailable
 from gateway.types import Principal
@@ -107,8 +108,6 @@ class _Spending:
 
 def account_key(principal: Principal, end_user: str | None = None) -> str:
     """The name of a caller's account in a store, or of an end user's behind him. It says nothing of either, and no two
-    are alike: each part is preceded by its length."""
+    are alike."""
     names = (principal.issuer, principal.tenant, principal.subject, *(() if end_user is None else (end_user,)))
-    parts = [name.encode() for name in names]
-    told = b"".join(len(part).to_bytes(4) + part for part in parts)
-    return "leak-budget:" + hashlib.sha256(told).hexdigest()
+    return "leak-budget:" + hashlib.sha256(framed(*names)).hexdigest()

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from gateway.errors import LimitReached, LimitsUnavailable, TokenLimitReached
+from gateway.framing import framed
 from gateway.observe.metrics import Metrics
 from gateway.policy.limits import RateLimits
 from gateway.state import Counters, StateUnavailable
@@ -283,9 +284,8 @@ def _rates(scope: str, key: str, limits: RateLimits, tokens: int) -> Iterator[_R
 
 
 def _key(who: Principal, *subject: str) -> str:
-    """Says nothing of anybody, and no two are alike: each part is preceded by its length."""
-    parts = [part.encode() for part in (who.issuer, who.tenant, who.role, *subject)]
-    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).hexdigest()
+    """Says nothing of anybody, and no two are alike."""
+    return hashlib.sha256(framed(who.issuer, who.tenant, who.role, *subject)).hexdigest()
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------

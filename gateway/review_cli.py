@@ -55,14 +55,10 @@ def review(
 
 
 async def _uses(settings: Settings) -> Mapping[str, Use]:
-    from gateway.state.opening import open_store
+    from gateway.state.opening import prepared
 
-    store = open_store(settings.state)
-    try:
-        await store.prepare()
+    async with prepared(settings.state, lambda advice: None) as store:
         return await store.uses()
-    finally:
-        await store.aclose()
 
 
 def _tables(found: Review, *, idle_only: bool) -> Iterable[Table]:

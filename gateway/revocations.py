@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.auth.revocation import Revocation, Revocations
+from gateway.auth.revocation import Revocations, understood
 from gateway.errors import GatewayError, NotAuthenticated, RevocationsUnknown
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
@@ -144,7 +144,7 @@ class RevocationFeed:
 
     def _take(self, changes: Changes) -> None:
         """Raises StateUnfit for an entry that can't be read: what it means can't be obeyed, while the others are."""
-        read = [(entry, _read(entry)) for entry in changes.entries]
+        read = [(entry, understood(entry.text)) for entry in changes.entries]
         if changes.whole:
             self._lost = set(self._known) - {entry.id for entry in changes.entries}
         for entry, revocation in read:
@@ -207,10 +207,3 @@ class RevocationFeed:
         if error is not None:
             self._metrics.revocation_refusal(error.reason, "stream")
         return error
-
-
-def _read(entry: Entry) -> Revocation | None:
-    try:
-        return Revocation.read(entry.text)
-    except ValueError:
-        return None

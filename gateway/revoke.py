@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.auth.revocation import Kind, Revocation
+from gateway.auth.revocation import Kind, Revocation, understood
 from gateway.auth.tokens import MAX_ID_CHARS, MAX_SUBJECT_CHARS, can_be
 from gateway.policy.load import Rules
 from gateway.policy.schema import IssuerPolicy
@@ -51,15 +51,8 @@ async def withdraw(store: Store, entry_id: str, now: float) -> bool:
 async def listed(store: Store, now: float) -> list[Listed]:
     """All that are in force, by id. Raises StateUnavailable."""
     found = (await store.changes(None)).entries
-    in_force = [entry for entry in found if entry.expires_at is None or entry.expires_at > now]
-    return [Listed(entry.id, _read(entry), entry.expires_at) for entry in sorted(in_force, key=lambda each: each.id)]
-
-
-def _read(entry: Entry) -> Revocation | None:
-    try:
-        return Revocation.read(entry.text)
-    except ValueError:
-        return None
+    in_force = sorted((e for e in found if e.expires_at is None or e.expires_at > now), key=lambda entry: entry.id)
+    return [Listed(entry.id, understood(entry.text), entry.expires_at) for entry in in_force]
 
 
 def aim(wish: Wish, rules: Rules) -> Revocation:

@@ -118,15 +118,13 @@ def _run(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
 
 
 async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
-    from gateway.state.opening import open_store
+    from gateway.state.opening import prepared
 
-    store = open_store(settings.state)
-    try:
-        for advice in await store.prepare():
-            typer.secho(f"tightlip: {advice}", err=True, fg=typer.colors.YELLOW)
+    def advise(text: str) -> None:
+        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
+
+    async with prepared(settings.state, advise) as store:
         return await work(store)
-    finally:
-        await store.aclose()
 
 
 def _moment(text: str | None, now: float) -> float | None:

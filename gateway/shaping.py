@@ -32,6 +32,7 @@ from filters.pii.types import INDIRECT, OF_PERSONS
 from filters.profile import Profile
 from filters.segment import Segment
 from gateway.errors import FilterFailed, OverLimit, SchemaRefused
+from gateway.framing import framed
 from gateway.policy.literals import MOST_CHARACTERS, MOST_LITERALS, Extracts, Literals, TooMuch
 from gateway.types import Plan
 
@@ -78,8 +79,8 @@ def _key(plan: Plan, written: bytes) -> bytes:
     """Of a tenant's own, so that nobody learns by the clock what others have sent. The whole of the profile: one that
     has expired is another under the same name."""
     who = plan.grant.principal
-    parts = (part.encode() for part in (who.issuer, who.tenant, plan.grant.model, repr(plan.grant.profile)))
-    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts) + written).digest()
+    known = framed(who.issuer, who.tenant, plan.grant.model, repr(plan.grant.profile))
+    return hashlib.sha256(known + written).digest()
 
 
 def _forms(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.framing import framed
 from gateway.types import Principal
 
 MIN_MASTER_BYTES = 32  # as strong as the HMAC-SHA-256 that it ends up in
@@ -74,7 +75,6 @@ class TenantKeys:
 
 
 def derive(master: bytes, purpose: Purpose, issuer: str, tenant: str) -> bytes:
-    """The info has each part's length before it, so that no two sets of parts meet."""
-    parts = (part.encode("utf-8", "surrogatepass") for part in ("tightlip", purpose, issuer, tenant))
-    info = b"".join(len(part).to_bytes(4) + part for part in parts)
+    """The key of one purpose of one tenant."""
+    info = framed("tightlip", purpose, issuer, tenant)
     return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(master)

@@ -89,9 +89,6 @@ class HousePhrases:
             if fault := fault_of(phrase):
                 raise ValueError(f"is no house phrase: {fault}")
 
-    def __len__(self) -> int:
-        return len(self._phrases)
-
     def find(self, segment: Segment) -> list[Span]:
         """Where phrases stand in a segment, in its offsets."""
         if not self._phrases or segment.opaque:

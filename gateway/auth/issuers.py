@@ -48,7 +48,7 @@ class _Known:
 class Verifier:
     """`tokens.verify` that remembers good tokens until they expire, by hash: a token itself is never kept.
 
-    Belongs to one set of issuers; new keys or a new policy mean a new verifier.
+    Belongs to one set of issuers: a new policy means a new verifier, new keys a new generation of theirs.
     """
 
     def __init__(self, issuers: tokens.Issuers, *, now: Callable[[], float], size: int = CACHED_TOKENS) -> None:

@@ -103,6 +103,14 @@ class Revocation:
             raise ValueError("is no revocation") from None
 
 
+def understood(text: str) -> Revocation | None:
+    """None: a newer version wrote it, and it can't be obeyed here."""
+    try:
+        return Revocation.read(text)
+    except ValueError:
+        return None
+
+
 class Revocations:
     """The full copy that every replica holds. A look-up is a dozen of dictionary's, however many there are."""
 

@@ -169,8 +169,8 @@ class Logs:
         )
 
     def process(self, event: str, code: str | None = None, *, policy: str | None = None) -> None:
-        """Something in the life of the process: `started`, `ready`, `draining`, `stopped`, `release_refused`; `code` is
-        a closed name, `policy` the version in force where that is what it is about."""
+        """Something in the life of the process. `event` and `code` are closed names, `policy` the version in force
+        where that is what it is about."""
         self._write("process", time=_stamp(self._now()), code=_name(event), detail=_name(code), policy=_name(policy))
 
     def foreign(self, logger: str, level: str, code: str) -> None:

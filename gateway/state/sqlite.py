@@ -136,7 +136,7 @@ class _Lane:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, until)
 
     async def aclose(self) -> None:
-        """Also drops what waits; what runs is waited for."""
+        """Behind what runs and what waits."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 

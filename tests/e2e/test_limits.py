@@ -92,7 +92,7 @@ def test_a_prompt_that_was_given_to_a_model_counts_though_its_answer_never_began
     go_on, prompt = threading.Event(), "Tell me more. " * 50
     engine.tuned = {"gone": (Until(go_on),), "error": (Error(500),), "cut": (Close(),)}[ending]
     with limited.client("raw", subject=ending) as client:
-        patient, client.timeout = client.timeout, httpx.Timeout(1.0 if ending == "gone" else 60.0)
+        patient, client.timeout = client.timeout, httpx.Timeout(5.0 if ending == "gone" else 60.0)
         with suppress(httpx.ReadTimeout):
             assert ask(client, prompt, max_tokens=10).status_code == 502
         client.timeout = patient

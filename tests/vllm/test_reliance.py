@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
@@ -180,23 +181,31 @@ def test_a_salt_keeps_prefix_caches_apart(base: Endpoint) -> None:
 
 
 def test_priorities_count_where_the_server_schedules_by_them(vllm_lora: Arrangement) -> None:
-    """All places are taken; of two requests that wait, the later one with the smaller number is answered first."""
+    """All places are taken; one is given up: of two requests that wait, the later one with the smaller number has it
+    first."""
     base, ended = vllm_lora.base, []
 
     def ask_with(priority: int) -> None:
         assert post(base, CHAT, **GREEDY, priority=priority).status_code == httpx.codes.OK
         ended.append(priority)
 
-    with ThreadPoolExecutor(3) as pool:
-        filling = pool.submit(post, base, CHAT, **{**LONG, "n": MAX_NUM_SEQS, "max_tokens": 300}, priority=-5)
+    with ThreadPoolExecutor(2) as pool, endless(base, MAX_NUM_SEQS - 1), ExitStack() as last_place:
+        last_place.enter_context(endless(base, 1))
         _until(lambda: running(base) == MAX_NUM_SEQS)
         late = pool.submit(ask_with, 10)
-        _until(lambda: metric(base, "vllm:num_requests_waiting") == 1)
+        _until(lambda: waiting(base) == 1)
         early = pool.submit(ask_with, 1)
+        _until(lambda: waiting(base) == 2)
+        last_place.close()
         for each in (early, late):
             each.result()
-        assert filling.result().status_code == httpx.codes.OK
     assert ended == [1, 10]
+
+
+def endless(endpoint: Endpoint, choices: int) -> AbstractContextManager[httpx.Response]:
+    """Takes so many places until it is left."""
+    body = {"model": endpoint.model, **LONG, "n": choices, "stream": True, "priority": -5}
+    return httpx.stream("POST", endpoint.url + CHAT, json=body, timeout=TIMEOUT_S, trust_env=False)
 
 
 def test_a_priority_means_nothing_by_default(base: Endpoint) -> None:
@@ -217,6 +226,10 @@ def generated(endpoint: Endpoint) -> float:
 
 def running(endpoint: Endpoint) -> float:
     return metric(endpoint, "vllm:num_requests_running")
+
+
+def waiting(endpoint: Endpoint) -> float:
+    return metric(endpoint, "vllm:num_requests_waiting")
 
 
 def metric(endpoint: Endpoint, name: str) -> float:
