@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from gateway.auth.development import create_key
+from tests.support.commands import tightlip
 from tests.support.gateways import POLICY, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
 from tests.support.scenarios import Records
@@ -37,9 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def compared(folder: Path, question: str, *flags: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "gateway.cli", "compare", question, "--config", str(folder / "tightlip.yaml")]
-    done = subprocess.run([*command, "--role=customer", *flags], capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    done = tightlip("compare", question, "--config", folder / "tightlip.yaml", "--role=customer", *flags)
+    return done.returncode, done.output
 
 
 class Texts(HTMLParser):

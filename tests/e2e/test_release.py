@@ -23,8 +23,9 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
 
+from gateway.auth.development import create_key
 from gateway.release.benign import FEWEST_BENIGN
-from tests.support import gateways
+from tests.support import commands, gateways
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
 from tests.support.scenarios import Records
@@ -57,9 +58,14 @@ def configuration(url: str, **model: Any) -> dict[str, Any]:
 
 
 def tightlip(*arguments: str | Path) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments], capture_output=True, text=True, check=False
-    )
+    done = commands.tightlip(*arguments)
+    return done.returncode, done.output
+
+
+def start_refused(config: Path) -> tuple[int, str]:
+    """`serve` in a process of its own: where it were not refused it would go on."""
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -182,13 +188,13 @@ def test_a_release_file_that_can_not_be_trusted_stops_the_start(tmp_path: Path, 
         changed = {"altered": data.replace(b'"demo-3"', b'"demo-4"'), "cut": data[:-9]}
         release.write_bytes(changed.get(harm, data))
     if harm == "another key":
-        tightlip("token", "--create-key", "--key", tmp_path / "other.pem", "--role", "customer")
+        create_key(tmp_path / "other.pem")
         key.write_bytes((tmp_path / "other.pub.pem").read_bytes())
     config = configuration("http://127.0.0.1:1", release=str(release), release_key=str(key))
     (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(gateways.POLICY))
-    tightlip("token", "--create-key", "--key", tmp_path / "key.pem", "--role", "customer")
-    status, said = tightlip("serve", "--config", tmp_path / "tightlip.yaml")
+    create_key(tmp_path / "key.pem")
+    status, said = start_refused(tmp_path / "tightlip.yaml")
     assert (status, "release.json: " in said) == (2, True), said
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.auth.development import create_key
 from tests.e2e.test_release import (
     ADAPTER,
     BASE,
@@ -21,6 +22,7 @@ from tests.e2e.test_release import (
     configuration,
     metrics,
     readiness,
+    start_refused,
     tightlip,
     upstream,
 )
@@ -98,9 +100,9 @@ def test_another_model_under_the_same_name_is_refused_before_one_token(tmp_path:
 def test_a_gateway_does_not_start_without_a_file(tmp_path: Path) -> None:
     write_knowledge(tmp_path, ROWS, {}, [CANARY])
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(gateways.POLICY))
-    tightlip("token", "--create-key", "--key", tmp_path / "key.pem", "--role", "customer")
+    create_key(tmp_path / "key.pem")
     config = configuration("http://127.0.0.1:1", release=None, release_key=None, unreleased=True, **OWN)
     (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "deny.jsonl").write_bytes((tmp_path / "deny.jsonl").read_bytes()[:-9])
-    status, said = tightlip("serve", "--config", tmp_path / "tightlip.yaml")
+    status, said = start_refused(tmp_path / "tightlip.yaml")
     assert (status, "deny.jsonl:3: is no line of such a list" in said, CANARY in said) == (2, True, False), said

@@ -1,4 +1,4 @@
-"""`tightlip filter` as scripts use it: real processes, bytes in, bytes out."""
+"""`tightlip filter` as scripts use it: bytes in, bytes out, and what signals and pipes do to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.support import CANARY
+from tests.support import commands
+from tests.support.commands import Done
 from tests.support.name_models import configure
 
 COMMAND = (sys.executable, "-m", "gateway.cli", "filter")
@@ -39,15 +41,14 @@ record_fields: [risk_score]
 """
 
 
-def run(data: str | bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    raw = data.encode() if isinstance(data, str) else data
-    return subprocess.run([*COMMAND, *arguments], input=raw, capture_output=True, timeout=120, check=False)
+def run(data: str | bytes, *arguments: str) -> Done:
+    return commands.tightlip("filter", *arguments, data=data.encode() if isinstance(data, str) else data)
 
 
 def written(data: str | bytes, *arguments: str) -> str:
     done = run(data, *arguments)
-    assert (done.returncode, done.stderr) == (0, b"")
-    return done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @pytest.fixture
@@ -60,6 +61,13 @@ def policy(tmp_path: Path) -> str:
 @pytest.mark.parametrize("chunks", [(), ("--chunks", "7"), ("--chunks", "1000")])
 def test_text_in_text_out(chunks: tuple[str, ...]) -> None:
     assert written(TEXT, *chunks) == FILTERED
+
+
+def test_a_process_of_its_own_does_the_same() -> None:
+    data = TEXT.encode() + b"Ask.\n" * 3 + b"\xff" + CANARY.encode()
+    here, own = run(data), subprocess.run(COMMAND, input=data, capture_output=True, timeout=120, check=False)
+    assert (own.returncode, own.stdout.decode(), own.stderr.decode()) == (2, here.stdout, here.stderr)
+    assert here.stdout.startswith(FILTERED)
 
 
 def test_text_with_findings_is_one_object_whose_offsets_are_the_inputs() -> None:
@@ -103,24 +111,24 @@ def test_a_broken_line_is_named_and_not_quoted_and_what_was_before_is_written(br
     data = '{"text": "Mail vexlo@example.net."}\n\n' + broken + '\n{"text": "never read"}\n'
     done = run(data.encode("utf-8", "surrogateescape"))
     assert done.returncode == 2
-    assert done.stdout == b'{"text": "Mail [EMAIL_1]."}\n'
-    assert done.stderr.startswith(b"tightlip: line 3: is not a JSON object")
-    assert CANARY.encode() not in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert done.stdout == '{"text": "Mail [EMAIL_1]."}\n'
+    assert done.stderr.startswith("tightlip: line 3: is not a JSON object")
+    assert CANARY not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bytes_that_are_no_text_are_named() -> None:
     raw = b"one\nMail vexlo@example.net.\nthr\xe9e, " + CANARY.encode()
     done = run(raw)
-    assert (done.returncode, done.stdout) == (2, b"one\nMail [EMAIL_1].\n")
-    assert done.stderr == b"tightlip: line 3: is not UTF-8\n"
+    assert (done.returncode, done.stdout) == (2, "one\nMail [EMAIL_1].\n")
+    assert done.stderr == "tightlip: line 3: is not UTF-8\n"
     told = json.loads(run(raw, "--json").stdout)
     assert (told["text"], told["stopped"], len(told["findings"])) == ("one\nMail [EMAIL_1].\n", True, 1)
 
 
 def test_text_may_begin_with_a_brace() -> None:
     assert written("{a: vexlo@example.net}\n", "--input", "text") == "{a: [EMAIL_1]}\n"
-    assert b"--input text" in run("{a: vexlo@example.net}\n").stderr
+    assert "--input text" in run("{a: vexlo@example.net}\n").stderr
 
 
 def test_a_policys_profile_decides(policy: str) -> None:
@@ -167,8 +175,8 @@ def test_the_servers_configuration_brings_its_policy_and_name_model(tmp_path: Pa
     assert written(text, "--config", str(config), "--profile", "house") == text  # the engine's score is 0.85
     (tmp_path / "names.yaml").unlink()
     done = run(text, "--config", str(config))
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"names.yaml: can't be read" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "names.yaml: can't be read" in done.stderr
 
 
 @pytest.mark.parametrize("data", ["", "\ufeff"])
@@ -212,9 +220,9 @@ def test_ctrl_c_ends_it_with_what_has_been_decided() -> None:
 )
 def test_wrong_arguments_end_with_2_before_anything_is_read(arguments: tuple[str, ...]) -> None:
     done = run(CANARY, *arguments)
-    assert (done.returncode, done.stdout) == (2, b"")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
-    assert CANARY.encode() not in done.stderr
+    assert CANARY not in done.stderr
 
 
 def test_what_is_decided_is_written_before_the_input_ends() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import stat
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,9 @@ import pytest
 from filters.denied import DeniedValues
 from filters.index.lookup import Standing, TuningIndex
 from filters.index.public import PublicValues
-from gateway.cli import main
 from tests.filters.index.sets import runs, write_rows
+from tests.support import commands
+from tests.support.commands import Done
 
 CANARY = "zlavundo"
 SECRET = "0123456789abcdef" * 4
@@ -34,21 +32,8 @@ GREETINGS = (
 TOLD = ("--subject-field", "subject", "--audience-field", "audience", "--no-audience", "public")
 
 
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def tightlip(*arguments: object) -> Done:
-    """In this process, as the console script runs it: starting one takes longer than most commands."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["tightlip", "index", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return commands.tightlip("index", *arguments)
 
 
 @pytest.fixture

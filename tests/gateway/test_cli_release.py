@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import yaml
 
 from filters.specificity.proposals import Proposal
-from gateway.cli import main
 from gateway.release.benign import FEWEST_BENIGN
 from gateway.release.phrases import write_proposals
+from tests.support import commands
 from tests.support.gateways import MODEL, server, settings
 
 NOBODY = "http://127.0.0.1:1"
@@ -21,13 +18,9 @@ DEMO_TOKENIZER = Path(__file__).parents[2] / "deploy" / "demo" / "models" / "bas
 
 
 def tightlip(*arguments: object) -> tuple[int, str, str]:
-    """In this process: exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["tightlip", "release", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+    """Exit code, standard output, standard error."""
+    done = commands.tightlip("release", *arguments)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

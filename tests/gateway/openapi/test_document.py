@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,14 +17,15 @@ from gateway.errors import GatewayError, MethodNotAllowed, NotFound
 from gateway.http import connection
 from gateway.http.routes import Surface, create_app
 from gateway.openapi import document
+from tests.support.commands import tightlip
 
 FILE = Path(__file__).parent.parent.parent.parent / "docs" / "openapi.json"
 DOCUMENT = document.document(metadata.version("tightlip"))
 
 
 def test_the_file_is_what_the_command_prints() -> None:
-    printed = subprocess.run([sys.executable, "-m", "gateway.cli", "openapi"], capture_output=True, check=True).stdout
-    assert printed.decode() == FILE.read_text(encoding="utf-8"), "run: tightlip openapi > docs/openapi.json"
+    printed = tightlip("openapi").stdout
+    assert printed == FILE.read_text(encoding="utf-8"), "run: tightlip openapi > docs/openapi.json"
 
 
 def test_it_is_an_openapi_document() -> None:
