@@ -151,7 +151,8 @@ async def assemble(
     def count(model: str, text: str) -> int:
         return pairs[model].vocabulary.count(text)
 
-    limiter = Limiter(store, metrics, count, settings.state.limits_on_failure if settings.state else "refuse")
+    on_failure = settings.state.limits_on_failure if settings.state else "refuse"
+    limiter = Limiter(store, metrics, count, on_failure, grace=grace)
     uses = LastUses(store, logs.pseudonyms, metrics) if settings.state else None  # nobody could ask for it
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:

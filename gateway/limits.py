@@ -8,7 +8,8 @@ Tokens are reserved when a request is admitted: its prompt by the model's tokeni
 When the answer ends they become what its caller is told in `usage`, so that they count what was released, and a caller
 can't read from them how much was hidden; true counts are in the metrics. Where a model server was given the prompt and
 never said its tokens, those that were reserved for it stay: who breaks off early is not read for nothing. A process
-that is killed leaves its tokens reserved until the window has passed, and its places until their leases end.
+that is killed leaves its tokens reserved until the window has passed, and its places until their leases end. A lease
+outlasts the grace of revocations, so that while the store is away an answer ends before its place does.
 
 The counting is the store's and not that of a library (`limits` 5.8 was looked at): of a request's up to eight limits it
 takes one at a time, so that one that is refused has cost the others; nothing that was reserved can be given back; a
@@ -37,8 +38,11 @@ from gateway.state.memory import MemoryCounters
 from gateway.state.windows import Lease, Standing, Taken, Window
 from gateway.types import Grant, Plan, Principal
 
-LEASE_SECONDS: Final = 30.0  # until the places of a killed process are free again
-RENEW_EVERY: Final = 10.0  # seconds; two may fail before a lease ends
+LEASE_SECONDS: Final = 45.0  # until the places of a killed process are free again, with the usual grace
+BEYOND_GRACE: Final = 15.0  # seconds: a renewal every ten, and what one that fails may take
+RENEW_EVERY: Final = 10.0  # seconds
+RENEW_AGAIN: Final = 1.0  # seconds after one that failed
+LAST_WORDS: Final = 5.0  # seconds that the end waits for the store
 PATIENCE: Final = 2.0  # seconds that a request waits for the store
 TOKENS_AROUND_MESSAGE: Final = 8  # that a chat template adds
 MOST_INLINE_CHARACTERS: Final = 4096  # of a request; counting their tokens takes some milliseconds
@@ -119,10 +123,13 @@ class Limiter:
         count: CountTokens,
         on_failure: OnFailure = "refuse",
         now: Callable[[], float] = time.time,
+        grace: float = 0.0,
     ) -> None:
         """`on_failure`: while the store does not answer, "refuse" lets nobody in who has limits, and with "allow" this
-        process counts for itself. `now` gives seconds since the epoch."""
+        process counts for itself. `now` gives seconds since the epoch. `grace`: the seconds after which a store that
+        does not answer ends what runs."""
         self._store, self._metrics, self._count, self._now = store, metrics, count, now
+        self._lease = max(LEASE_SECONDS, grace + BEYOND_GRACE)
         self._own = MemoryCounters() if on_failure == "allow" else None
         self._running: dict[Admission, Counters] = {}
         self._settling: set[asyncio.Task[None]] = set()
@@ -136,7 +143,7 @@ class Limiter:
         prompt, answer = await self._reserved(plan) if counts_tokens else (0, 0)
         tokens = prompt + answer
         now = self._now()
-        asked = _asked(grant, tokens, now)
+        asked = _asked(grant, tokens, now + self._lease)
         taken, store = await self._take(asked, now)
         if not taken.granted:
             raise self._refusal(asked, taken, grant, now)
@@ -147,27 +154,30 @@ class Limiter:
 
     async def watch(self) -> None:
         """Renew for ever the places of what is under way."""
+        renewed = True
         while True:
-            await asyncio.sleep(RENEW_EVERY)
-            await self.renew()
+            await asyncio.sleep(RENEW_EVERY if renewed else RENEW_AGAIN)
+            renewed = await self.renew()
 
-    async def renew(self) -> None:
-        """Once. Where the store does not answer the places may end; the answers go on."""
+    async def renew(self) -> bool:
+        """Once; whether every store took it. Where one does not answer the answers go on."""
+        renewed = True
         for store in set(self._running.values()):
             held = [admission for admission, where in self._running.items() if where is store]
-            ends = self._now() + LEASE_SECONDS
+            ends = self._now() + self._lease
             try:
                 await store.renew([replace(lease, ends=ends) for lease in _leases(held)])
                 ended = _leases(admission for admission in held if admission not in self._running)
                 if ended:  # meanwhile, and maybe given back before they were renewed
                     await store.settle([], ended, self._now())
             except StateUnavailable:
-                continue
+                renewed = False
+        return renewed
 
     async def aclose(self) -> None:
-        """Waits until the store knows what ended."""
+        """Waits until the store knows what ended, if it answers."""
         if self._settling:
-            await asyncio.wait(self._settling)
+            await asyncio.wait(self._settling, timeout=LAST_WORDS)
 
     async def _take(self, asked: _Asked, now: float) -> tuple[Taken, Counters]:
         try:
@@ -262,13 +272,13 @@ def _leases(admissions: Iterable[Admission]) -> list[Lease]:
 # ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def _asked(grant: Grant, tokens: int, now: float) -> _Asked:
+def _asked(grant: Grant, tokens: int, ends: float) -> _Asked:
     who = grant.principal
     scopes = (
         ("caller", _key(who, who.subject), grant.limits),
         ("role", _key(who), grant.total_limits),
     )
-    ends, name = now + LEASE_SECONDS, secrets.token_hex(8)
+    name = secrets.token_hex(8)
     return _Asked(
         [rate for scope, key, limits in scopes for rate in _rates(scope, key, limits, tokens)],
         [_Place(s, Lease(f"{key}:streams", most, name, ends)) for s, key, limits in scopes if (most := limits.streams)],

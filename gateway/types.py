@@ -98,7 +98,7 @@ class Grant:
     request: RequestLimits = DEFAULT_LIMITS
     content_parts: frozenset[PartType] = frozenset()
     priority: int = 0  # vLLM's: higher is later
-    max_streams: int | None = None  # of the role's answers from this model at once; None: any number
+    max_streams: int | None = None  # of a tenant's answers in the role from this model at once; None: any number
     clearance: Clearance = Clearance()
     limits: RateLimits = NO_RATE_LIMITS  # of the caller
     total_limits: RateLimits = NO_RATE_LIMITS  # of all of his tenant in his role

@@ -5,7 +5,8 @@ a token says.
 2. What can't be had or read leaves the keys as they are. They serve through an outage for `keep_seconds`; then this
    issuer's tokens are refused, and nobody else's. That is judged by the clock at each use and not at the next fetch,
    which may never come or never end.
-3. A key id that nobody knows may be a new key: it is fetched for, at most once a second, however many tokens ask.
+3. A key id that nobody knows may be a new key: it is fetched for, at most once a second, however many tokens ask, and
+   none of them waits longer than DEADLINE. Of several pages none waits for another.
 4. A key that is gone from the page is gone: tokens that were verified with it are verified again.
 """
 
@@ -16,6 +17,7 @@ import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -183,12 +185,14 @@ class RemoteKeys:
             self._last_wish = self._now()
             self._running = asyncio.create_task(self.fetch())
             self._running.add_done_callback(lambda _: setattr(self, "_running", None))
-        await asyncio.shield(self._running)
+        with suppress(TimeoutError):  # of several pages one that came may have it
+            async with asyncio.timeout(DEADLINE):
+                await asyncio.shield(self._running)
         return True
 
     async def fetch(self) -> bool:
         """Fetch every page once; whether all of them came."""
-        came = [await self._fetch_page(page) for page in self._pages]
+        came = await asyncio.gather(*map(self._fetch_page, self._pages))
         self._put_together()
         return all(came)
 
@@ -212,6 +216,7 @@ class RemoteKeys:
             self._tell("unreadable")
             return False
         self._fetched[page] = (self._now(), found)
+        self._put_together()
         self._tell(None)
         return True
 

@@ -191,7 +191,7 @@ class Role(_Strict):
     content_parts: frozenset[PartType] = frozenset()  # beside text, which no filter can read
     # vLLM's, of requests: higher is later. It needs servers that schedule by it, or else `max_streams`.
     priority: int = Field(default=0, ge=-1000, le=1000)
-    max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each model and process
+    max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each tenant, model and process
     limits: RateLimits = NO_RATE_LIMITS  # of each caller, over all replicas
     total_limits: RateLimits = NO_RATE_LIMITS  # of all callers of a tenant with this role together
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)

@@ -6,13 +6,19 @@ another eviction policy than `noeviction` is refused, and what else its settings
 
 With Sentinel the master of the moment is asked for at each connection, and what must not be lost is waited for until
 one replica has it too.
+
+What counts (limits, totals, last uses) has so many turns at once, and who waits too long for one has been refused: so
+neither a burst nor a server that hangs takes the connections that revocations are read and written over, and when it is
+back nothing is done that nobody waits for any more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -55,6 +61,10 @@ META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations"
 SINCE, USES = PREFIX + "since", PREFIX + "uses"
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
 TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
+SENTINEL_TIMEOUT: Final = 0.4  # two that hang leave the third enough of the two seconds that anybody waits
+CONNECTIONS: Final = 100
+TURNS: Final = 64  # of them at once for what counts; the rest is for revocations
+TURN_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
 LEASES_KEPT: Final = 3600  # seconds after the last lease of a key
@@ -239,6 +249,7 @@ class RedisStore:
 
     def __init__(self, client: Redis, sentinel: Sentinel | None = None) -> None:
         self._client, self._sentinel = client, sentinel
+        self._turns = asyncio.Semaphore(TURNS)
         self._writing = client.register_script(_WRITE)
         self._changing = client.register_script(_CHANGES)
         self._adding = client.register_script(_ADD)
@@ -258,8 +269,9 @@ class RedisStore:
         if the master does."""
         tls = any(each.tls for each in sentinels)
         addresses = [(each.host, each.port) for each in sentinels]
+        soon = {"socket_timeout": SENTINEL_TIMEOUT, "socket_connect_timeout": SENTINEL_TIMEOUT}
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            addresses, sentinel_kwargs=_options(tls, own), **_options(tls, access)
+            addresses, sentinel_kwargs=_options(tls, own) | soon, **_options(tls, access)
         )
         return cls(cast(Redis, sentinel.master_for(name)), sentinel)
 
@@ -286,7 +298,8 @@ class RedisStore:
     async def add(self, key: str, amount: float, now: float) -> float:
         """As `HourlyTotals.add`."""
         arguments: list[str | int] = [repr(amount), int(now // 60), MINUTES, TOTALS_KEPT]
-        return float(await _mapped(self._adding([f"{PREFIX}total:{key}"], arguments)))
+        async with self._turn():
+            return float(await _mapped(self._adding([f"{PREFIX}total:{key}"], arguments)))
 
     async def put(self, entry: Entry, now: float) -> None:
         await self._write(entry.id, entry.text, entry.expires_at, now)
@@ -300,14 +313,18 @@ class RedisStore:
         ends = "" if expires_at is None else repr(expires_at)
         only_there = 1 if text is None else 0
         arguments: list[str | int] = [FORMAT, OLDEST, mark, entry_id, value, ends, repr(now), only_there]
-        written = bool(await _mapped(self._writing([META, ENTRIES, ORDER, EXPIRY], arguments)))
-        if written and self._sentinel is not None:
-            await self._copied()
-        return written
+        return bool(await _mapped(self._written(arguments) if self._sentinel is None else self._copied(arguments)))
 
-    async def _copied(self) -> None:
-        if await _mapped(self._client.wait(1, WAIT_MILLISECONDS)) < 1:
-            raise StateUnavailable("no replica of Redis has it: a failover now would lose it")
+    async def _written(self, arguments: list[str | int], client: Redis | None = None) -> Any:
+        return await self._writing([META, ENTRIES, ORDER, EXPIRY], arguments, client=client)
+
+    async def _copied(self, arguments: list[str | int]) -> Any:
+        """Over one connection: WAIT speaks of what was written over its own."""
+        async with self._client.client() as one:
+            written = await self._written(arguments, one)
+            if written and await one.wait(1, WAIT_MILLISECONDS) < 1:
+                raise StateUnavailable("no replica of Redis has it: a failover now would lose it")
+        return written
 
     async def changes(self, since: Position | None) -> Changes:
         seen = since or Position(-1, "")
@@ -318,7 +335,8 @@ class RedisStore:
         told = [(name, "" if last is None else repr(last)) for name, last in names.items()]
         for at in range(0, len(told), USES_AT_ONCE):
             pairs = [text for pair in told[at : at + USES_AT_ONCE] for text in pair]
-            await _mapped(self._using([SINCE, USES], [repr(now), repr(now - KEEP_USES), *pairs]))
+            async with self._turn():
+                await _mapped(self._using([SINCE, USES], [repr(now), repr(now - KEEP_USES), *pairs]))
 
     async def uses(self) -> Mapping[str, Use]:
         since, last = [
@@ -334,7 +352,8 @@ class RedisStore:
             arguments += [each.oldest(now), each.part(now), each.most, each.amount, 2 * each.seconds]
         for lease in leases:
             arguments += [lease.most, lease.id, repr(lease.ends), LEASES_KEPT]
-        granted, *told = await _mapped(self._taking(_counted(windows, leases), arguments))
+        async with self._turn():
+            granted, *told = await _mapped(self._taking(_counted(windows, leases), arguments))
         found = [told[at : at + 3] for at in range(0, 3 * len(windows), 3)]
         standings = [Standing(used, _or_none(newest), _or_none(way)) for used, newest, way in found]
         return Taken(bool(granted), standings, told[3 * len(windows) :])
@@ -345,14 +364,29 @@ class RedisStore:
         for each in windows:
             arguments += [each.part(taken_at), each.amount]
         arguments += [lease.id for lease in leases]
-        await _mapped(self._settling(_counted(windows, leases), arguments))
+        async with self._turn():
+            await _mapped(self._settling(_counted(windows, leases), arguments))
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         """As `Counters.renew`."""
         for at in range(0, len(leases), USES_AT_ONCE):
             some = leases[at : at + USES_AT_ONCE]
             arguments = [text for lease in some for text in (lease.id, repr(lease.ends), str(LEASES_KEPT))]
-            await _mapped(self._renewing(_counted((), some), arguments))
+            async with self._turn():
+                await _mapped(self._renewing(_counted((), some), arguments))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises StateUnavailable for who waits too long."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StateUnavailable("Redis is too slow") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -413,6 +447,7 @@ def _options(tls: bool, access: Access) -> dict[str, Any]:
         "driver_info": None,  # what we are is nobody's business
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
+        "max_connections": CONNECTIONS,
         "retry": Retry(NoBackoff(), 0),  # a write that is said twice may count twice; who asks, asks again
     }
     if access.password_file is not None:

@@ -42,6 +42,7 @@ from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
 QUEUE_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
+SETTLE_SECONDS: Final = 10.0  # nobody waits for it, but it would not be asked for again
 APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
 
@@ -87,7 +88,8 @@ class SqliteStore:
 
     async def add(self, key: str, amount: float, now: float) -> float:
         """As `HourlyTotals.add`."""
-        return await self._counting.run(lambda connection: _add(connection, key, amount, int(now // 60)))
+        minute = int(now // 60)
+        return await self._counting.run(lambda connection: _add(connection, key, amount, minute), QUEUE_SECONDS)
 
     async def put(self, entry: Entry, now: float) -> None:
         await self._revoking.run(lambda connection: _put(connection, entry, now))
@@ -99,7 +101,7 @@ class SqliteStore:
         return await self._reading.run(lambda connection: _changes(connection, since))
 
     async def used(self, names: Mapping[str, float | None], now: float) -> None:
-        await self._counting.run(lambda connection: _used(connection, names, now))
+        await self._counting.run(lambda connection: _used(connection, names, now), QUEUE_SECONDS)
 
     async def uses(self) -> Mapping[str, Use]:
         return await self._reading.run(_uses)
@@ -110,11 +112,11 @@ class SqliteStore:
 
     async def settle(self, windows: Sequence[Window], leases: Sequence[Lease], taken_at: float) -> None:
         """As `Counters.settle`."""
-        await self._counting.run(lambda connection: _settle(connection, windows, leases, taken_at))
+        await self._counting.run(lambda connection: _settle(connection, windows, leases, taken_at), SETTLE_SECONDS)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         """As `Counters.renew`."""
-        await self._counting.run(lambda connection: _renew(connection, leases))
+        await self._counting.run(lambda connection: _renew(connection, leases), QUEUE_SECONDS)
 
     async def aclose(self) -> None:
         for lane in (self._reading, self._counting, self._revoking):

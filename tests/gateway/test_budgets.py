@@ -111,17 +111,63 @@ async def test_a_silent_store_moves_callers_to_the_base_and_refuses_nobody(regis
     assert await totals.add(account_key(CALLER), 0.0, NOW) == 70.0, "told when it was back"
 
 
+class Hanging(MemoryTotals):
+    """One that answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on, self.asked = asyncio.Event(), 0
+
+    async def add(self, key: str, amount: float, now: float) -> float:
+        self.asked += 1
+        await self.go_on.wait()
+        return await super().add(key, amount, now)
+
+
+async def test_nobody_waits_long_for_a_store_that_hangs_nor_does_it_get_many_questions(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budgets.PATIENCE", 0.01)
+    totals = Hanging()
+    all_of_them = budgets(registry, totals)
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(all_of_them.admit(CALLER, LIMITS) for _ in range(50)))
+    assert all(answer.spent for answer in answers), "nobody knows what others have said to him"
+    answers[0].spend(30.0)
+    assert totals.asked == 1
+    totals.go_on.set()
+    await all_of_them.aclose()
+    assert totals.asked == 2
+    assert await totals.add(account_key(CALLER), 0.0, NOW) == 30.0
+    assert not (await all_of_them.admit(CALLER, LIMITS)).spent
+
+
+async def test_the_end_does_not_wait_for_a_store_that_hangs(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budgets.PATIENCE", 0.01)
+    monkeypatch.setattr("gateway.budgets.LAST_WORDS", 0.01)
+    totals = Hanging()
+    all_of_them = budgets(registry, totals)
+    (await all_of_them.admit(CALLER, LIMITS)).spend(1.0)
+    async with asyncio.timeout(30):
+        await all_of_them.aclose()
+    totals.go_on.set()
+
+
 async def test_who_breaks_off_does_not_get_away_with_it(registry: CollectorRegistry) -> None:
     totals = Failing()
     all_of_them = budgets(registry, totals)
 
+    told = asyncio.Event()
+
     async def answer() -> None:
         (await all_of_them.admit(CALLER, LIMITS)).spend(60.0)
+        told.set()
         await asyncio.sleep(60)
 
     task = asyncio.create_task(answer())
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await told.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await all_of_them.aclose()

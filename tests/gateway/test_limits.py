@@ -68,10 +68,11 @@ class Seen(MemoryCounters):
 
 
 class Made:
-    def __init__(self, on_failure: Any = "refuse", store: Seen | None = None) -> None:
+    def __init__(self, on_failure: Any = "refuse", store: Seen | None = None, grace: float = 30.0) -> None:
         self.registry, self.store, self.clock = CollectorRegistry(), store or Seen(), Clock()
         metrics = Metrics(self.registry, roles=["customer"])
-        self.limiter = Limiter(self.store, metrics, lambda _model, text: len(text.split()), on_failure, self.clock)
+        count = lambda _model, text: len(text.split())  # noqa: E731
+        self.limiter = Limiter(self.store, metrics, count, on_failure, self.clock, grace)
 
     def refusals(self, limit: str, scope: str = "caller") -> float | None:
         labels = {"role": "customer", "limit": limit, "scope": scope}
@@ -176,6 +177,53 @@ async def test_places_are_renewed_while_answers_run_and_a_dead_process_loses_its
     await alive.limiter.take(plan(streams=2))
     with pytest.raises(LimitReached):
         await alive.limiter.take(plan(streams=2))
+
+
+@pytest.mark.parametrize("grace", [1.0, 30.0, 300.0])
+async def test_a_place_is_held_for_longer_than_a_store_may_be_away_before_answers_end(grace: float) -> None:
+    """Or another process would lend it while its answer still runs."""
+    store = Seen()
+    one, other = Made(store=store, grace=grace), Made(store=store, grace=grace)
+    await one.limiter.take(plan(streams=1))
+    other.clock.now += limits.RENEW_EVERY + grace
+    with pytest.raises(LimitReached):
+        await other.limiter.take(plan(streams=1))
+    other.clock.now += LEASE_SECONDS
+    await other.limiter.take(plan(streams=1))
+
+
+async def test_a_renewal_that_failed_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RENEW_EVERY", 0.0)
+    waits: list[float] = []
+    tried = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            tried.set()
+            await asyncio.Event().wait()
+        made.store.away = len(waits) in (1, 2)
+
+    made = Made()
+    await made.limiter.take(plan(streams=1))
+    monkeypatch.setattr(limits.asyncio, "sleep", sleep)
+    watching = asyncio.ensure_future(made.limiter.watch())
+    await tried.wait()
+    watching.cancel()
+    assert waits == [0.0, limits.RENEW_AGAIN, limits.RENEW_AGAIN, 0.0]
+
+
+async def test_the_end_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LAST_WORDS", 0.01)
+    made = Made()
+    made.store.go_on.clear()
+    gone = asyncio.ensure_future(made.limiter.take(plan(streams=1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait({gone})
+    async with asyncio.timeout(30):
+        await made.limiter.aclose()
+    made.store.go_on.set()
 
 
 async def test_the_total_is_of_one_tenant_s_role_and_its_numbers_are_not_told() -> None:

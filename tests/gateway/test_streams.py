@@ -1,4 +1,4 @@
-"""A role's answers at once, by model."""
+"""A tenant's role's answers at once, by model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.gateway.support import make_grant
 
 def test_a_role_has_so_many_answers_of_a_model_at_once() -> None:
     streams, grant = Streams(), make_grant(max_streams=2)
-    others = replace(grant, model="second"), replace(grant, principal=replace(grant.principal, role="support"))
+    someone = grant.principal
+    elsewhere = replace(someone, role="support"), replace(someone, tenant="other"), replace(someone, issuer="other")
+    others = replace(grant, model="second"), *(replace(grant, principal=each) for each in elsewhere)
     with ExitStack() as stack:
         stack.enter_context(streams.one(grant))
         with streams.one(grant):

@@ -190,6 +190,27 @@ async def test_unknown_key_ids_cause_one_fetch_a_second_together() -> None:
     assert pages.count == 3
 
 
+async def test_nobody_waits_long_for_a_page_that_hangs_and_another_page_s_key_serves_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.auth.jwks.DEADLINE", 0.05)
+    hangs, answers = (Page(f"https://issuer.test/{name}") for name in ("hangs", "answers"))
+    asked: list[Page] = []
+
+    async def fetch(page: Page) -> bytes:
+        asked.append(page)
+        if page is hangs:
+            await asyncio.Event().wait()
+        return jwks("ES256")
+
+    keys = RemoteKeys((), [hangs, answers], fetch, lambda _: None, Clock())
+    async with asyncio.timeout(30):
+        assert (await verifier(keys).authenticate(token("ES256"))).subject == "alice"
+        with pytest.raises(NotAuthenticated):
+            await verifier(keys).authenticate(token("ES256/other"))
+    assert asked == [hangs, answers], "one that hangs is not asked again beside itself"
+
+
 async def test_old_keys_serve_through_an_outage_for_a_bounded_time_and_other_issuers_go_on() -> None:
     pages, clock = Pages("ES256"), Clock()
     keys, heard = remote(pages, clock)

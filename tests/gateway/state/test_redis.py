@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,8 @@ from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
 from gateway.state import Entry, StateUnavailable, StateUnfit
 from gateway.state.redis import Access, RedisStore, Server
-from tests.support.processes import free_ports, start, stop, wait_until_ready
+from gateway.state.windows import Lease, Window
+from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis, redis_program, sentinel_program
 from tests.support.tls import Authority
 
@@ -159,33 +163,135 @@ async def test_rights_that_are_missing_are_said(tmp_path: Path) -> None:
                 await store.put(FIRST, NOW)
 
 
-async def test_behind_sentinel_a_failover_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    ports = free_ports(3)
-    options = [*DURABLE, "--repl-diskless-sync-delay", "0"]
-    first = start(redis_program(tmp_path / "one", options, ports[0]), tmp_path / "logs")
-    wait_until_ready(first)
-    with redis(tmp_path / "two", *DURABLE, "--replicaof", "127.0.0.1", str(ports[0]), port=ports[1]):
-        async with Client(port=ports[0]) as client:
-            while not (await client.info("replication"))["connected_slaves"]:  # noqa: ASYNC110 - Redis has no event for it
-                await asyncio.sleep(0.05)
-        sentinel = start(sentinel_program(tmp_path / "sentinel", "main", ports[0], ports[2]), tmp_path / "logs")
-        wait_until_ready(sentinel)
-        store = RedisStore.behind([Server("127.0.0.1", ports[2], tls=False)], "main", Access(), Access())
+async def test_behind_sentinel_a_failover_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, place = Window("m", 60, 30, 1), Lease("p", 1, "a", NOW + 60)
+    async with _sentinels(tmp_path) as house:
+        store = RedisStore.behind(house.sentinels, "main", Access(), Access())
         try:
             await _until(store, FIRST)
             seen = (await store.changes(None)).position
-            first.process.kill()
+            taken = [(await store.take([window], [], NOW)).granted for _ in range(20)]
+            assert (await store.take([], [place], NOW)).granted
+            await store.put(FIRST, NOW)  # what was taken before has been copied with it
+            await _cut_before_its_copy(store, house, monkeypatch)
+            house.master.process.kill()
             with pytest.raises(StateUnavailable):
                 await store.changes(seen)
             await _until(store, None)
             assert {entry.id for entry in (await store.changes(seen)).entries} <= {FIRST.id}
             assert {entry.id for entry in (await store.changes(None)).entries} == {FIRST.id}
+            taken += [(await store.take([window], [], NOW)).granted for _ in range(20)]
+            assert sum(taken) == 30
+            assert not (await store.take([], [replace(place, id="b")], NOW)).granted
             with pytest.raises(StateUnavailable, match="no replica of Redis has it"):
                 await store.put(SECOND, NOW)
         finally:
             await store.aclose()
-            stop(first)
-            stop(sentinel)
+
+
+async def _cut_before_its_copy(store: RedisStore, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a write whose connection is lost before it is known to be copied nobody can say so over another one, which may
+    be to another server."""
+    wait = Client.wait
+
+    async def cut(client: Client, *arguments: int) -> object:
+        async with Client(port=house.port) as operator:
+            await operator.client_kill_filter(_type="normal", skipme=True)
+        return await wait(client, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Client, "wait", cut)
+        with pytest.raises(StateUnavailable, match="does not answer"):
+            await store.put(FIRST, NOW)
+    await _until(store, FIRST)
+
+
+async def test_two_sentinels_that_hang_do_not_hide_the_third(tmp_path: Path) -> None:
+    async with _sentinels(tmp_path) as house:
+        with _hole() as first, _hole() as second:
+            store = RedisStore.behind([first, second, *house.sentinels], "main", Access(), Access())
+            feed = RevocationFeed(store, Metrics(CollectorRegistry()), 300.0, Lifecycle().end)
+            try:
+                deadline = time.monotonic() + 60
+                while not feed.ready:
+                    assert time.monotonic() < deadline, "it never learnt who the master is"
+                    await feed.look()
+            finally:
+                await store.aclose()
+
+
+async def _reads(store: RedisStore, over: asyncio.Event) -> None:
+    while not over.is_set():
+        await store.changes(None)
+
+
+async def test_a_burst_takes_no_connection_from_revocations_and_nothing_is_refused(tmp_path: Path) -> None:
+    window = Window("m", 60, 400, 1)
+    with redis(tmp_path) as server:
+        async with using(server.port) as store:
+            burst = asyncio.gather(*(store.take([window], [], NOW) for _ in range(500)))
+            await asyncio.gather(*(store.changes(None) for _ in range(20)))
+            assert sum(taken.granted for taken in await burst) == 400
+
+
+async def test_of_one_that_hung_nothing_is_asked_later_that_nobody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections and answers nothing, as behind a broken network."""
+    monkeypatch.setattr("gateway.state.redis.TURNS", 4)
+    monkeypatch.setattr("gateway.state.redis.TURN_SECONDS", 0.3)
+    window = Window("m", 60, 1000, 1)
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await store.take([window], [], NOW)
+            server.child.process.send_signal(signal.SIGSTOP)
+            try:
+                told = await asyncio.gather(
+                    *(store.take([window], [], NOW) for _ in range(100)), return_exceptions=True
+                )
+                with pytest.raises(StateUnavailable):
+                    await store.changes(None)
+            finally:
+                server.child.process.send_signal(signal.SIGCONT)
+            assert all(isinstance(each, StateUnavailable) for each in told)
+            assert sum("too slow" in str(each) for each in told) >= 92, "four asked, and maybe the next four"
+            used = (await store.take([window], [], NOW)).windows[0].used
+            assert used <= 9, "those that it had read before it hung"
+            info = await client.info("clients")
+            assert info["connected_clients"] <= 20
+
+
+@dataclass(frozen=True)
+class House:
+    """A master, its replica and a Sentinel."""
+
+    master: Child
+    port: int
+    sentinels: list[Server]
+
+
+@asynccontextmanager
+async def _sentinels(folder: Path) -> AsyncIterator[House]:
+    ports = free_ports(3)
+    options = [*DURABLE, "--repl-diskless-sync-delay", "0"]
+    follows = ("--replicaof", "127.0.0.1", str(ports[0]))
+    with ExitStack() as stack:
+        master = stack.enter_context(redis(folder / "one", *options, port=ports[0], name="one")).child
+        stack.enter_context(redis(folder / "two", *options, *follows, port=ports[1], name="two"))
+        async with Client(port=ports[0]) as client:
+            while not (await client.info("replication"))["connected_slaves"]:  # noqa: ASYNC110 - Redis has no event for it
+                await asyncio.sleep(0.05)
+        stack.enter_context(running(sentinel_program(folder / "sentinel", "main", ports[0], ports[2]), folder / "logs"))
+        yield House(master, ports[0], [Server("127.0.0.1", ports[2], tls=False)])
+
+
+@contextmanager
+def _hole() -> Iterator[Server]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield Server("127.0.0.1", listening.getsockname()[1], tls=False)
 
 
 def _users(folder: Path, *lines: str) -> list[str]:

@@ -194,10 +194,17 @@ async def test_who_waits_behind_a_hanging_writer_is_refused_when_his_time_is_ove
             other = thread.submit(sqlite3.connect, tmp_path / "state.db", isolation_level=None).result()
             thread.submit(other.execute, "BEGIN IMMEDIATE").result()
             told = await asyncio.gather(*(store.take([window], [], NOW) for _ in range(20)), return_exceptions=True)
+            more = await asyncio.gather(
+                store.add("a", 1.0, NOW),
+                *(work for _ in range(9) for work in (store.add("a", 1.0, NOW), store.used({"b": NOW}, NOW))),
+                return_exceptions=True,
+            )
             thread.submit(other.close).result()
-        assert all(isinstance(error, StateUnavailable) for error in told)
+        assert all(isinstance(error, StateUnavailable) for error in told + more)
         assert ["too slow" in str(error) for error in told] == [False] + [True] * 19
+        assert ["too slow" in str(error) for error in more] == [False] + [True] * 18
         assert (await store.take([window], [], NOW)).windows[0].used == 0
+        assert await store.add("a", 0.0, NOW) == 0.0
 
 
 async def test_a_full_disk_is_said_and_nothing_is_acknowledged_that_is_not_there(tmp_path: Path) -> None:
