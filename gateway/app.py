@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -34,6 +33,10 @@ from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.addresses import NO_PROXIES, Proxies
+from gateway.audit_log import AuditUnavailable, AuditUnfit
+from gateway.audit_log.lines import Head
+from gateway.audit_log.log import ChainedAuditLog
+from gateway.audit_log.opening import open_audit_log
 from gateway.auth.development import DEVELOPMENT_ISSUER
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
@@ -64,14 +67,14 @@ from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
 from gateway.secrets import opening
 from gateway.secrets.opening import Opened
-from gateway.secrets.references import SecretRef, read_secret
+from gateway.secrets.roots import master_key
 from gateway.secrets.store import Looked, VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ModelSettings, Settings
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from gateway.streams import Streams
-from gateway.tenant_keys import MIN_MASTER_BYTES, TenantKeys
+from gateway.tenant_keys import TenantKeys
 from gateway.types import Endpoint
 from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.places import Places, Shares
@@ -113,6 +116,7 @@ class Gateway:
     pairs: Mapping[str, Pair]
     deny_lists: Sequence[DenyList]
     keys: TenantKeys
+    audit: ChainedAuditLog | None
     watch_vault: Callable[[], Coroutine[object, object, None]] | None
 
     @property
@@ -154,6 +158,7 @@ async def assemble(
     on_failure = settings.state.limits_on_failure if settings.state else "refuse"
     limiter = Limiter(store, metrics, count, on_failure, grace=grace)
     uses = LastUses(store, logs.pseudonyms, metrics) if settings.state else None  # nobody could ask for it
+    audit = open_audit_log(settings.audit, settings.log, store, _AuditNews(logs, warn))
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
         grounds = RequestGrounds.from_texts
@@ -190,6 +195,7 @@ async def assemble(
             pairs=pairs,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             keys=keys,
+            audit=audit,
             watch_vault=partial(vault.watch, _VaultNews(metrics, logs, warn)) if vault else None,
         )
     finally:
@@ -198,6 +204,8 @@ async def assemble(
         await limiter.aclose()
         if uses is not None:
             await uses.tell()
+        if audit is not None:
+            await audit.aclose()
         await store.aclose()
         await client.aclose()
         await fetcher.aclose()
@@ -218,14 +226,6 @@ def build_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None)
     """`failed` hears of each record that can't be written. Raises ConfigError."""
     pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
     return Logs(_sink(settings.destination), pseudonyms, failed=failed)
-
-
-def master_key(ref: SecretRef | None) -> bytes:
-    """The secret, or one for this run. Raises ConfigError."""
-    key = read_secret(ref).encode() if ref else secrets.token_bytes(MIN_MASTER_BYTES)
-    if len(key) < MIN_MASTER_BYTES:
-        raise ConfigError(Problem(str(ref), None, "", f"must hold {MIN_MASTER_BYTES} bytes or more"))
-    return key
 
 
 def _sink(destination: str | Path) -> BinaryIO:
@@ -383,6 +383,36 @@ class _VaultNews:
             self._warn(f"{trouble}; what was read before stays in use" if trouble else "vault: is back")
 
 
+class _AuditNews:
+    """Fulfils `gateway.audit_log.log.Hear`: a record, and plain words for what is wrong."""
+
+    def __init__(self, logs: Logs, warn: Callable[[str], None]) -> None:
+        self._logs, self._warn = logs, warn
+        self._away = False
+
+    def head(self, head: Head) -> None:
+        """As `Hear.head`."""
+        self._logs.process("audit_head", str(head))
+
+    def lost(self, remembered: Head) -> None:
+        """As `Hear.lost`."""
+        self._logs.process("audit_lost", str(remembered))
+        self._warn(f"audit log: the store remembers line {remembered.n} of it, which is not there: verify it")
+
+    def available(self) -> None:
+        """As `Hear.available`."""
+        if self._away:
+            self._away = False
+            self._logs.process("audit_back")
+
+    def unavailable(self, error: AuditUnavailable) -> None:
+        """As `Hear.unavailable`."""
+        if not self._away:
+            self._away = True
+            self._logs.process("audit_unavailable")
+            self._warn(f"audit log: {error}; nothing can be administrated until it can be written")
+
+
 def _public(
     settings: Settings,
     policies: Policies,
@@ -506,10 +536,14 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
     again inside it; so are the policy, the revocations, Vault, the deny lists and certificates."""
     guards, policies = gateway.guards, gateway.policies
     await _begin(gateway.revocations)
+    if gateway.audit is not None:
+        await _begin_audit(gateway.audit)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
     watched = [policies.watch(), gateway.revocations.watch(), gateway.limiter.watch()]
     if gateway.uses is not None:
         watched.append(gateway.uses.watch())
+    if gateway.audit is not None:
+        watched.append(gateway.audit.watch())
     if gateway.watch_vault is not None:
         watched.append(gateway.watch_vault())
     watched += [guard.watch() for guard in guards]
@@ -538,6 +572,14 @@ async def _begin(revocations: RevocationFeed) -> None:
         await revocations.begin()
     except StateUnfit as error:
         raise ConfigError(Problem("state", None, "", str(error))) from None
+
+
+async def _begin_audit(audit: ChainedAuditLog) -> None:
+    """Raises ConfigError for a place that must not be used."""
+    try:
+        await audit.begin()
+    except AuditUnfit as error:
+        raise ConfigError(Problem("audit", None, "", str(error))) from None
 
 
 @asynccontextmanager

@@ -265,6 +265,25 @@ class LogSettings(_Strict):
     destination: Literal["stdout", "stderr"] | Path = "stdout"
 
 
+class AuditSettings(_Strict):
+    """Where it is recorded who administrated what (docs/audit-log.md); without it nothing can be administrated."""
+
+    directory: Path | None = None  # on a local file system; one for each machine, whose processes share it
+    stdout: bool = False  # for clusters that collect it: not synced to any disk by us
+    key_file: SecretRef  # 32 bytes or more: the root of the key that lines are sealed with
+    # Who administrates, by name: an audit has to say it. Those who are revoked stand there as marks, always.
+    subject: Literal["plain", "hashed"] = "plain"
+    keep_days: int = Field(default=180, ge=1, le=3650)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.directory is None) != self.stdout:
+            raise ValueError("needs either 'directory' or 'stdout: true'")
+        if self.stdout and "keep_days" in self.model_fields_set:
+            raise ValueError("'keep_days' goes with 'directory': what was printed is the collector's")
+        return self
+
+
 class SentinelSettings(_Strict):
     """The Sentinels that know the master of the moment. It is spoken to as they are: with TLS (rediss) or without."""
 
@@ -404,6 +423,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings | None = None
     trusted_proxies: ProxySettings | None = None  # not said: nobody's address is known for sure
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
     state: StateSettings | None = None
@@ -554,6 +574,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "destination": _from(root, settings.log.destination),
         }
     )
+    audit = settings.audit
+    if audit is not None:
+        paths = {name: _from(root, getattr(audit, name)) for name in ("directory", "key_file")}
+        audit = audit.model_copy(update=paths)
     names = settings.names_engine
     if names is not None:
         names = names.model_copy(update={"configuration": root / names.configuration})
@@ -566,6 +590,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "policy": root / settings.policy,
             "models": models,
             "log": log,
+            "audit": audit,
             "names_engine": names,
             "state": state,
             "vault": _anchored_vault(root, settings.vault) if settings.vault else None,

@@ -29,6 +29,7 @@ class Purpose(enum.StrEnum):
     SUBJECTS = "subjects"  # how callers appear in records
     ADDRESSES = "addresses"  # and their addresses, which are of no tenant
     CACHES = "caches"  # which prefix cache of a model server is read
+    AUDIT = "audit"  # that a line of the audit log is ours; of no tenant
 
 
 class TenantKeys:

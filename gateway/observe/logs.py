@@ -143,19 +143,19 @@ class Logs:
         principal = record.principal
         self._write(
             "request",
-            time=_stamp(record.arrived),
+            time=stamp(record.arrived),
             request_id=record.request_id,
-            route=_name(record.route),
+            route=name(record.route),
             address=self.pseudonyms.address(record.address),
             status=record.status,
-            error=_name(record.error),
-            reason=_name(record.reason),
+            error=name(record.error),
+            reason=name(record.reason),
             subject=self.pseudonyms.subject(principal) if principal else None,
-            role=_name(principal.role) if principal else None,
-            tenant=_name(principal.tenant) if principal else None,
-            model=_name(record.model),
-            policy=_name(record.policy),
-            upstream=_name(record.upstream),
+            role=name(principal.role) if principal else None,
+            tenant=name(principal.tenant) if principal else None,
+            model=name(record.model),
+            policy=name(record.policy),
+            upstream=name(record.upstream),
             tokens_in=record.tokens_in,
             tokens_out=record.tokens_out,
             first_token=_rounded(record.first_token),
@@ -171,15 +171,15 @@ class Logs:
     def process(self, event: str, code: str | None = None, *, policy: str | None = None) -> None:
         """Something in the life of the process. `event` and `code` are closed names, `policy` the version in force
         where that is what it is about."""
-        self._write("process", time=_stamp(self._now()), code=_name(event), detail=_name(code), policy=_name(policy))
+        self._write("process", time=stamp(self._now()), code=name(event), detail=name(code), policy=name(policy))
 
     def foreign(self, logger: str, level: str, code: str) -> None:
         """What another library had to say: only that it did, and where in its code."""
-        self._write("library", time=_stamp(self._now()), logger=_name(logger), level=_name(level), code=_name(code))
+        self._write("library", time=stamp(self._now()), logger=name(logger), level=name(level), code=name(code))
 
     def uncaught(self, kind: type[BaseException], where: str) -> None:
         """An exception that nobody caught: its type's name, never its text."""
-        self._write("uncaught", time=_stamp(self._now()), code=_name(kind.__name__), detail=_name(where))
+        self._write("uncaught", time=stamp(self._now()), code=name(kind.__name__), detail=name(where))
 
     def _write(self, event: str, **values: Value) -> None:
         try:
@@ -205,21 +205,23 @@ def _encode(event: Mapping[str, Value], **_options: Any) -> bytes:
     return msgspec.json.encode({key: value for key, value in event.items() if value is not None})
 
 
-def _name(text: str | None) -> str | None:
+def name(text: str | None) -> str | None:
+    """The text if it is shaped like a name, and otherwise that it is not."""
     if text is None:
         return None
     return str(text) if _NAME.fullmatch(text) else _UNPRINTABLE
 
 
 def _counts(counter: Counter[str]) -> Mapping[str, int] | None:
-    return {_name(kind) or _UNPRINTABLE: count for kind, count in counter.items()} or None
+    return {name(kind) or _UNPRINTABLE: count for kind, count in counter.items()} or None
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)
 
 
-def _stamp(now: float) -> str:
+def stamp(now: float) -> str:
+    """A moment in UTC. `now` is in seconds since the epoch."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
 
 

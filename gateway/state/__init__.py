@@ -1,8 +1,9 @@
 """What outlives a request and is shared by replicas: one small interface, and the stores that fulfil it.
 
-A store keeps four things: revocations as entries that it does not read, running totals, when things were last used, and
-what was taken of limits. It never holds a request's text or an answer's. Every store carries a format number, so that
-replicas of two versions work on one store, and a version that could not read it says so instead.
+A store keeps five things: revocations as entries that it does not read, running totals, when things were last used,
+what was taken of limits, and how far each audit log has come. It never holds a request's text or an answer's. Every
+store carries a format number, so that replicas of two versions work on one store, and a version that could not read it
+says so instead.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gateway.state.windows import Lease, Taken, Window
 
 FORMAT: Final = 1  # of what is written; the one before is read as well
 KEEP_USES: Final = 400 * 86_400.0  # seconds that a last use is remembered: longer than any review looks back
+KEEP_ANCHORS: Final = KEEP_USES  # after it moved last; audit records are kept for less
 KEEP_WITHDRAWN: Final = 7 * 86_400.0  # seconds that a withdrawal is remembered; a replica that slept longer starts anew
 
 
@@ -93,7 +95,29 @@ class Counters(Protocol):
         ...
 
 
-class Store(HourlyTotals, Counters, Protocol):
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """How far a chain of audit records has come."""
+
+    number: int
+    hash: str  # of the line with that number
+    instance: str  # that told it
+    at: float  # when, in seconds since the epoch
+
+
+class Anchors(Protocol):
+    """What is remembered of audit logs, so that nobody can shorten one unseen. Both may raise StateUnavailable."""
+
+    async def anchor(self, chain: str, anchor: Anchor) -> None:
+        """Remember it, unless as much is known already. What was told last is kept for KEEP_ANCHORS."""
+        ...
+
+    async def anchors(self) -> Mapping[str, Anchor]:
+        """Of all chains, by name."""
+        ...
+
+
+class Store(HourlyTotals, Counters, Anchors, Protocol):
     """All of it. For one event loop; nothing here blocks it. Every method may raise StateUnavailable."""
 
     async def prepare(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.state import KEEP_USES, Changes, Entry, Position, Use
+from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Changes, Entry, Position, Use
 from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 MINUTES: Final = 60
@@ -102,6 +102,7 @@ class MemoryStore(MemoryTotals, MemoryCounters):
         self._number, self._mark = 0, secrets.token_hex(8)
         self._entries: dict[str, tuple[int, Entry | None]] = {}  # None: withdrawn
         self._uses: dict[str, Use] = {}
+        self._anchors: dict[str, Anchor] = {}
 
     async def prepare(self) -> Sequence[str]:
         return ()
@@ -139,6 +140,17 @@ class MemoryStore(MemoryTotals, MemoryCounters):
 
     async def uses(self) -> Mapping[str, Use]:
         return dict(self._uses)
+
+    async def anchor(self, chain: str, anchor: Anchor) -> None:
+        """As `Anchors.anchor`."""
+        known = self._anchors.get(chain)
+        if known is None or known.number < anchor.number:
+            self._anchors[chain] = anchor
+        for name in [name for name, each in self._anchors.items() if each.at < anchor.at - KEEP_ANCHORS]:
+            del self._anchors[name]
+
+    async def anchors(self) -> Mapping[str, Anchor]:
+        return dict(self._anchors)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -43,8 +43,10 @@ from gateway.config_file import ConfigError
 from gateway.secrets.references import SecretRef, secret_text
 from gateway.state import (
     FORMAT,
+    KEEP_ANCHORS,
     KEEP_USES,
     KEEP_WITHDRAWN,
+    Anchor,
     Changes,
     Entry,
     Position,
@@ -59,6 +61,7 @@ from gateway.state.windows import Lease, Standing, Taken, Window
 PREFIX: Final = "tightlip:"
 META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations", "order", "expiry"))
 SINCE, USES = PREFIX + "since", PREFIX + "uses"
+ANCHORS: Final = PREFIX + "anchors"
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
 TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
 SENTINEL_TIMEOUT: Final = 0.4  # two that hang leave the third enough of the two seconds that anybody waits
@@ -216,6 +219,17 @@ for i = 1, #KEYS do
   redis.call('EXPIRE', KEYS[i], ARGV[i * 3])
 end
 """
+# ARGV: chain, its number, the whole value, and what is older than this is forgotten.
+_ANCHOR: Final = """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if not known or cjson.decode(known)['number'] < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if cjson.decode(all[i + 1])['at'] < tonumber(ARGV[4]) then redis.call('HDEL', KEYS[1], all[i]) end
+end
+"""
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -257,6 +271,7 @@ class RedisStore:
         self._taking = client.register_script(_TAKE)
         self._settling = client.register_script(_SETTLE)
         self._renewing = client.register_script(_RENEW)
+        self._anchoring = client.register_script(_ANCHOR)
 
     @classmethod
     def at(cls, server: Server, access: Access, database: int = 0) -> RedisStore:
@@ -387,6 +402,19 @@ class RedisStore:
             yield
         finally:
             self._turns.release()
+
+    async def anchor(self, chain: str, anchor: Anchor) -> None:
+        """As `Anchors.anchor`."""
+        value = msgspec.json.encode(anchor).decode()
+        arguments: list[str | int] = [chain, anchor.number, value, repr(anchor.at - KEEP_ANCHORS)]
+        await _mapped(self._anchoring([ANCHORS], arguments))
+
+    async def anchors(self) -> Mapping[str, Anchor]:
+        found = await _mapped(self._client.hgetall(ANCHORS))
+        try:
+            return {chain: msgspec.json.decode(value, type=Anchor) for chain, value in found.items()}
+        except msgspec.MsgspecError:
+            raise StateUnfit("the store is damaged, or has an entry that this version does not understand") from None
 
     async def aclose(self) -> None:
         await self._client.aclose()

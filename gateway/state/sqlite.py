@@ -27,8 +27,10 @@ from typing import Final, Literal, TypeVar
 
 from gateway.state import (
     FORMAT,
+    KEEP_ANCHORS,
     KEEP_USES,
     KEEP_WITHDRAWN,
+    Anchor,
     Changes,
     Entry,
     Position,
@@ -65,6 +67,9 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_by_end ON windows (over);
 CREATE TABLE IF NOT EXISTS leases (account TEXT, id TEXT, ends REAL NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_end ON leases (ends);
+CREATE TABLE IF NOT EXISTS anchors (
+    chain TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, instance TEXT NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -117,6 +122,13 @@ class SqliteStore:
     async def renew(self, leases: Sequence[Lease]) -> None:
         """As `Counters.renew`."""
         await self._counting.run(lambda connection: _renew(connection, leases), QUEUE_SECONDS)
+
+    async def anchor(self, chain: str, anchor: Anchor) -> None:
+        """As `Anchors.anchor`."""
+        await self._revoking.run(lambda connection: _anchor(connection, chain, anchor))
+
+    async def anchors(self) -> Mapping[str, Anchor]:
+        return await self._reading.run(_anchors)
 
     async def aclose(self) -> None:
         for lane in (self._reading, self._counting, self._revoking):
@@ -392,6 +404,21 @@ def _used(connection: sqlite3.Connection, names: Mapping[str, float | None], now
 def _uses(connection: sqlite3.Connection) -> Mapping[str, Use]:
     rows = connection.execute("SELECT name, since, last FROM uses").fetchall()
     return {name: Use(since, last) for name, since, last in rows}
+
+
+def _anchor(connection: sqlite3.Connection, chain: str, anchor: Anchor) -> None:
+    with _writing(connection):
+        connection.execute(
+            "INSERT INTO anchors VALUES (?, ?, ?, ?, ?) ON CONFLICT (chain) DO UPDATE SET number = excluded.number, "
+            "hash = excluded.hash, instance = excluded.instance, at = excluded.at WHERE excluded.number > number",
+            (chain, anchor.number, anchor.hash, anchor.instance, anchor.at),
+        )
+        connection.execute("DELETE FROM anchors WHERE at < ?", (anchor.at - KEEP_ANCHORS,))
+
+
+def _anchors(connection: sqlite3.Connection) -> Mapping[str, Anchor]:
+    rows = connection.execute("SELECT chain, number, hash, instance, at FROM anchors").fetchall()
+    return {chain: Anchor(*row) for chain, *row in rows}
 
 
 @contextmanager

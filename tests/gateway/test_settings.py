@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -337,3 +338,26 @@ def test_plain_redis_is_for_loopback_or_has_to_be_asked_for(tmp_path: Path) -> N
         loaded = load(written(tmp_path, GOOD + f"state: {state}\n")).state
         assert loaded is not None
         assert loaded.url is not None
+
+
+def test_an_audit_log_is_beside_the_file(tmp_path: Path) -> None:
+    audit = load(written(tmp_path, GOOD + "audit: {directory: audit, key_file: keys/audit.key}\n")).audit
+    assert audit is not None
+    assert (audit.directory, audit.key_file) == (tmp_path / "audit", tmp_path / "keys/audit.key")
+    assert (audit.subject, audit.keep_days) == ("plain", 180)
+
+
+@pytest.mark.parametrize(
+    ("audit", "text"),
+    [
+        ("{directory: audit}", "audit.key_file: is missing"),
+        ("{key_file: a}", "needs either 'directory' or 'stdout: true'"),
+        ("{key_file: a, directory: b, stdout: true}", "needs either 'directory' or 'stdout: true'"),
+        ("{key_file: a, stdout: true, keep_days: 3}", "'keep_days' goes with 'directory'"),
+        ("{key_file: a, directory: b, subject: off}", "audit.subject"),
+        ("{key_file: a, directory: b, keep_days: 0}", "audit.keep_days"),
+    ],
+)
+def test_an_audit_log_that_can_t_be_is_refused(tmp_path: Path, audit: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        load(written(tmp_path, GOOD + f"audit: {audit}\n"))

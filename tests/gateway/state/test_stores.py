@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.state import KEEP_USES, Entry, Position, StateUnfit, Store, Use, check_format
+from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Entry, Position, StateUnfit, Store, Use, check_format
 
 NOW = 1_700_000_000.0
 FIRST, SECOND, THIRD = (Entry(f"id-{at}", f'{{"at": {at}}}', None) for at in range(3))
@@ -104,3 +104,23 @@ def test_a_version_reads_its_own_format_and_the_one_before_and_refuses_others_by
         return
     with pytest.raises(StateUnfit, match=f"format {found}"):
         check_format(found, oldest, own)
+
+
+async def test_a_chain_s_head_is_the_furthest_that_was_told(store: Store) -> None:
+    far, near = Anchor(7, "a" * 64, "gw-1", NOW), Anchor(3, "b" * 64, "gw-2", NOW + 1)
+    assert await store.anchors() == {}
+    await store.anchor("one", far)
+    await store.anchor("one", near)
+    await store.anchor("one", Anchor(7, "c" * 64, "gw-2", NOW + 2))
+    await store.anchor("other", near)
+    assert await store.anchors() == {"one": far, "other": near}
+    await store.anchor("one", Anchor(8, "d" * 64, "gw-2", NOW + 3))
+    assert (await store.anchors())["one"] == Anchor(8, "d" * 64, "gw-2", NOW + 3)
+
+
+async def test_a_chain_that_moves_no_more_is_forgotten_in_the_end(store: Store) -> None:
+    await store.anchor("old", Anchor(1, "a" * 64, "gw-1", NOW))
+    await store.anchor("new", Anchor(1, "b" * 64, "gw-1", NOW + KEEP_ANCHORS))
+    assert (await store.anchors()).keys() == {"old", "new"}
+    await store.anchor("new", Anchor(2, "b" * 64, "gw-1", NOW + KEEP_ANCHORS + 1))
+    assert (await store.anchors()).keys() == {"new"}
