@@ -281,3 +281,4 @@ class Reason(enum.StrEnum):
     CONFIRMATION = "confirmation"  # bound to something that nobody here checks
     NOT_BOUND = "not_bound"
     CERTIFICATE = "certificate"  # bound to another one than came
+    END_USER = "end_user"  # who sits before the application is said in no good way, or in two

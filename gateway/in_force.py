@@ -16,7 +16,8 @@ from filters.profile import Profile
 from filters.specificity.attributes import AttributeFinder
 from filters.specificity.described import Describing
 from gateway.auth import issuers
-from gateway.auth.jwks import PageFetcher
+from gateway.auth.end_users import EndUsers, asserting_of
+from gateway.auth.jwks import PageFetcher, RemoteKeys
 from gateway.observe.metrics import Metrics
 from gateway.policy import load as policies
 from gateway.policy.load import Rules
@@ -32,10 +33,21 @@ class InForce:
 
     rules: Rules
     verifier: issuers.Verifier
+    end_users: EndUsers
     relay: Relay
     detectors: Mapping[str, Detector]  # by the profile's name
     persons: Describing
     files: frozenset[Path]
+
+    @property
+    def remote(self) -> list[RemoteKeys]:
+        """All keys that have to be fetched."""
+        return [*self.verifier.remote, *self.end_users.verifier.remote]
+
+    def carry_over(self, before: InForce) -> None:
+        """Take the keys that have been fetched for another policy."""
+        self.verifier.carry_over(before.verifier)
+        self.end_users.verifier.carry_over(before.end_users.verifier)
 
     def detector_of(self, profile: Profile) -> Detector:
         """All that this profile looks for."""
@@ -60,13 +72,16 @@ class Loader:
         """All of it, detectors too: what a role needs is there before it is asked for. Takes up to seconds, and can be
         called in a thread. Of `before` is used again what has not changed. Raises ConfigError."""
         rules = self._rules()
-        verifier = issuers.Verifier(issuers.load(rules, self._fetcher, self._metrics.keys_fetched), now=time.time)
+        told = self._metrics.keys_fetched
+        verifier = issuers.Verifier(issuers.load(rules, self._fetcher, told), now=time.time)
+        asserting = issuers.Verifier(issuers.load_asserting(rules, self._fetcher, told), now=time.time)
         profiles = [*rules.profiles.values(), *rules.expired.values()]
         detectors = {profile.name: self._detectors.of(profile) for profile in profiles}
         persons = self._persons(rules, before)
         made = InForce(
             rules=rules,
             verifier=verifier,
+            end_users=EndUsers(asserting, asserting_of(rules)),
             relay=self._make_relay(lambda profile: detectors[profile.name], persons),
             detectors=detectors,
             persons=persons,
@@ -91,8 +106,8 @@ class Loader:
 def _files(rules: Rules) -> Iterator[Path]:
     folder = rules.document.path.parent
     yield rules.document.path
-    for issuer in rules.issuers:
-        for source in issuer.keys:
+    for signer in rules.signers:
+        for source in signer.keys:
             yield from (folder / name for name in (source.file, source.ca_file) if name is not None)
     if rules.persons.tables is not None:
         tables = folder / rules.persons.tables

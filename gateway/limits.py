@@ -2,7 +2,8 @@
 
 All limits of a request are taken in one step of the store, or none of them: what is refused costs nothing, and however
 many processes share a store, no more passes than the limit (gateway/state/windows.py has the windows). A caller is an
-issuer's tenant and subject in a role; `total_limits` are those of all callers of a tenant in that role together.
+issuer's tenant and subject in a role; `total_limits` are those of all callers of a tenant in that role together, and
+`end_user_limits` those of each end user of a caller.
 
 Tokens are reserved when a request is admitted: its prompt by the model's tokenizer, and all that it may be answered.
 When the answer ends they become what its caller is told in `usage`, so that they count what was released, and a caller
@@ -11,9 +12,9 @@ never said its tokens, those that were reserved for it stay: who breaks off earl
 that is killed leaves its tokens reserved until the window has passed, and its places until their leases end. A lease
 outlasts the grace of revocations, so that while the store is away an answer ends before its place does.
 
-The counting is the store's and not that of a library (`limits` 5.8 was looked at): of a request's up to eight limits it
-takes one at a time, so that one that is refused has cost the others; nothing that was reserved can be given back; a
-moving window keeps an entry for every token; and it has no storage in SQLite.
+The counting is the store's and not that of a library (`limits` 5.8 was looked at): of a request's limits it takes one
+at a time, so that one that is refused has cost the others; nothing that was reserved can be given back; a moving window
+keeps an entry for every token; and it has no storage in SQLite.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ DAY: Final = 86_400
 
 OnFailure = Literal["allow", "refuse"]
 CountTokens = Callable[[str, str], int]  # (model, text)
+_TOLD_OF: Final = frozenset({"caller", "end_user"})  # a total is of others too
 _SHAPES: Final = ("tools", "response_format", "structured_outputs")  # fields that a template may put into the prompt
 _RATES: Final[Sequence[tuple[str, str, int]]] = (
     ("requests_per_minute", "requests", MINUTE),
@@ -65,7 +67,7 @@ class _Rate:
     """One window that a request is counted in."""
 
     name: str  # of the policy's key
-    scope: str  # "caller" or "role"
+    scope: str  # of the metrics' LIMIT_SCOPES
     unit: str  # "requests" or "tokens"
     window: Window
 
@@ -137,13 +139,14 @@ class Limiter:
     async def take(self, plan: Plan) -> Admission:
         """Let a request in. Raises LimitReached, LimitsUnavailable."""
         grant = plan.grant
-        if not (grant.limits.any or grant.total_limits.any):
+        scopes = _scopes(plan)
+        if not scopes:
             return UNLIMITED
-        counts_tokens = grant.limits.of_tokens or grant.total_limits.of_tokens
+        counts_tokens = any(scope.limits.of_tokens for scope in scopes)
         prompt, answer = await self._reserved(plan) if counts_tokens else (0, 0)
         tokens = prompt + answer
         now = self._now()
-        asked = _asked(grant, tokens, now + self._lease)
+        asked = _asked(scopes, tokens, now + self._lease)
         taken, store = await self._take(asked, now)
         if not taken.granted:
             raise self._refusal(asked, taken, grant, now)
@@ -272,25 +275,44 @@ def _leases(admissions: Iterable[Admission]) -> list[Lease]:
 # ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def _asked(grant: Grant, tokens: int, ends: float) -> _Asked:
-    who = grant.principal
-    scopes = (
-        ("caller", _key(who, who.subject), grant.limits),
-        ("role", _key(who), grant.total_limits),
-    )
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Whose limits: `name` is of the metrics' LIMIT_SCOPES."""
+
+    name: str
+    key: str
+    limits: RateLimits
+
+
+def _scopes(plan: Plan) -> list[_Scope]:
+    """Where there is a limit. The application's own hold whoever sits before it: names that nobody signed it could
+    make up."""
+    grant, who, end_user = plan.grant, plan.grant.principal, plan.end_user
+    scopes = [_Scope("caller", _key(who, who.subject), grant.limits), _Scope("role", _key(who), grant.total_limits)]
+    if end_user is not None:
+        name = who.subject, end_user.issuer or "", end_user.name
+        scopes.append(_Scope("end_user", _key(who, *name), grant.end_user_limits))
+    return [scope for scope in scopes if scope.limits.any]
+
+
+def _asked(scopes: Sequence[_Scope], tokens: int, ends: float) -> _Asked:
     name = secrets.token_hex(8)
     return _Asked(
-        [rate for scope, key, limits in scopes for rate in _rates(scope, key, limits, tokens)],
-        [_Place(s, Lease(f"{key}:streams", most, name, ends)) for s, key, limits in scopes if (most := limits.streams)],
+        [rate for scope in scopes for rate in _rates(scope, tokens)],
+        [
+            _Place(scope.name, Lease(f"{scope.key}:streams", most, name, ends))
+            for scope in scopes
+            if (most := scope.limits.streams)
+        ],
     )
 
 
-def _rates(scope: str, key: str, limits: RateLimits, tokens: int) -> Iterator[_Rate]:
+def _rates(scope: _Scope, tokens: int) -> Iterator[_Rate]:
     for name, unit, seconds in _RATES:
-        most: int | None = getattr(limits, name)
+        most: int | None = getattr(scope.limits, name)
         if most is not None:
             amount = tokens if unit == "tokens" else 1
-            yield _Rate(name, scope, unit, Window(f"{key}:{unit}:{seconds}", seconds, most, amount))
+            yield _Rate(name, scope.name, unit, Window(f"{scope.key}:{unit}:{seconds}", seconds, most, amount))
 
 
 def _key(who: Principal, *subject: str) -> str:
@@ -302,14 +324,14 @@ def _key(who: Principal, *subject: str) -> str:
 
 
 def _told(asked: _Asked, taken: Taken, now: float, *, granted: bool) -> dict[str, str]:
-    """OpenAI's headers, of the caller's own limits: where there is one for the minute and one for the day, the one that
-    is nearer to its end."""
+    """OpenAI's headers, of the caller's own limits and his end user's: of all that there are, for the minute and the
+    day, the one that is nearest to its end."""
     headers: dict[str, str] = {}
     for unit in ("requests", "tokens"):
         own = [
             (rate.window, found, found.used + (rate.window.amount if granted else 0))
             for rate, found in zip(asked.rates, taken.windows, strict=True)
-            if rate.scope == "caller" and rate.unit == unit
+            if rate.scope in _TOLD_OF and rate.unit == unit
         ]
         if own:
             window, found, used = min(own, key=lambda each: each[0].most - each[2])

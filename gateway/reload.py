@@ -58,7 +58,7 @@ class Policies:
 
     async def begin(self) -> None:
         """Fetch the keys that have to be fetched, and go on fetching them until `aclose`."""
-        await asyncio.gather(*(keys.fetch() for keys in self.now.verifier.remote))
+        await asyncio.gather(*(keys.fetch() for keys in self.now.remote))
         self._fetch_on(self.now)
 
     async def aclose(self) -> None:
@@ -87,8 +87,8 @@ class Policies:
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not be the last look at the policy
                 self._hear.refused(ConfigError(Problem(str(self._path), None, "", f"failed ({type(error).__name__})")))
                 return False
-            new.verifier.carry_over(before.verifier)
-            await asyncio.gather(*(keys.fetch() for keys in new.verifier.remote if _never_fetched(keys)))
+            new.carry_over(before)
+            await asyncio.gather(*(keys.fetch() for keys in new.remote if _never_fetched(keys)))
             self.now = new
             self._fetch_on(new)
             self._hear.changed(before, new)
@@ -123,7 +123,7 @@ class Policies:
     def _fetch_on(self, policy: InForce | None) -> None:
         for task in self._fetching:
             task.cancel()
-        remote = policy.verifier.remote if policy else []
+        remote = policy.remote if policy else []
         self._fetching = [asyncio.ensure_future(keys.watch()) for keys in remote]
 
 

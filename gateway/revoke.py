@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.auth.revocation import Kind, Revocation, understood
 from gateway.auth.tokens import MAX_ID_CHARS, MAX_SUBJECT_CHARS, can_be
 from gateway.policy.load import Rules
-from gateway.policy.schema import IssuerPolicy
+from gateway.policy.schema import SignerPolicy
 from gateway.state import Entry, Store
 
 
@@ -85,18 +85,18 @@ def _named(wish: Wish) -> tuple[Kind, str]:
     return Kind.EVERYTHING, ""
 
 
-def _issuer(wish: Wish, rules: Rules, *, needed: bool) -> IssuerPolicy | None:
+def _issuer(wish: Wish, rules: Rules, *, needed: bool) -> SignerPolicy | None:
     if wish.issuer is None:
-        if needed and len(rules.issuers) > 1:
+        if needed and len({each.issuer for each in rules.signers}) > 1:
             raise NotAimed("the policy has several issuers; name one with --issuer")
         return rules.issuers[0] if needed else None
-    issuer = next((each for each in rules.issuers if each.issuer == wish.issuer), None)
+    issuer = next((each for each in rules.signers if each.issuer == wish.issuer), None)
     if issuer is None:
         raise NotAimed("--issuer is not an issuer of the policy")
     return issuer
 
 
-def _tenant(wish: Wish, issuer: IssuerPolicy | None, *, needed: bool) -> str | None:
+def _tenant(wish: Wish, issuer: SignerPolicy | None, *, needed: bool) -> str | None:
     if issuer is None:
         return None
     known = issuer.tenant.allowed if issuer.tenant.fixed is None else {issuer.tenant.fixed}

@@ -43,8 +43,26 @@ class PartType(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EndUser:
+    """Who sits before the application that calls. He has a budget and limits of his own, and never another role or
+    clearance than the application's.
+
+    `issuer` signed that it is he; None: the application says so, in a field that nobody signed.
+    """
+
+    issuer: str | None
+    name: str
+    issued_at: float = 0.0  # seconds since the epoch, of what was signed
+    token_id: str | None = None  # of an assertion
+
+    @property
+    def signed(self) -> bool:
+        return self.issuer is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, as the token proved it."""
+    """Who calls, as the token proved it. `end_user` is one that was signed."""
 
     issuer: str
     tenant: str
@@ -54,6 +72,7 @@ class Principal:
     expires_at: float  # seconds since the epoch, as the token says it
     issued_at: float = 0.0  # likewise; what doesn't say is as old as can be
     bound_to: bytes | None = None  # the SHA-256 of the certificate that the token is good with; None: with any or none
+    end_user: EndUser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,7 @@ class Grant:
     clearance: Clearance = Clearance()
     limits: RateLimits = NO_RATE_LIMITS  # of the caller
     total_limits: RateLimits = NO_RATE_LIMITS  # of all of his tenant in his role
+    end_user_limits: RateLimits = NO_RATE_LIMITS  # of each end user of the caller's
 
     def forwards(self, name: str) -> bool:
         """Whether this role was given a field that is refused by default."""
@@ -144,3 +164,4 @@ class Plan:
     answer_schema: Mapping[str, Any] | None  # that the document in JSON mode follows
     tool_schemas: Mapping[str, Mapping[str, Any]]  # of the arguments of each tool that says so, by its name
     tells: Tells
+    end_user: EndUser | None = None  # the principal's, or else one whom only the request names

@@ -14,7 +14,7 @@ from gateway.auth import keys, tokens
 from gateway.auth.jwks import Fetch, Page, Place, RemoteKeys, VaultPage
 from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules
-from gateway.policy.schema import IssuerPolicy, KeySource
+from gateway.policy.schema import EndUserIssuer, IssuerPolicy, KeySource, SignerPolicy
 from gateway.secrets.references import parse_vault
 from gateway.types import Principal
 
@@ -31,10 +31,16 @@ def load(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, f
     return {issuer.issuer: _issuer(issuer, folder, fetch, tell) for issuer in rules.issuers}
 
 
+def load_asserting(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
+    """As `load`, those that only say who an end user is."""
+    folder = rules.document.path.parent
+    return {each.issuer: _asserting(each, folder, fetch, tell) for each in rules.policy.end_user_issuers}
+
+
 def pages(rules: Rules) -> list[Place]:
     """Every page of keys that the policy names."""
     folder = rules.document.path.parent
-    return [_page(source, folder) for issuer in rules.issuers for source in issuer.keys if source.file is None]
+    return [_page(source, folder) for signer in rules.signers for source in signer.keys if source.file is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +131,29 @@ def _issuer(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell)
         tenant_claim=policy.tenant.claim,
         tenants=policy.tenant.allowed,
         certificate_binding=policy.certificate_binding,
+        takes_actors=policy.end_user is not None and policy.end_user.act,
+        end_user_claim=policy.end_user.claim if policy.end_user is not None else None,
     )
 
 
-def _keys(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -> keys.Keys:
+def _asserting(policy: EndUserIssuer, folder: Path, fetch: Fetch | None, tell: Tell) -> tokens.Issuer:
+    return tokens.Issuer(
+        name=policy.issuer,
+        audiences=policy.audience,
+        algorithms=frozenset(policy.algorithms),
+        keys=_keys(policy, folder, fetch, tell),
+        max_life=policy.max_life_seconds,
+        token_id_claim=policy.token_id_claim,
+        types=frozenset(map(tokens.type_name, policy.types)) or tokens.USUAL_TYPES,
+        role_path=(),
+        roles=frozenset(),
+        tenant=policy.tenant.fixed,
+        tenant_claim=policy.tenant.claim,
+        tenants=policy.tenant.allowed,
+    )
+
+
+def _keys(policy: SignerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -> keys.Keys:
     files = [(folder / source.file, source.kid) for source in policy.keys if source.file is not None]
     found = [key for path, kid in files for key in keys.load(path, kid)]
     own = keys.collect(found, files[0][0] if files else policy.issuer)

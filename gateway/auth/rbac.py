@@ -34,6 +34,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         clearance=rules.policy.classification.clearance(role.clearance),
         limits=role.limits,
         total_limits=role.total_limits,
+        end_user_limits=role.end_user_limits,
     )
 
 

@@ -153,19 +153,28 @@ class Revocations:
         """Raises NotAuthenticated: his token is revoked."""
         if not self._by_target:
             return
-        issuer, tenant, issued = principal.issuer, principal.tenant, principal.issued_at
-        for kind, value in (
-            (Kind.TOKEN_ID, principal.token_id),
-            (Kind.SUBJECT, principal.subject),
-            (Kind.ROLE, principal.role),
-            (Kind.EVERYTHING, ""),
-        ):
-            if value is None:
-                continue
-            for scope in ((issuer, tenant), (issuer, None), (None, None)):
+        for kind, value, issuer, issued in _named(principal):
+            for scope in ((issuer, principal.tenant), (issuer, None), (None, None)):
                 found = self._by_target.get((kind, value, *scope))
                 if found is not None and any(issued < threshold for threshold in found.values()):
                     raise NotAuthenticated(_REASONS[kind])
+
+
+def _named(principal: Principal) -> Iterator[tuple[Kind, str, str, float]]:
+    """By what a revocation may mean him, of whose issuer, and when that was issued. It may mean the end user as well,
+    whom an issuer knows as a subject, or the assertion that said who he is."""
+    issuer, issued = principal.issuer, principal.issued_at
+    if principal.token_id is not None:
+        yield Kind.TOKEN_ID, principal.token_id, issuer, issued
+    yield Kind.SUBJECT, principal.subject, issuer, issued
+    yield Kind.ROLE, principal.role, issuer, issued
+    yield Kind.EVERYTHING, "", issuer, issued
+    end_user = principal.end_user
+    if end_user is not None and end_user.issuer is not None:
+        yield Kind.SUBJECT, end_user.name, end_user.issuer, end_user.issued_at
+        yield Kind.EVERYTHING, "", end_user.issuer, end_user.issued_at
+        if end_user.token_id is not None:
+            yield Kind.TOKEN_ID, end_user.token_id, end_user.issuer, end_user.issued_at
 
 
 def _target(revocation: Revocation) -> _Target:

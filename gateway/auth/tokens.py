@@ -27,7 +27,7 @@ from jwt.exceptions import InvalidSignatureError, PyJWTError
 from gateway.auth import binding
 from gateway.auth.keys import ALGORITHMS, Key, Keys
 from gateway.errors import NotAuthenticated, Reason, TokenExpired
-from gateway.types import CertificateBinding, Principal
+from gateway.types import CertificateBinding, EndUser, Principal
 
 MAX_TOKEN_CHARS: Final = 8192  # what common servers take as one header line
 LEEWAY: Final = 10.0  # seconds that two well-kept clocks may differ
@@ -49,7 +49,8 @@ _Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose tokens are good, and what they may say."""
+    """Whose tokens are good, and what they may say. One without roles gives none: what it signs says who somebody is,
+    and lets nobody in."""
 
     name: str
     audiences: frozenset[str]
@@ -67,7 +68,11 @@ class Issuer:
     group_path: tuple[str, ...] = ()
     role_of_group: Mapping[str, str] = field(default_factory=dict)
     certificate_binding: CertificateBinding = "checked"
+    takes_actors: bool = False  # `sub` is an end user where `act` names the application that acts for him
+    end_user_claim: str | None = None  # that names the application's end user
 
+
+NO_ROLE: Final = ""  # of what an issuer without roles has signed
 
 Issuers = Mapping[str, Issuer]
 
@@ -220,16 +225,40 @@ def _signed_with(key: Key, raw_token: str, algorithm: str) -> bool:
 def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
     issued, expires = _life(claims, issuer, now)
     _audience(claims, issuer)
+    subject, end_user = _persons(claims, issuer)
     return Principal(
         issuer=issuer.name,
         tenant=_tenant(claims, issuer),
-        subject=_text(claims, "sub", Reason.CLAIM_MISSING, MAX_SUBJECT_CHARS),
+        subject=subject,
         token_id=_token_id(claims, issuer),
-        role=_role(claims, issuer),
+        role=_role(claims, issuer, subject),
         expires_at=expires,
         issued_at=issued,
         bound_to=_bound_to(claims, issuer),
+        end_user=None if end_user is None else EndUser(issuer.name, end_user, issued),
     )
+
+
+def _persons(claims: _Json, issuer: Issuer) -> tuple[str, str | None]:
+    """The subject that calls, and who sits before it. Two that are named as that are refused unless they are one."""
+    subject = _text(claims, "sub", Reason.CLAIM_MISSING, MAX_SUBJECT_CHARS)
+    named = set()
+    if issuer.end_user_claim is not None and issuer.end_user_claim in claims:
+        named.add(_text(claims, issuer.end_user_claim, Reason.END_USER, MAX_SUBJECT_CHARS))
+    if issuer.takes_actors and "act" in claims:
+        named.add(subject)
+        subject = _actor(claims["act"], issuer)
+    if len(named) > 1:
+        raise NotAuthenticated(Reason.END_USER)
+    return subject, next(iter(named), None)
+
+
+def _actor(act: Any, issuer: Issuer) -> str:
+    """Who acts now (RFC 8693, 4.1): the outermost. Those that acted before him are history, of which nothing follows.
+    One that another issuer knows can't be told from our issuer's of the same name."""
+    if type(act) is not dict or act.get("iss", issuer.name) != issuer.name:
+        raise NotAuthenticated(Reason.END_USER)
+    return _text(act, "sub", Reason.END_USER, MAX_SUBJECT_CHARS)
 
 
 def _life(claims: _Json, issuer: Issuer, now: float) -> tuple[float, float]:
@@ -283,9 +312,11 @@ def _bound_to(claims: _Json, issuer: Issuer) -> bytes | None:
     return None
 
 
-def _role(claims: _Json, issuer: Issuer) -> str:
+def _role(claims: _Json, issuer: Issuer, subject: str) -> str:
     """Exactly one of the roles that this issuer may give; two would make us choose, and the caller would know how."""
-    table = _roles_by_table(claims, issuer)
+    if not issuer.roles:
+        return NO_ROLE
+    table = _roles_by_table(claims, issuer, subject)
     said = _texts_at(claims, issuer.role_path, None if table else Reason.ROLE) if issuer.role_path else []
     given = table.union(said)
     known = issuer.roles & given
@@ -294,10 +325,9 @@ def _role(claims: _Json, issuer: Issuer) -> str:
     return next(iter(known))
 
 
-def _roles_by_table(claims: _Json, issuer: Issuer) -> set[str]:
+def _roles_by_table(claims: _Json, issuer: Issuer, subject: str) -> set[str]:
     """Of issuers that name nobody's role: a Kubernetes service account has a subject, and groups at the most."""
-    subject = claims.get("sub")
-    given = {issuer.role_of_subject[subject]} if type(subject) is str and subject in issuer.role_of_subject else set()
+    given = {issuer.role_of_subject[subject]} if subject in issuer.role_of_subject else set()
     if issuer.role_of_group:
         groups = _texts_at(claims, issuer.group_path, None)
         given |= {issuer.role_of_group[group] for group in groups if group in issuer.role_of_group}

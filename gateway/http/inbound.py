@@ -39,6 +39,7 @@ _NO_SIGNS: Final = str.maketrans("", "", "-_")
 # '{"' in base64url begins every usual JWT; one with a space in its header has two long parts at the least.
 _JWT: Final = re.compile(r"eyJ|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.")
 MAX_QUERY_BYTES: Final = 4096  # no endpoint takes a query; more than this is not even looked at
+END_USER: Final = "tightlip-end-user"
 BODY_GRACE_SECONDS: Final = 5.0  # before the least rate counts: a round trip, a client that pauses once
 
 
@@ -58,9 +59,10 @@ class Head:
     content_type: Sequence[bytes]
     content_encoding: Sequence[bytes]
     content_length: Sequence[bytes]
+    end_user: Sequence[bytes] = ()  # a signed assertion of who sits before the application
 
 
-_READ: Final = (b"authorization", b"content-type", b"content-encoding", b"content-length")
+_READ: Final = (b"authorization", b"content-type", b"content-encoding", b"content-length", END_USER.encode())
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:

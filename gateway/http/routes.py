@@ -87,6 +87,7 @@ class Surface:
         inbound.refuse_token_in_query(request.scope["query_string"])
         principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
         rbac.check_certificate(principal, policy.rules, caller_certificate(request.scope, self.proxies), time.time())
+        principal = await policy.end_users.named(principal, head.end_user)
         record.principal = principal  # from here on a revocation ends the request
         self.revocations.check(principal)
         rbac.check_address(principal, policy.rules, record.address)

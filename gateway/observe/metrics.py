@@ -27,7 +27,8 @@ REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 VAULT_FAILURES: Final = frozenset(Trouble)
 LIMITS: Final = frozenset(RateLimits.model_fields)
-LIMIT_SCOPES: Final = frozenset({"caller", "role"})  # of each caller, of all of a tenant in a role
+# Of each caller, of all of a tenant in a role, of each end user of a caller.
+LIMIT_SCOPES: Final = frozenset({"caller", "role", "end_user"})
 LISTENERS: Final = frozenset({"public", "management"})
 # Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
 CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})

@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway import errors
 from gateway.errors import GatewayError
+from gateway.http.inbound import END_USER
 from gateway.openapi import answers, requests
 from gateway.openapi.answers import Refusal, Schema, component
 from gateway.types import Endpoint
@@ -76,6 +77,13 @@ _TOKEN: Final[Schema] = {
     "bearerFormat": "JWT",
     "description": "A token of an issuer that the policy names; only in the Authorization header.",
 }
+_END_USER: Final[Schema] = {
+    "name": END_USER,
+    "in": "header",
+    "description": "A signed assertion of who sits before the application, where the policy takes them: a token of an "
+    "issuer that it names for this. Anything else in this header is refused as a bad token is.",
+    "schema": {"type": "string"},
+}
 _TOLD: Final[Mapping[str, tuple[str, Schema]]] = {
     "limit": ("What may be asked in a time.", {"type": "integer", "minimum": 1}),
     "remaining": ("What is left of it.", {"type": "integer", "minimum": 0}),
@@ -134,6 +142,7 @@ def _completing(endpoint: Endpoint, name: str, summary: str) -> Schema:
     return {
         "operationId": f"create{name}",
         "summary": summary,
+        "parameters": [_END_USER],
         "requestBody": {"required": True, "content": {JSON: asked}},
         "responses": {"200": _answer(f"The answer. {_STREAM}", good, told=_OF_CALLERS)}
         | _failures(set(kinds()) - _ELSEWHERE),
@@ -148,6 +157,7 @@ def _listing() -> Schema:
     return {
         "operationId": "listModels",
         "summary": "The models that this caller may use.",
+        "parameters": [_END_USER],
         "responses": {"200": _answer("The models.", {JSON: {"schema": component("Models")}})}
         | _failures(set(kinds()) - _ELSEWHERE - unmet),
     }

@@ -7,7 +7,7 @@ be told (another claim names the role, a verdict reads otherwise) counts as weak
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -26,12 +26,14 @@ from gateway.policy.schema import (
     BoundedPolicy,
     BudgetPolicy,
     Classification,
+    EndUserIssuer,
     IssuerPolicy,
     PersonsPolicy,
     Policy,
     ProfilePolicy,
     Role,
     RulePolicy,
+    SignerPolicy,
 )
 from gateway.types import FieldAction
 
@@ -53,7 +55,13 @@ class Change:
 def compare(old: Rules, new: Rules) -> list[Change]:
     """What `new` changes, in the order of the file."""
     return [
-        *_named("issuers", _issuers(old), _issuers(new), ISSUER),
+        *_named("issuers", _by_name(old.policy.issuers), _by_name(new.policy.issuers), ISSUER),
+        *_named(
+            "end_user_issuers",
+            _by_name(old.policy.end_user_issuers),
+            _by_name(new.policy.end_user_issuers),
+            END_USER_ISSUER,
+        ),
         *_named("roles", old.policy.roles, new.policy.roles, ROLE),
         *_named("profiles", _profiles(old), _profiles(new), PROFILE),
         *_fields("", old.policy, new.policy, POLICY),
@@ -212,7 +220,9 @@ ISSUER: Final[Mapping[str, Weakens]] = {
     "max_life_seconds": _higher,
     "certificate_binding": _later("required", "checked", "ignored"),
     "tenant": _always,
+    "end_user": _always,  # who is counted as whom, and who is stopped by a revocation
 }
+END_USER_ISSUER: Final[Mapping[str, Weakens]] = {key: ISSUER[key] for key in EndUserIssuer.model_fields}
 ROLE: Final[Mapping[str, Weakens]] = {
     "models": _more,
     "endpoints": _more,
@@ -223,6 +233,7 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "max_streams": _higher,
     "limits": lambda old, new: _any_weaker(old, new, RATES),
     "total_limits": lambda old, new: _any_weaker(old, new, RATES),
+    "end_user_limits": lambda old, new: _any_weaker(old, new, RATES),
     "max_output_tokens": _higher,
     "max_choices": _higher,
     "networks": _more_or_any,
@@ -280,11 +291,12 @@ POLICY: Final[Mapping[str, Weakens]] = {
 }
 PERSONS: Final[Mapping[str, Weakens]] = {"k": _lower, "countries": _always, "tables": _always}
 COMPARED_APART: Final[Mapping[type[BaseModel], frozenset[str]]] = {
-    Policy: frozenset({"issuers", "roles", "profiles"}),
+    Policy: frozenset({"issuers", "end_user_issuers", "roles", "profiles"}),
     Role: frozenset({"clearance"}),
 }
 DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     IssuerPolicy: ISSUER,
+    EndUserIssuer: END_USER_ISSUER,
     PersonsPolicy: PERSONS,
     Role: ROLE,
     ProfilePolicy: PROFILE,
@@ -303,8 +315,8 @@ def _any_weaker(old: BaseModel, new: BaseModel, directions: Mapping[str, Weakens
 # ---- walking ---------------------------------------------------------------------------------------------------------
 
 
-def _issuers(rules: Rules) -> dict[str, IssuerPolicy]:
-    return {issuer.issuer: issuer for issuer in rules.policy.issuers}
+def _by_name(signers: Iterable[SignerPolicy]) -> dict[str, SignerPolicy]:
+    return {signer.issuer: signer for signer in signers}
 
 
 def _profiles(rules: Rules) -> dict[str, ProfilePolicy]:

@@ -16,6 +16,7 @@ from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.policy.diff import tightened, weaker_than
 from gateway.policy.fields import PATHS
+from gateway.policy.limits import RateLimits
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     MIN_HOST_CHARS,
@@ -25,6 +26,7 @@ from gateway.policy.schema import (
     Policy,
     ProfilePolicy,
     Role,
+    SignerPolicy,
 )
 from gateway.types import Endpoint
 
@@ -52,6 +54,11 @@ class Rules:
     crowds: Crowds
     document: Document
     policy: Policy  # as it stands in the file
+
+    @property
+    def signers(self) -> Sequence[SignerPolicy]:
+        """All whose signatures are good for something."""
+        return [*self.issuers, *self.policy.end_user_issuers]
 
     def profile(self, name: str, now: float) -> Profile:
         """The one in force under a name. `now` is seconds since the epoch. Raises KeyError: there is none."""
@@ -174,8 +181,9 @@ def _bound(rules: Rules) -> Iterator[tuple[str | int, ...]]:
 
 def _in_vault(rules: Rules) -> Iterator[tuple[str | int, ...]]:
     """Where the policy takes keys from Vault."""
-    for index, issuer in enumerate(rules.issuers):
-        yield from (("issuers", index, "keys", each, "vault") for each, key in enumerate(issuer.keys) if key.vault)
+    for name in ("issuers", "end_user_issuers"):
+        for index, issuer in enumerate(getattr(rules.policy, name)):
+            yield from ((name, index, "keys", each, "vault") for each, key in enumerate(issuer.keys) if key.vault)
 
 
 def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
@@ -196,6 +204,7 @@ def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
 
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
     yield from _doubled_issuers(policy, document)
+    yield from _end_user_problems(policy, document)
     for index, issuer in enumerate(policy.issuers):
         for role in sorted(issuer.roles - policy.roles.keys()):
             yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
@@ -320,11 +329,32 @@ def _both(pairs: Iterable[Sequence[str]], before: frozenset[str], new: frozenset
 
 
 def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
-    seen: set[str] = set()
+    for name in ("issuers", "end_user_issuers"):
+        seen: set[str] = set()
+        for index, issuer in enumerate(getattr(policy, name)):
+            if issuer.issuer in seen:
+                yield document.problem((name, index, "issuer"), "stands here twice")
+            seen.add(issuer.issuer)
+
+
+def _end_user_problems(policy: Policy, document: Document) -> Iterator[Problem]:
+    """What lets somebody in must not say who an end user is, nor the other way round: one that has both in its hands
+    could take the one for the other."""
+    asserting = {issuer.issuer: issuer for issuer in policy.end_user_issuers}
+    asked = set()
     for index, issuer in enumerate(policy.issuers):
-        if issuer.issuer in seen:
-            yield document.problem(("issuers", index, "issuer"), "stands here twice")
-        seen.add(issuer.issuer)
+        name = issuer.end_user.assertion if issuer.end_user is not None else None
+        asked.add(name)
+        if name is not None and name not in asserting:
+            yield document.problem(("issuers", index, "end_user", "assertion"), "is not one of 'end_user_issuers'")
+        same = asserting.get(issuer.issuer)
+        if same is not None and not issuer.audience.isdisjoint(same.audience):
+            at = policy.end_user_issuers.index(same)
+            text = "must be another than that of the issuer's access tokens"
+            yield document.problem(("end_user_issuers", at, "audience"), text)
+    for index, each in enumerate(policy.end_user_issuers):
+        if each.issuer not in asked:
+            yield document.problem(("end_user_issuers", index, "issuer"), "no issuer names it under 'end_user'")
 
 
 def _field_problems(name: str, role: Role, document: Document) -> Iterator[Problem]:
@@ -346,7 +376,8 @@ def _role_problems(name: str, role: Role, policy: Policy, document: Document) ->
         text = "a role with a 'bounded' profile can't have 'completions': it is for the content of chats"
         yield document.problem(("roles", name, "endpoints"), text)
     yield from _field_problems(name, role, document)
-    for key, rates in (("limits", role.limits), ("total_limits", role.total_limits)):
+    for key in ("limits", "total_limits", "end_user_limits"):
+        rates: RateLimits = getattr(role, key)
         for of in ("tokens_per_minute", "tokens_per_day"):
             most = getattr(rates, of)
             if most is not None and most <= role.max_output_tokens:

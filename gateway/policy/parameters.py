@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from filters.specificity.described import Speaker, Turn
+from gateway.auth.tokens import MAX_SUBJECT_CHARS, can_be
 from gateway.errors import BadField, FieldRefused, OverLimit
 from gateway.policy import bounded
 from gateway.policy.body import DEFAULT_BOUNDS, BodyBounds, Json, parse_object
@@ -23,7 +24,7 @@ from gateway.policy.messages import (
     read_tool_choice,
     read_tools,
 )
-from gateway.types import Endpoint, FieldAction, Grant, Plan, Tells
+from gateway.types import Endpoint, EndUser, FieldAction, Grant, Plan, Tells
 
 MAX_MODEL_CHARS: Final = 128
 COMPLETION_TOKENS: Final = 16  # OpenAI's, of a completion that names no max_tokens
@@ -82,6 +83,7 @@ def admit(request: ChatRequest, grant: Grant) -> Plan:
         tool_schemas=about.tool_schemas,
         # a completion says how many alternatives it wants; without any the chosen token is told all the same
         tells=Tells(logprobs=fields.get(LOGPROBS) not in (None, False), token_ids=fields.get(RETURN_IDS, False)),
+        end_user=grant.principal.end_user or _unsigned(request.fields),
     )
     if grant.profile.bounded is not None:
         bounded.check(plan)
@@ -188,6 +190,13 @@ def _max_tokens(fields: Mapping[str, Any], grant: Grant) -> int:
     if asked:
         return asked.pop()
     return most if grant.endpoint is Endpoint.CHAT else min(most, COMPLETION_TOKENS)
+
+
+def _unsigned(fields: Mapping[str, Any]) -> EndUser | None:
+    """Whom the application says to speak for, where nobody signed it; OpenAI's newer name of the field comes first.
+    What can't be a name is nobody's, so that it counts as the application's own."""
+    named = next((fields[name] for name in ("safety_identifier", "user") if fields.get(name) is not None), None)
+    return EndUser(None, named) if type(named) is str and can_be(named, MAX_SUBJECT_CHARS) else None
 
 
 def _stop(value: Any, grant: Grant) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ from gateway.types import CertificateBinding, Clearance, Endpoint, FieldAction, 
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
+DEFAULT_ASSERTION_LIFE: Final = 300.0  # seconds; one is good for any number of requests until it ends
+LONGEST_ASSERTION_LIFE: Final = 3600.0
 MAX_OUTPUT_TOKENS: Final = 131_072  # no served model writes more in one answer; keeps a typing error from being a limit
 MAX_CHOICES: Final = 16  # each is filtered on its own
 MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
@@ -143,23 +145,50 @@ class TenantRule(_Strict):
         return self
 
 
-class IssuerPolicy(_Strict):
-    """Whose tokens are good, for what, and which roles they may give at all."""
+class SignerPolicy(_Strict):
+    """Who signs, for whom, with what."""
 
     issuer: Claim
     audience: frozenset[Claim] = Field(min_length=1)
     algorithms: frozenset[Algorithm] = Field(min_length=1)
     keys: tuple[KeySource, ...] = Field(min_length=1)
+    types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: those of access tokens, or none
+    token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
+    tenant: TenantRule
+
+
+class EndUserPolicy(_Strict):
+    """Where it is signed who sits before an application that calls; wherever it is said it must be the same."""
+
+    act: bool = False  # RFC 8693: `sub`, where `act` names the application
+    claim: Claim | None = None  # of the application's own token
+    assertion: Claim | None = None  # the issuer, of `end_user_issuers`, of a second token in a header of its own
+
+    @model_validator(mode="after")
+    def _some_way(self) -> Self:
+        if not self.act and self.claim is None and self.assertion is None:
+            raise ValueError("needs 'act', 'claim' or 'assertion'")
+        return self
+
+
+class EndUserIssuer(SignerPolicy):
+    """Whose assertions of who an end user is are good. They give no role: nobody comes in by one."""
+
+    token_id_claim: Claim | None = None
+    max_life_seconds: float = Field(default=DEFAULT_ASSERTION_LIFE, gt=0, le=LONGEST_ASSERTION_LIFE)
+
+
+class IssuerPolicy(SignerPolicy):
+    """Whose tokens are good, for what, and which roles they may give at all."""
+
     roles: frozenset[Name] = Field(min_length=1)
     role_claim: Claim | tuple[Claim, ...] | None = "role"  # a list is a path into nested claims
     role_of_subject: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_TABLE)
     group_claim: Claim | tuple[Claim, ...] = "groups"
     role_of_group: Mapping[Claim, Name] = Field(default_factory=dict, max_length=MAX_TABLE)
-    token_id_claim: Claim | None = "jti"  # noqa: S105 - null, written out: tokens of this issuer have no id
-    types: frozenset[Claim] = frozenset()  # accepted `typ` headers; empty: those of access tokens, or none
     max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
     certificate_binding: CertificateBinding = "checked"
-    tenant: TenantRule
+    end_user: EndUserPolicy | None = None
 
     @property
     def role_path(self) -> tuple[str, ...]:
@@ -194,6 +223,7 @@ class Role(_Strict):
     max_streams: int | None = Field(default=None, ge=1, le=100_000)  # at once, of each tenant, model and process
     limits: RateLimits = NO_RATE_LIMITS  # of each caller, over all replicas
     total_limits: RateLimits = NO_RATE_LIMITS  # of all callers of a tenant with this role together
+    end_user_limits: RateLimits = NO_RATE_LIMITS  # of each end user of a caller
     max_output_tokens: int = Field(default=1024, ge=1, le=MAX_OUTPUT_TOKENS)
     max_choices: int = Field(default=1, ge=1, le=MAX_CHOICES)
     profile: Name = STRICT
@@ -384,6 +414,7 @@ class Policy(_Strict):
     version: Literal[1]
     urgent: bool = False
     issuers: tuple[IssuerPolicy, ...] = Field(min_length=1)
+    end_user_issuers: tuple[EndUserIssuer, ...] = ()
     roles: Mapping[Name, Role] = Field(min_length=1)
     profiles: Mapping[Name, ProfilePolicy] = Field(default_factory=dict)
     internal_hosts: tuple[HostName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)

@@ -43,7 +43,11 @@ def _most(role: Role) -> str:
         told.append(f"{role.max_streams} answers at once")
     if role.priority:
         told.append(f"priority {role.priority}")
-    for whose, rates in (("", role.limits), (" of all", role.total_limits)):
+    for whose, rates in (
+        ("", role.limits),
+        (" of all", role.total_limits),
+        (" of each end user", role.end_user_limits),
+    ):
         told += [f"{value} {name.replace('_', ' ')}{whose}" for name, value in rates if value is not None]
     limits = role.request.model_dump(exclude_defaults=True)
     return ", ".join([*told, *(f"{name} {value}" for name, value in limits.items())])

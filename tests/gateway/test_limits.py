@@ -20,7 +20,7 @@ from gateway.policy.parameters import admit, read
 from gateway.state import StateUnavailable
 from gateway.state.memory import MemoryCounters
 from gateway.state.windows import Lease, Taken, Window
-from gateway.types import Plan
+from gateway.types import EndUser, Plan
 from tests.gateway.support import CANARY, make_grant
 
 NOW = 1_700_000_000.0
@@ -384,3 +384,41 @@ async def test_parallel_requests_never_pass_a_limit() -> None:
 )
 def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def behind(end_user: EndUser | None, subject: str = "app", tenant: str = "acme", **own: int) -> Plan:
+    """A request for one end user, of whom one a minute may come."""
+    made = plan(subject, tenant, **own)
+    grant = replace(made.grant, end_user_limits=RateLimits(requests_per_minute=1))
+    return replace(made, grant=grant, end_user=end_user)
+
+
+async def test_each_end_user_has_limits_of_his_own_and_the_application_s_hold_beside_them() -> None:
+    made = Made()
+    told = (await made.limiter.take(behind(EndUser("users", "bob"), requests_per_minute=3))).told
+    assert told["x-ratelimit-remaining-requests"] == "0", "his own, which has less left"
+    with pytest.raises(LimitReached):
+        await made.limiter.take(behind(EndUser("users", "bob"), requests_per_minute=3))
+    assert made.refusals("requests_per_minute", "end_user") == 1
+    await made.limiter.take(behind(EndUser("users", "carol"), requests_per_minute=3))
+    await made.limiter.take(behind(None, requests_per_minute=3))
+    for invented in ("dora", "erin"):
+        with pytest.raises(LimitReached):
+            await made.limiter.take(behind(EndUser(None, invented), requests_per_minute=3))
+    assert made.refusals("requests_per_minute") == 2
+
+
+async def test_no_two_end_users_meet() -> None:
+    made = Made()
+    for end_user, subject, tenant in (
+        (EndUser("users", "bob"), "app", "acme"),
+        (EndUser(None, "bob"), "app", "acme"),
+        (EndUser("other", "bob"), "app", "acme"),
+        (EndUser("users", "bob"), "kiosk", "acme"),
+        (EndUser("users", "bob"), "app", "other"),
+        (EndUser("user", "sbob"), "app", "acme"),
+        (EndUser("users", "b"), "ob", "acme"),
+    ):
+        await made.limiter.take(behind(end_user, subject, tenant))
+    await made.limiter.take(behind(EndUser(CANARY, CANARY)))
+    assert not any(CANARY in key for key in made.store.keys)

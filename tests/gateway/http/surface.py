@@ -21,6 +21,7 @@ from filters.specificity.described import Describing
 from gateway import revoke
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import issuers
+from gateway.auth.end_users import EndUsers, asserting_of
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Revocation
 from gateway.http.accounting import Accounted
@@ -123,7 +124,8 @@ async def built(
     metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
     plans: list[Plan] = []
     verifier = verifier or Verifier(issuers.load(rules), now=time.time)
-    in_force = InForce(rules, verifier, NO_RELAY, {}, NOBODY, frozenset())
+    end_users = EndUsers(Verifier(issuers.load_asserting(rules), now=time.time), asserting_of(rules))
+    in_force = InForce(rules, verifier, end_users, NO_RELAY, {}, NOBODY, frozenset())
     store = MemoryStore()
     feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)
     await feed.begin()

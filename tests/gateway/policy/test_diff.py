@@ -40,8 +40,9 @@ def test_every_part_of_a_policy_is_compared() -> None:
         for each in vars(schema).values()
         if isinstance(each, type) and issubclass(each, BaseModel) and each.__module__ == schema.__name__
     }
-    compared_whole = {"KeySource", "TenantRule", "RulePolicy", "Classification", "_Strict"}
-    assert {part.__name__ for part in parts - DIRECTIONS.keys()} <= compared_whole
+    compared_whole = {"KeySource", "TenantRule", "EndUserPolicy", "RulePolicy", "Classification", "_Strict"}
+    bases = {"SignerPolicy"}
+    assert {part.__name__ for part in parts - DIRECTIONS.keys()} <= compared_whole | bases
 
 
 def test_a_field_that_is_taken_away_or_dropped_is_no_weaker(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_k_where_none_was_may_be_less_than_the_index_s(tmp_path: Path, k: str,
     assert (change.key, change.weakens) == ("profiles.strict.k", weakens)
 
 
-@pytest.mark.parametrize("key", ["limits", "total_limits"])
+@pytest.mark.parametrize("key", ["limits", "total_limits", "end_user_limits"])
 @pytest.mark.parametrize(("less", "more"), [("{streams: 2}", "{streams: 3}"), ("{tokens_per_day: 5000}", "{}")])
 def test_who_may_ask_more_is_less_restricted(tmp_path: Path, key: str, less: str, more: str) -> None:
     before, after = (POLICY.replace("  idle: {}", f"  idle: {{{key}: {each}}}") for each in (less, more))

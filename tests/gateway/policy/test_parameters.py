@@ -52,7 +52,7 @@ def test_each_field_alone(endpoint: Endpoint, case: dict[str, Any], value: Any) 
     if expected == "forwarded":
         assert plan_of({field: value}, endpoint).body[case.get("as", field)] == value
     elif expected == "ignored":
-        assert plan_of({field: value}, endpoint) == plan_of({}, endpoint)
+        assert replace(plan_of({field: value}, endpoint), end_user=None) == plan_of({}, endpoint)
     else:
         with pytest.raises(CallerError) as refused:
             plan_of({field: value}, endpoint)
