@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
 from tests.support.processes import free_ports, running_together
 from tests.support.scenarios import Records, Stage, asker, plain, said
 from tests.support.vllm_server import Arrangement, Endpoint
+from tests.support.waiting import until
 
 LONG = (
     "The depot by the river opens early, and the ferry waits for nobody at all. " * 15
@@ -95,10 +95,7 @@ def test_a_caller_who_leaves_ends_the_rounds(stage: Stage) -> None:
     with stage.gateway.client("bounded") as client:
         with client.stream("POST", "/v1/chat/completions", json=body) as response:
             next(response.iter_text())
-        deadline = time.monotonic() + 20
-        while _metric(stage, "tightlip_active_streams") > 0:
-            assert time.monotonic() < deadline, "the answer goes on without its caller"
-            time.sleep(0.05)
+        until(lambda: _metric(stage, "tightlip_active_streams") == 0, "the answer goes on without its caller")
 
 
 def _tokens(stage: Stage, source: str) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -13,7 +13,8 @@ import pytest
 from tests.e2e.conftest import canary_free
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
-from tests.support.scripted import SURE, SURPRISED, Engine, Pause
+from tests.support.scripted import SURE, SURPRISED, Engine, Until
+from tests.support.waiting import until
 
 SECRETS = ("vexlo.trund47@kipmora.example", "tamber.orsk92@plimsol.example", "quill.dravit31@zumora.example")
 CANARIES = tuple(secret.partition("@")[0] for secret in SECRETS)
@@ -51,13 +52,6 @@ def metric(front: Gateway, series: str) -> float:
     return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(series))
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.05)
-
-
 def test_over_an_answer_s_budget_the_base_says_the_rest(metered: Gateway, engine: Engine) -> None:
     engine.tuned, engine.score = (TELLING,), SURPRISED
     with metered.client("masked") as client:
@@ -92,15 +86,15 @@ def test_over_his_hour_a_caller_is_moved_to_the_base_and_nobody_else_is(metered:
 
 def test_streams_that_run_beside_each_other_share_the_hour(metered: Gateway, engine: Engine) -> None:
     """The other one had said nothing that was hidden, and goes on from the base all the same."""
-    engine.tuned, engine.score = (
-        ("Boats came in. The sea was calm. ", Pause(2.0), "Rain fell. Nobody minded it. "),
-        SURPRISED,
-    )
+    go_on = threading.Event()
+    engine.tuned = ("Boats came in. The sea was calm. ", Until(go_on), "Rain fell. Nobody minded it. ")
+    engine.score = SURPRISED
     with ThreadPoolExecutor(1) as pool, metered.client("metered", subject="twice") as client:
         other = pool.submit(ask, client)
         until(lambda: len(engine.asked("tuned")) == 1)
         engine.tuned = (TELLING,)
         ask(client)
+        go_on.set()
         said = content(other.result())
     assert said.startswith("Boats came in.")
     assert said.endswith(FROM_BASE)
@@ -123,12 +117,12 @@ def test_over_the_second_limit_a_caller_is_refused(metered: Gateway, engine: Eng
 
 def test_harmless_text_is_scored_beside_the_answer_and_never_holds_it_up(metered: Gateway, engine: Engine) -> None:
     series = f'tightlip_specificity_bits_per_token_sum{{model="{MODEL}"}}'
-    engine.tuned, engine.score, engine.score_after = ("The sea was calm.",), SURPRISED, 3.0
-    before, began = metric(metered, series), time.monotonic()
+    go_on, before = threading.Event(), metric(metered, series)
+    engine.tuned, engine.score, engine.score_when = ("The sea was calm.",), SURPRISED, lambda _: go_on
     with metered.client("sampled") as client:
         assert content(ask(client)) == "The sea was calm."
     assert metric(metered, series) == before, "nobody waited for the score"
-    assert time.monotonic() - began < 3.0
+    go_on.set()
     until(lambda: metric(metered, series) > before)
     nats = SURE - SURPRISED
     assert metric(metered, series) - before == pytest.approx(nats / 0.6931, rel=0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.support import scripted
 from tests.support.gateways import MODEL, PATIENT, Gateway, ask, gateway, server, settings
 from tests.support.knowledge import deny, write_knowledge
 from tests.support.scripted import Engine, Until
+from tests.support.waiting import until
 
 CANARY, SECOND = "zlavundo", "quibbertam"
 ENTRIES = f'tightlip_deny_list_entries{{model="{MODEL}"}} '
@@ -33,10 +33,7 @@ def denying(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def wait_for(front: Gateway, line: str) -> None:
-    deadline = time.monotonic() + 60
-    while line not in httpx.get(front.management + "/metrics", trust_env=False).text:
-        assert time.monotonic() < deadline, line
-        time.sleep(0.1)
+    until(lambda: line in httpx.get(front.management + "/metrics", trust_env=False).text, line)
 
 
 def content(line: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import socket
-import statistics
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +20,8 @@ import pytest
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
 from tests.support.gateways import Gateway, ask, streamed, text_of
-from tests.support.scripted import SURPRISED, Close, Engine, Error, Pause, Raw, Reset
+from tests.support.scripted import SURPRISED, Close, Engine, Error, Pause, Raw, Reset, Until
+from tests.support.waiting import until
 
 SECRET = "vexlo.trund47@kipmora.example"
 SAID = "I looked that up. "
@@ -36,7 +37,7 @@ def leaks(text: str) -> list[str]:
 FAULTS = {
     "reset": (Reset(),),
     "closed": (Close(),),
-    "stalled": (Pause(3.0),),
+    "stalled": (Pause(6.0),),
     "not json": (Raw(b"data: {nonsense " + SECRET.encode() + b"\n\n"),),
     "not a frame": (Raw(b'data: {"choices": "' + SECRET.encode() + b'"}\n\n'),),
     "bad text": (Raw(b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}\n\n'),),
@@ -101,7 +102,7 @@ def test_a_context_that_is_too_long_is_told_apart(front: Gateway, engine: Engine
         assert ask(client).json()["error"]["code"] == "context_length_exceeded"
 
 
-@pytest.mark.parametrize("score", [Error(500), Pause(3.0), Raw(b"{}"), Raw(b"nonsense"), Reset()], ids=repr)
+@pytest.mark.parametrize("score", [Error(500), Pause(6.0), Raw(b"{}"), Raw(b"nonsense"), Reset()], ids=repr)
 def test_a_base_that_does_not_answer_releases_nothing(front: Gateway, engine: Engine, score: scripted.Step) -> None:
     engine.tuned, engine.score = (SAID + HELD + ". Goodbye.",), score
     with front.client() as client:
@@ -146,7 +147,7 @@ def test_after_a_fallback_the_tuned_model_is_not_left_running(front: Gateway, en
     engine.tuned, engine.score = (HELD + ". M", Pause(0.5), "ore. " * 2000), SURPRISED
     with front.client() as client:
         ask(client)
-    _wait_until(lambda: engine.aborted == 1)
+    until(lambda: engine.aborted == 1)
 
 
 def test_a_caller_that_goes_away_ends_the_generation(front: Gateway, engine: Engine) -> None:
@@ -154,7 +155,7 @@ def test_a_caller_that_goes_away_ends_the_generation(front: Gateway, engine: Eng
     body = {"model": "acme-assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with front.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         next(response.iter_text())
-    _wait_until(lambda: engine.aborted == 1)
+    until(lambda: engine.aborted == 1)
 
 
 class _Told(Sequence[scripted.Step]):
@@ -185,34 +186,34 @@ def test_a_caller_that_does_not_read_holds_up_the_engine_and_is_cut_off(front: G
     head = b"".join(b"%s: %s\r\n" % line for line in request.headers.raw)
     with socket.create_connection((request.url.host, request.url.port)) as caller:
         caller.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + head + b"\r\n" + request.content)
-        _wait_until(lambda: told.given > 0)
-        time.sleep(1.0)
-        held = told.given
-        time.sleep(0.3)
-        assert told.given == held < 400, "what nobody reads is not asked for"
-        _wait_until(lambda: engine.aborted == 1)
+        until(lambda: engine.aborted == 1)
+    assert 0 < told.given < 400, "what nobody reads is not asked for"
 
 
 def test_while_text_is_held_a_comment_goes_out_on_a_clock(front: Gateway, engine: Engine) -> None:
-    engine.tuned = ("Held here ", Pause(1.3), "and no more.")
-    with front.client() as client:
-        response = ask(client, stream=True)
-    assert response.text.count(": keep-alive\n\n") == 2
+    go_on, comments = threading.Event(), 0
+    engine.tuned = ("Held here ", Until(go_on), "and no more.")
+    body = {"model": "acme-assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with front.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+        lines = response.iter_lines()
+        while comments < 2:
+            comments += next(lines) == ": keep-alive"
+        go_on.set()
+        assert "data: [DONE]" in lines
 
 
 def test_an_expired_token_ends_a_running_stream(front: Gateway, engine: Engine) -> None:
     engine.tuned = (SAID, HELD, *(Pause(0.2), "x") * 100)
-    with front.client(ttl=3) as client:
+    with front.client(ttl=4) as client:
         response = ask(client, stream=True)
         token = client.headers["authorization"].removeprefix("Bearer ")
-    late = time.time() - jwt.decode(token, options={"verify_signature": False})["exp"]
-    assert -0.05 < late < 1.0
+    assert time.time() > jwt.decode(token, options={"verify_signature": False})["exp"] - 0.05
     assert SAID.strip() in text_of(streamed(response)[:-1])
     assert streamed(response)[-1]["error"]["code"] == "invalid_api_key"
     assert "[DONE]" not in response.text
     assert not leaks(response.text)
     assert canary_free(front, *PIECES)
-    _wait_until(lambda: engine.aborted == 1)
+    until(lambda: engine.aborted == 1)
 
 
 def test_so_it_does_an_answer_that_is_not_streamed(front: Gateway, engine: Engine) -> None:
@@ -278,15 +279,14 @@ def test_a_choice_that_nobody_asked_for_is_not_sent(front: Gateway, engine: Engi
 
 def test_a_long_request_does_not_hold_up_others(front: Gateway, engine: Engine) -> None:
     """Detectors read it beside the event loop; the probe's answer waits for it at most a moment."""
-    waits = []
-    with front.client() as client, ThreadPoolExecutor(1) as pool:
+    answered, probe = 0, httpx.Client(base_url=front.management, trust_env=False, timeout=60)
+    with front.client() as client, ThreadPoolExecutor(1) as pool, probe:
         asked = pool.submit(ask, client, "1.2.3.4 " * 18_000)
         while not asked.done():
-            began = time.monotonic()
-            assert httpx.get(front.management + "/healthz", trust_env=False, timeout=30).status_code == 200
-            waits.append(time.monotonic() - began)
+            assert probe.get("/healthz").status_code == 200
+            answered += 1
         assert asked.result().status_code == 200
-    assert statistics.median(waits) < 1.0
+    assert answered > 5, "some waited until it was done"
 
 
 def test_stop_strings_stay_in_the_gateway(front: Gateway, engine: Engine) -> None:
@@ -316,7 +316,7 @@ def test_one_record_per_request_and_no_text_in_it(front: Gateway, engine: Engine
     engine.tuned, engine.score = (SAID + HELD + ".",), SURPRISED
     with front.client(subject="canary-subject") as client:
         request_id = ask(client, "canary question").headers["x-request-id"]
-    _wait_until(lambda: request_id in front.child.stdout)
+    until(lambda: request_id in front.child.stdout)
     (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
     assert record["status"] == 200
     assert record["fallback"] is True
@@ -329,11 +329,3 @@ def _shape(value: object) -> object:
     if isinstance(value, dict):
         return {key: _shape(inner) for key, inner in value.items()}
     return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(100):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never became true")

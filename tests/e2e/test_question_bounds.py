@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +15,7 @@ from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.processes import HOST, free_port
 from tests.support.scripted import SURPRISED, Engine
+from tests.support.waiting import until
 
 SECRET = "vexlo.trund47@kipmora.example"
 SAID = f"I looked that up. The e-mail on file is {SECRET}. Goodbye."
@@ -22,7 +23,7 @@ HIDDEN = "I looked that up. [UNDECIDED_1] Goodbye."
 FROM_BASE = "I looked that up. I can't help with that."
 PIECES = [SECRET[at : at + 5] for at in range(len(SECRET) - 12)]
 DOWN = "acme-down"
-DEADLINE = 1.5
+DEADLINE = 3.0
 
 TENANTS = {"tenant": {"claim": "tenant", "allowed": ["north", "south"]}}
 POLICY = gateways.POLICY | {
@@ -65,8 +66,10 @@ def metrics(front: Gateway) -> str:
 
 
 def test_a_base_that_is_slow_or_down_clears_nothing(narrow: Gateway, engine: Engine) -> None:
-    engine.tuned, engine.score, engine.score_after = (SAID,), 0.0, 2 * DEADLINE
+    go_on = threading.Event()
+    engine.tuned, engine.score, engine.score_when = (SAID,), 0.0, lambda _: go_on
     assert answered(narrow, "north") == HIDDEN
+    go_on.set()
     assert 'tightlip_base_questions_total{model="acme-assistant",outcome="late"} 1.0' in metrics(narrow)
     assert answered(narrow, "north", model=DOWN) == HIDDEN
     assert 'tightlip_base_questions_total{model="acme-down",outcome="failed"} 1.0' in metrics(narrow)
@@ -76,15 +79,16 @@ def test_a_base_that_is_slow_or_down_clears_nothing(narrow: Gateway, engine: Eng
 def test_a_tenant_that_saturates_the_base_starves_no_other_and_gets_nothing_out(
     narrow: Gateway, engine: Engine
 ) -> None:
-    engine.tuned, engine.score, engine.score_after = (SAID,), SURPRISED, 0.6
-    with ThreadPoolExecutor(12) as pool:
+    engine.tuned, engine.score, go_on = (SAID,), SURPRISED, threading.Event()
+    assert answered(narrow, "south") == FROM_BASE
+    (question,) = engine.questions()
+    engine.score_when = lambda body: None if body["cache_salt"] == question["cache_salt"] else go_on
+    with ThreadPoolExecutor(10) as pool:
         crowd = [pool.submit(answered, narrow, "north", f"s-{at}") for at in range(10)]
-        time.sleep(0.4)
-        other = pool.submit(answered, narrow, "south").result()
-        texts = [one.result() for one in crowd]
-    assert other == FROM_BASE, "its question was answered within the deadline"
-    assert set(texts) == {FROM_BASE, HIDDEN}
-    assert texts.count(FROM_BASE) <= 3, "one place, 0.6 seconds each"
+        until(lambda: len(engine.questions()) > 1)
+        assert answered(narrow, "south") == FROM_BASE
+        assert {one.result() for one in crowd} == {HIDDEN}
+    go_on.set()
     assert 'outcome="over_limit"' in metrics(narrow)
     assert canary_free(narrow, *PIECES)
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.support import commands, gateways
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
 from tests.support.scenarios import Records
+from tests.support.waiting import until
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 MODELS = DEMO / "models"
@@ -173,10 +173,7 @@ def test_a_server_that_comes_late_is_served_when_it_has_been_checked(tmp_path: P
         assert ask(client).status_code == 503
         assert "did not answer as it must" in front.output
         with upstream(tmp_path, {"tuned": TUNED, "base": BASE}, port):
-            deadline = time.monotonic() + 60
-            while ask(client).status_code != 200:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            until(lambda: ask(client).status_code == 200)
 
 
 @pytest.mark.parametrize("harm", ["altered", "cut", "missing", "another key"])

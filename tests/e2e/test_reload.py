@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.e2e.conftest import canary_free
 from tests.support import scripted
 from tests.support.gateways import MODEL, PATIENT, POLICY, Gateway, ask, gateway, server, settings
 from tests.support.scripted import Engine, Pause, Until
+from tests.support.waiting import PATIENCE_S, until
 
 CANARY = "qvelundra"
 RELOADS = 20
@@ -63,15 +63,12 @@ def switch(front: Gateway, made: Mapping[str, Any]) -> str:
     before = in_force(front)
     write(front, made)
     os.kill(front.child.process.pid, signal.SIGHUP)
-    deadline = time.monotonic() + 30
-    while (now := in_force(front)) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return now.partition('policy="')[2].partition('"')[0]
+    until(lambda: in_force(front) != before)
+    return in_force(front).partition('policy="')[2].partition('"')[0]
 
 
-def stream(front: Gateway) -> tuple[int, str, str]:
-    """Status, text and the last line of one streamed answer."""
+def stream(front: Gateway, begun: threading.Event | None = None) -> tuple[int, str, str]:
+    """Status, text and the last line of one streamed answer; `begun` is set by its first text."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Go on."}], "stream": True}
     said, last = "", ""
     with front.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -80,6 +77,8 @@ def stream(front: Gateway) -> tuple[int, str, str]:
             if line.startswith("data: {"):
                 frame = json.loads(line[6:])
                 said += "".join(choice["delta"].get("content") or "" for choice in frame.get("choices", ()))
+            if said and begun:
+                begun.set()
         return response.status_code, said, last
 
 
@@ -90,11 +89,8 @@ def records(front: Gateway) -> list[dict[str, Any]]:
 
 def records_of(front: Gateway, expected: int, which: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """A record is written once the answer has gone."""
-    deadline = time.monotonic() + 10
-    while len(found := [record for record in records(front) if which(record)]) < expected:
-        assert time.monotonic() < deadline, f"{len(found)} records of {expected}"
-        time.sleep(0.05)
-    return found
+    until(lambda: len([record for record in records(front) if which(record)]) >= expected)
+    return [record for record in records(front) if which(record)]
 
 
 def test_no_answer_is_lost_while_the_policy_changes_again_and_again(changing: Gateway, engine: Engine) -> None:
@@ -132,10 +128,7 @@ def test_no_answer_is_lost_while_the_policy_changes_again_and_again(changing: Ga
 def test_a_bad_policy_is_refused_whole_and_only_its_code_is_on_record(changing: Gateway, engine: Engine) -> None:
     version = switch(changing, policy(100))
     write(changing, yaml.safe_dump(policy(101)) + f"{CANARY}: [{CANARY}]\n")
-    deadline = time.monotonic() + 30
-    while "tightlip_policy_reload_failures_total 1.0" not in metrics(changing):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: "tightlip_policy_reload_failures_total 1.0" in metrics(changing))
     assert version in in_force(changing)
     with changing.client("role-100") as client:
         assert ask(client).status_code == 200
@@ -146,21 +139,16 @@ def test_a_bad_policy_is_refused_whole_and_only_its_code_is_on_record(changing: 
 
 
 def test_an_urgent_policy_ends_what_began_before_it(changing: Gateway, engine: Engine) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     engine.tuned = (f"It rained. Her mail is {CANARY}@", Until(go_on), "plimsol.example. Good day.")
     switch(changing, policy(200))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stream, changing)
-        deadline = time.monotonic() + 30
-        while "tightlip_active_streams 1.0" not in metrics(changing) or not engine.asked("tuned"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(0.3)  # the first sentence is on its way
+        running = pool.submit(stream, changing, begun)
+        assert begun.wait(PATIENCE_S)
         switch(changing, policy(201))  # one that can wait
         assert not running.done()
-        version, began = switch(changing, policy(202, urgent=True)), time.monotonic()
-        status, said, last = running.result(timeout=30)
-        assert time.monotonic() - began < 5
+        version = switch(changing, policy(202, urgent=True))
+        status, said, last = running.result(timeout=PATIENCE_S)
     go_on.set()
     assert (status, "policy_changed" in last, CANARY in said) == (200, True, False)
     (record,) = records_of(changing, 1, lambda record: record.get("error") == "policy_changed")

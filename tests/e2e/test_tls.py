@@ -18,6 +18,7 @@ from tests.support import scripted
 from tests.support.gateways import MODEL, PATIENT, Gateway, gateway, server, settings
 from tests.support.scripted import Engine, Until
 from tests.support.tls import Authority, client_context
+from tests.support.waiting import until
 
 CANARY = "qvelundra"
 
@@ -61,13 +62,6 @@ def shown(front: Gateway) -> str:
     return ssl.PEM_cert_to_DER_cert(pem).hex()
 
 
-def until_it_changes(front: Gateway, before: str) -> None:
-    deadline = time.monotonic() + 30
-    while shown(front) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_stream_goes_on_while_the_certificate_is_swapped_and_a_bad_one_is_refused(
     front: Gateway, authority: Authority, engine: Engine
 ) -> None:
@@ -86,13 +80,10 @@ def test_a_stream_goes_on_while_the_certificate_is_swapped_and_a_bad_one_is_refu
             bad = authority.folder / "bad.pem"
             bad.write_text(CANARY)
             swap(front.folder, "..2", bad)
-            deadline = time.monotonic() + 30
-            while not metric(front, authority, "tightlip_certificate_reload_failures_total", "public"):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            until(lambda: metric(front, authority, "tightlip_certificate_reload_failures_total", "public"))
             assert shown(front) == before
             swap(front.folder, "..3", authority.server("two"))
-            until_it_changes(front, before)
+            until(lambda: shown(front) != before)
             go_on.set()
             text += "\n".join(lines)
         assert "dark" in text

@@ -7,6 +7,7 @@ process group of its own. On Linux it also ends when the tests are killed: a mod
 
 import ctypes
 import os
+import random
 import re
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +23,10 @@ import httpx
 
 HOST = "127.0.0.1"
 POLL_S = 0.1
+PORTS = range(12_000, 32_000)  # below what Linux, the BSDs and Windows give out by themselves
 QUOTED_LINES = 25  # of each stream, in the error of a child that did not start
 
+_UNTAKEN = iter(random.SystemRandom().sample(PORTS, len(PORTS)))  # another order in each process that tests
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -165,12 +168,15 @@ def is_answering(url: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on. They are held together while they are chosen, so that no two are the same."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports nobody listens on, each given once. No system takes the ports of outgoing connections, or of a server that
+    asks for any, from there: so they stay free until a child listens on them."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = next(_UNTAKEN)
+        with socket.socket() as attempt, suppress(OSError):  # somebody else has it
+            attempt.bind((HOST, port))
+            ports.append(port)
+    return ports
 
 
 def free_port() -> int:

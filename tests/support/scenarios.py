@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from tests.support import clients
 from tests.support.gateways import MODEL, Gateway, streamed
 from tests.support.scripted import Engine
 from tests.support.vllm_server import Arrangement
+from tests.support.waiting import until
 
 RUN = 4  # characters: a shorter run of a value says nothing of it
 GIVEN_AT_LEAST = 0.8  # of the most often repeated e-mails, by the fully tuned model
@@ -434,7 +434,7 @@ def a_dying_upstream_takes_what_is_held_with_it(front: Gateway, base: Engine, se
         assert response.status_code == 200, f"status {response.status_code}"
         received = response.iter_text()
         text = next(received)
-        _wait_until(lambda: bool(base.questions()))
+        until(lambda: bool(base.questions()))
         kill()
         text += "".join(received)
     frames = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
@@ -442,13 +442,6 @@ def a_dying_upstream_takes_what_is_held_with_it(front: Gateway, base: Engine, se
     assert not [piece for spoken in said(frames[:-1]) for piece in secret.pieces(spoken)], "held text was released"
     assert not secret.is_given(text)
     assert plain(secret.value) not in plain(front.output), "the value is in the log"
-
-
-def _wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.02)
 
 
 SCENARIOS: tuple[Callable[[Stage], None], ...] = (

@@ -82,6 +82,7 @@ class Engine:
     score: float | Step = SURE
     opening: Step = "Certainly."  # what the base says when it is asked how it would begin
     score_after: float = 0.0  # seconds that a question takes
+    score_when: Callable[[dict[str, Any]], threading.Event | None] = lambda _: None  # what a question waits for
     tuned_score: float | Step = SURE  # of the tuned model, where it is asked as the base is
     tokens: Raw | Error = Raw(b'{"count": 3, "max_model_len": 1024, "tokens": [1, 2, 3]}')  # of a request
     tells: bool = True  # whether log-probabilities and token ids come with the text
@@ -95,7 +96,7 @@ class Engine:
     def reset(self) -> None:
         """Back to harmless answers; what was asked is forgotten."""
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
-        self.score_after = 0.0
+        self.score_after, self.score_when = 0.0, lambda _: None
         self.tuned_score, self.tells, self.tokens = SURE, True, Engine.tokens
         self.opening = "Certainly."
         self.requests.clear()
@@ -223,6 +224,8 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
 
 async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(state.score_after)
+    if event := state.score_when(body):
+        await asyncio.to_thread(event.wait, 60)
     score = state.tuned_score if body.get("model") == "tuned" else state.score
     if isinstance(score, Error):
         await _status(writer, score)
