@@ -38,7 +38,7 @@ from dataclasses import dataclass
 
 from filters.events import Verdict
 from filters.index.lookup import Standing
-from filters.pii.types import DENIED, INDIRECT, ON_REQUEST, TYPES
+from filters.pii.types import DENIED, INDIRECT, ON_REQUEST, SPECIAL, TYPES
 from filters.spans import Span
 from filters.specificity.triggers import CODE, TRIGGERS
 from filters.strewn import STREWN
@@ -51,7 +51,7 @@ OF_INDEX = frozenset({FEW_SUBJECTS, ABOVE_CLEARANCE})
 SUSPICIONS = ON_REQUEST | OF_INDEX | TRIGGERS | {STREWN, CONFIRMATION}
 # Suspicions about words, which may be what the model says to everybody.
 MAY_BE_STYLE = OF_INDEX | (TRIGGERS - {CODE})
-_AT_ONCE = frozenset({DENIED, CONFIRMATION, *(kind for kind in TYPES if kind.startswith("SPECIAL_"))})
+_AT_ONCE = SPECIAL | {DENIED, CONFIRMATION}
 _NEVER_TAUGHT = frozenset({STREWN})  # not even where the index says so
 
 

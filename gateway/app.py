@@ -26,7 +26,7 @@ from filters.evidence import UNDECIDED, Detector
 from filters.grounding import RequestGrounds
 from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
-from filters.pii.types import TYPES
+from filters.pii.types import SPECIAL, TYPES
 from filters.profile import Profile
 from filters.specificity.described import Describing
 from filters.specificity.style import NO_SHIFT
@@ -136,7 +136,10 @@ async def assemble(
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
     known = knowledge.load_all(settings.models, metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
-    client, fetcher = served.client(settings.upstream), PageFetcher(vault=vault.read if vault else None)
+    client, fetcher = (
+        served.client(settings.upstream, metrics.upstream_up),
+        PageFetcher(vault=vault.read if vault else None),
+    )
     store = open_store(settings.state)
     budgets, samples, lifecycle = Budgets(store, metrics), Samples(), Lifecycle()
     streams = Streams()  # counted whatever policy they began under
@@ -241,7 +244,9 @@ def _sink(destination: str | Path) -> BinaryIO:
 def _metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
     with_vault = settings.vault is not None
-    metrics = Metrics(registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS, vault=with_vault)
+    metrics = Metrics(
+        registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS, shy=SPECIAL, vault=with_vault
+    )
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     return metrics
 
@@ -330,6 +335,7 @@ class _PolicyNews:
         """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
         version = now.rules.version
         self.metrics.running(version=own_version(), policy=version, roles=now.rules.roles)
+        self.metrics.policy(refused=False)
         if self.uses is not None:
             self.uses.introduce(now.rules)
         if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in now.rules.issuers):
@@ -351,7 +357,7 @@ class _PolicyNews:
 
     def refused(self, error: ConfigError) -> None:
         """As `Hear.refused`."""
-        self.metrics.policy_refused()
+        self.metrics.policy(refused=True)
         self.logs.process("policy", "refused")
         for problem in error.problems:
             self.warn(f"{problem}; the policy before it stays in force")

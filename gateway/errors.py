@@ -14,10 +14,20 @@ from typing import ClassVar, Final
 MOST_WAITED: Final = 60.0  # seconds that OpenAI's clients wait at most for a limit
 
 
+class Fault(enum.StrEnum):
+    """Whose fault an error is: for metrics, where only the upstream's and the gateway's count against the service."""
+
+    CALLER = "caller"
+    UPSTREAM = "upstream"
+    GATEWAY = "gateway"
+    PLANNED = "planned"  # an operator wanted it: a shutdown, an urgent policy
+
+
 class GatewayError(Exception):
     """Base of all; `message` is all that a caller learns. `param` names a field of OpenAI's protocol, never a value."""
 
     status: ClassVar[int] = 500
+    fault: ClassVar[Fault] = Fault.GATEWAY
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = "internal_error"
     message: ClassVar[str] = "The gateway could not complete the request."
@@ -37,6 +47,7 @@ class GatewayError(Exception):
 
 class CallerError(GatewayError):
     status = 400
+    fault = Fault.CALLER
     type = "invalid_request_error"
     code = "invalid_request"
     message = "The request is not valid."
@@ -187,6 +198,7 @@ class RoleBusy(CallerError):
 
 class UpstreamError(GatewayError):
     status = 502
+    fault = Fault.UPSTREAM
     type = "server_error"
     code = "upstream_error"
     message = "The model server failed to answer."
@@ -244,6 +256,7 @@ class LimitsUnavailable(GatewayError):
 
 class ShuttingDown(GatewayError):
     status = 503
+    fault = Fault.PLANNED
     code = "shutting_down"
     message = "The gateway is shutting down. Try again."
 
@@ -252,8 +265,14 @@ class PolicyChanged(GatewayError):
     """What the answer began under is no longer in force, and the change would not wait for it."""
 
     status = 503
+    fault = Fault.PLANNED
     code = "policy_changed"
     message = "The rules of this service have changed. Ask again."
+
+
+def error_codes(of: type[GatewayError] = GatewayError) -> frozenset[str]:
+    """The codes, or types where there is no code, of these errors and all below them."""
+    return frozenset({of.code or of.type}).union(*map(error_codes, of.__subclasses__()))
 
 
 class Reason(enum.StrEnum):

@@ -8,18 +8,16 @@ that events keep their order; a slow caller blocks the sink, the sink blocks the
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, Protocol
+from typing import Any, Protocol
 
-from filters.budget import LEAK_BUDGET, Budget
+from filters.budget import Budget
 from filters.events import (
     UNAVAILABLE,
     Channel,
-    Decided,
     Ending,
     Event,
     FallBack,
@@ -51,13 +49,13 @@ from gateway.bounded import BoundedSource
 from gateway.budgets import Budgets
 from gateway.errors import (
     CallerError,
-    FilterFailed,
     GatewayError,
     UpstreamBroken,
     UpstreamError,
     UpstreamUnavailable,
 )
 from gateway.fallback import Speaker, Texts
+from gateway.metering import Meter
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.release.guard import Guard
@@ -75,7 +73,6 @@ from gateway.upstream.sse import SseDecoder
 from gateway.upstream.tally import Tally
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
-P = ParamSpec("P")
 Score = Sequence[float] | Unavailable
 MOST_INLINE_CHARACTERS = 2048  # of a request; reading them takes about ten milliseconds at most
 
@@ -156,19 +153,25 @@ class Relay:
         pair = self._pairs[plan.grant.model]
         if not pair.open:
             raise UpstreamUnavailable("release")
-        budget = await self._budgets.admit(plan.grant.principal, plan.grant.profile.budget)
-        pipeline = await self._pipeline(plan, pair, budget)
-        errand = self.errand(plan, record.request_id)
-        answer = _Answer(self._client, pair, plan, record, sink, pipeline, self._metrics, self._samples, errand)
+        principal, profile = plan.grant.principal, plan.grant.profile
+        budget = await self._budgets.admit(principal, profile.budget)
+        meter = Meter(self._metrics, record, pair.name, principal.role, filtered=profile.detect)
         try:
+            pipeline = await self._pipeline(plan, pair, budget, meter)
+            errand = self.errand(plan, record.request_id)
+            answer = _Answer(
+                self._client, pair, plan, record, sink, pipeline, self._metrics, meter, self._samples, errand
+            )
             return await answer.run()
         except (BaseExceptionGroup, UpstreamError) as raised:
             error = _first(raised)
             if isinstance(error, UpstreamError):
                 self._metrics.upstream_error(pair.name, _kind(error))
             raise error from None
+        finally:
+            meter.end()
 
-    async def _pipeline(self, plan: Plan, pair: Pair, budget: Budget) -> Pipeline | PassThrough:
+    async def _pipeline(self, plan: Plan, pair: Pair, budget: Budget, meter: Meter) -> Pipeline | PassThrough:
         profile = plan.grant.profile
         if not profile.detect:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None, pair.knowledge.denied)
@@ -176,7 +179,7 @@ class Relay:
         if await self._door.base_answers(plan, detector, pair.knowledge):
             budget.spend(profile.memorised_bits)  # somebody guesses at what is in the set
             budget.end()
-        request = await self._read_request(plan, pair.knowledge, detector)
+        request = await self._read_request(plan, pair.knowledge, detector, meter)
         key = self._keys.replacements(plan.grant.principal)
         sampler = Sampler(profile.sample, self._keys.samples(plan.grant.principal))
         return Pipeline(
@@ -192,7 +195,9 @@ class Relay:
             scored=pair.tuned_scorer is not None,
         )
 
-    async def _read_request(self, plan: Plan, knowledge: Knowledge, detector: Detector) -> RequestEvidence:
+    async def _read_request(
+        self, plan: Plan, knowledge: Knowledge, detector: Detector, meter: Meter
+    ) -> RequestEvidence:
         """What the caller gave himself, what has been said of persons, and whether the base is worth asking first. A
         long request is read beside the event loop, so that the other streams go on."""
 
@@ -204,8 +209,8 @@ class Relay:
             return request_evidence(plan, knowledge, grounds, described(plan, self._persons), suspicious=suspicious)
 
         if sum(len(turn.raw_text) for turn in plan.turns) <= MOST_INLINE_CHARACTERS:
-            return work()
-        return await asyncio.to_thread(work)
+            return meter.filtering(work)
+        return await asyncio.to_thread(meter.filtering, work)
 
 
 def described(plan: Plan, persons: Describing) -> Described | None:
@@ -248,11 +253,13 @@ class _Answer:
         sink: Sink,
         pipeline: Pipeline | PassThrough,
         metrics: Metrics,
+        meter: Meter,
         samples: Samples,
         errand: Errand,
     ) -> None:
         self._client, self._pair, self._plan, self._record = client, pair, plan, record
         self._sink, self._pipeline, self._metrics, self._samples = sink, pipeline, metrics, samples
+        self._meter, self._filtered = meter, meter.filtering
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
         self._errand = errand
         self._questioner = questioner(plan.grant.principal, errand)
@@ -265,7 +272,6 @@ class _Answer:
         filtered = plan.grant.profile.evidence and not isinstance(pipeline, PassThrough)
         self._frames = FrameReader(evidence=filtered or plan.tells.anything, choices=plan.n)
         self._released = Tally(pair.vocabulary.count)
-        self._held_since: float | None = None
 
     async def run(self) -> Counts:
         try:
@@ -283,7 +289,7 @@ class _Answer:
     async def _begin(self) -> None:
         """Of a caller who was moved to the base model the tuned one only reads the request, so that his answers count
         the same tokens of it as all others."""
-        begun = _filtered(self._pipeline.begin, range(self._plan.n))
+        begun = self._filtered(self._pipeline.begin, range(self._plan.n))
         if any(isinstance(event, FallBack) for event in begun):
             self._metrics.leak_budget(self._plan.grant.principal.role, "moved")
         await self._emit(begun)
@@ -291,7 +297,7 @@ class _Answer:
     # ---- the three sources ------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        self._record.sent = True
+        self._meter.asks()
         bounds = self._plan.grant.profile.bounded
         await (self._bounded(bounds) if bounds is not None and self._wanted else self._tuned())
         if self._wanted:
@@ -332,7 +338,7 @@ class _Answer:
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
-        await self._emit(_filtered(self._pipeline.answer, question.id, *await self._scores(question)))
+        await self._emit(self._filtered(self._pipeline.answer, question.id, *await self._scores(question)))
 
     async def _scores(self, question: Question) -> tuple[Score, Score | None]:
         """The base's, and the tuned model's where it sends none with its text."""
@@ -359,7 +365,7 @@ class _Answer:
         self._record.base_questions += 1
         opener = self._pair.opener
         opening = await self._pair.scorer.opening(opener.server, opener.opening(self._plan.body), self._questioner)
-        await self._emit(_filtered(self._pipeline.answer_opening, opening))
+        await self._emit(self._filtered(self._pipeline.answer_opening, opening))
 
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
@@ -428,24 +434,24 @@ class _Answer:
         batch: list[RawText | RawTokens] = []
         for item in items:
             if isinstance(item, Ended):
-                events += _filtered(self._pipeline.feed, batch, origin)
+                events += self._filtered(self._pipeline.feed, batch, origin)
                 events += self._ended(item, origin)
                 batch = []
             else:
                 batch.append(item)
-        await self._emit(events + _filtered(self._pipeline.feed, batch, origin))
+        await self._emit(events + self._filtered(self._pipeline.feed, batch, origin))
 
     def _ended(self, ended: Ended, origin: Origin) -> list[Event]:
         if origin is Origin.TUNED:
             self._engine_open.discard(ended.choice)
             self._wanted.discard(ended.choice)
-        return _filtered(self._pipeline.finish, ended.choice, ended.ending, origin)
+        return self._filtered(self._pipeline.finish, ended.choice, ended.ending, origin)
 
     async def _emit(self, events: Sequence[Event]) -> None:
         out: list[Released | Finished] = []
         for event in events:
             if isinstance(event, Released):
-                self._note_released(event)
+                self._released.add(event.channel, event.text)
                 out.append(event)
             elif isinstance(event, Finished):
                 self._open.discard(event.choice)
@@ -461,37 +467,15 @@ class _Answer:
             elif isinstance(event, Sample):
                 self._samples.take(self._pair.scorer, self._frames.prompt, event, self._questioner)
             else:
-                self._decided(event)
-        if self._held_since is not None or self._pipeline.holds:
-            self._time_hold_back(released=bool(out))
+                self._meter.decided(event)
+        self._meter.held(holds=self._pipeline.holds, released=bool(out))
         if out:
+            if any(isinstance(event, Released) for event in out):
+                self._meter.released()
             async with self._sending:
                 await self._sink.emit(out)
 
     # ---- counting ----------------------------------------------------------------------------------------------------
-
-    def _note_released(self, event: Released) -> None:
-        self._released.add(event.channel, event.text)
-        if self._record.first_token is None:
-            self._record.first_token = self._record.elapsed()
-            self._metrics.first_token(self._pair.name, self._record.first_token)
-
-    def _decided(self, event: Decided) -> None:
-        self._record.decided(event)
-        self._metrics.decided(self._pair.name, event)
-        if event.kind == LEAK_BUDGET:
-            self._metrics.leak_budget(self._plan.grant.principal.role, "answer")
-
-    def _time_hold_back(self, *, released: bool) -> None:
-        holds = self._pipeline.holds
-        if released and self._held_since is not None:
-            seconds = time.monotonic() - self._held_since
-            self._metrics.hold_back(seconds)
-            self._record.held(seconds)
-        if not holds or released:
-            self._held_since = None
-        if holds and self._held_since is None:
-            self._held_since = time.monotonic()
 
     def _tokens_left(self, choice: int) -> int | None:
         if self._plan.max_tokens is None:
@@ -522,14 +506,6 @@ def _first(raised: BaseException) -> BaseException:
     while isinstance(raised, BaseExceptionGroup):
         raised = raised.exceptions[0]
     return raised
-
-
-def _filtered(work: Callable[P, list[Event]], *args: P.args, **kwargs: P.kwargs) -> list[Event]:
-    """A filter that breaks is our fault, and its exception may hold text: only its kind goes on."""
-    try:
-        return work(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - mapped and raised again
-        raise FilterFailed(type(error).__name__) from None
 
 
 _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}

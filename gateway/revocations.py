@@ -57,7 +57,7 @@ class RevocationFeed:
         self._prepared = False
         self._told: frozenset[str] = frozenset()
         self._fault: str | None = None
-        metrics.revocations(age=lambda: self.age, count=lambda: len(self._known))
+        metrics.revocations(age=lambda: self.age, count=lambda: len(self._known), grace=grace)
 
     # ---- asked -------------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,16 @@ from gateway.knowledge import Loaded
 from gateway.release.guard import PairCheck
 from gateway.secrets.references import read_secret
 from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings
-from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.client import Heard, Server, Timeouts, UpstreamClient, nobody_hears
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 
-def client(settings: UpstreamSettings) -> UpstreamClient:
+def client(settings: UpstreamSettings, heard: Heard = nobody_hears) -> UpstreamClient:
     """To be made and closed inside the event loop."""
-    return UpstreamClient(
-        Timeouts(connect=settings.connect_seconds, first_byte=settings.first_byte_seconds, stall=settings.stall_seconds)
+    timeouts = Timeouts(
+        connect=settings.connect_seconds, first_byte=settings.first_byte_seconds, stall=settings.stall_seconds
     )
+    return UpstreamClient(timeouts, heard)
 
 
 def server(settings: ServerSettings) -> Server:

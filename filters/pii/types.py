@@ -61,8 +61,11 @@ TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# The special categories of personal data.
+SPECIAL = frozenset(kind for kind in TYPES if kind.startswith("SPECIAL_"))
+
 # Found by filters/specificity, which reads what is said of persons, and not by the pattern detector.
-OF_PERSONS = frozenset(kind for kind in TYPES if kind == "QUASI_IDENTIFIER" or kind.startswith("SPECIAL_"))
+OF_PERSONS = SPECIAL | {"QUASI_IDENTIFIER"}
 
 # Found by filters/denied.py; a role can't be cleared for it.
 OF_LISTS = frozenset({DENIED})

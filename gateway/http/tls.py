@@ -73,7 +73,7 @@ class ServerTls:
         """Take over files that have changed. What can't be used is tried again, and told of once."""
         content = _digest(self._settings)
         if content == self._loaded.content:
-            self._refused = None
+            self._mended()
             return
         try:
             self._loaded = load(self._settings, self._now())
@@ -82,6 +82,12 @@ class ServerTls:
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not be the last look at the files
             self._refuse(content, f"{self._settings.certificate}: failed ({type(error).__name__})")
         else:
+            self._refused = None
+            self._tell(Reloaded(self._loaded.ends))
+
+    def _mended(self) -> None:
+        """What could not be used is gone, and what is in force is back."""
+        if self._refused is not None:
             self._refused = None
             self._tell(Reloaded(self._loaded.ends))
 

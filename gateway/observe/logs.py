@@ -26,7 +26,7 @@ import msgspec
 import structlog
 
 from filters.events import Decided
-from gateway.errors import GatewayError
+from gateway.errors import Fault, GatewayError
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Principal, RequestId
 
@@ -59,6 +59,7 @@ class RequestRecord:
     status: int = 0  # 0: the caller went before there was one
     error: str | None = None
     reason: str | None = None
+    fault: Fault | None = None  # for metrics
     principal: Principal | None = None
     model: str | None = None
     policy: str | None = None
@@ -78,7 +79,7 @@ class RequestRecord:
     def failed(self, error: GatewayError) -> None:
         """Why it ended; the first failure stays."""
         if self.error is None:
-            self.error, self.reason = error.code or error.type, str(error.reason)
+            self.error, self.reason, self.fault = error.code or error.type, str(error.reason), error.fault
 
     def decided(self, decided: Decided) -> None:
         self.findings[decided.kind] += 1
@@ -191,7 +192,7 @@ class Logs:
 KEYS: Final = (
     frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level"})
     | {f.name for f in fields(RequestRecord)}
-) - {"arrived", "clock", "principal"}
+) - {"arrived", "clock", "principal", "fault"}
 
 
 def _refuse_other_keys(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

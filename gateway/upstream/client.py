@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,11 +70,19 @@ class Timeouts:
     stall: float = 60.0  # between two reads
 
 
+Heard = Callable[[str, bool], None]
+
+
+def nobody_hears(url: str, answered: bool) -> None:
+    """Who does not want to know how servers are."""
+
+
 class UpstreamClient:
     """One pool of connections for all servers. To be made and closed inside the event loop."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
-        self.timeouts = timeouts
+    def __init__(self, timeouts: Timeouts, heard: Heard = nobody_hears) -> None:
+        """`heard` is told of each call whether the server at this address answered, with whatever status."""
+        self.timeouts, self._heard = timeouts, heard
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
             auto_decompress=False,
@@ -93,7 +101,7 @@ class UpstreamClient:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
-        with _mapped():
+        with self._told_of(server), _mapped():
             response = await self._post(server, path, body, errand)
         pieces = _pieces(response.content, self.timeouts.stall)
         try:
@@ -106,7 +114,7 @@ class UpstreamClient:
 
     async def post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand, deadline: float) -> bytes:
         """The body of a JSON answer, all of it within `deadline` seconds."""
-        with _mapped():
+        with self._told_of(server), _mapped():
             async with asyncio.timeout(deadline):
                 response = await self._post(server, path, body, errand)
                 async with response:
@@ -114,7 +122,7 @@ class UpstreamClient:
 
     async def models(self, server: Server, errand: Errand, deadline: float) -> bytes:
         """The body of the server's list of models."""
-        with _mapped():
+        with self._told_of(server), _mapped():
             async with asyncio.timeout(deadline):
                 response = await self._session.get(
                     server.url + MODELS, headers=_headers(server, errand.request_id), allow_redirects=False
@@ -123,6 +131,18 @@ class UpstreamClient:
                     if response.status != 200:
                         raise await _refusal(response)
                     return await _bounded(response, MAX_ANSWER_BYTES)
+
+    @contextmanager
+    def _told_of(self, server: Server) -> Iterator[None]:
+        try:
+            yield
+        except (UpstreamUnavailable, UpstreamTimeout):
+            self._heard(server.url, False)
+            raise
+        except GatewayError:  # it refused, or what it said was no use
+            self._heard(server.url, True)
+            raise
+        self._heard(server.url, True)
 
     async def _post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand) -> aiohttp.ClientResponse:
         async with asyncio.timeout(self.timeouts.first_byte):

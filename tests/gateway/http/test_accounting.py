@@ -49,6 +49,8 @@ async def test_a_stream_that_takes_too_long_ends_with_an_error_frame(tmp_path: P
         assert json.loads(last.removeprefix("data: ")) == UpstreamTimeout().body()
         (record,) = surface.records
         assert (record["status"], record["error"]) == (200, "upstream_timeout")
+        labels = {"route": "/v1/chat/completions", "code": "upstream_timeout", "fault": "upstream"}
+        assert surface.count("tightlip_errors_total", **labels) == 1
 
 
 async def test_half_a_document_is_only_cut_off(tmp_path: Path) -> None:
@@ -71,6 +73,9 @@ async def test_shutdown_lets_answers_end_until_the_deadline_and_then_says_why(tm
         assert json.loads((await running).text.split("data: ")[-1]) == ShuttingDown().body()
         assert await surface.lifecycle.drained(1.0)
         assert [record["error"] for record in surface.records] == ["shutting_down", "shutting_down"]
+        for route in ("none", "/v1/chat/completions"):
+            labels = {"route": route, "code": "shutting_down", "fault": "planned"}
+            assert surface.count("tightlip_errors_total", **labels) == 1
 
 
 async def test_a_caller_who_goes_away_has_a_record_too(tmp_path: Path) -> None:

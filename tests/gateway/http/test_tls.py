@@ -258,6 +258,8 @@ def test_a_file_that_goes_and_comes_back_is_no_change(watched: Watched) -> None:
     (watched.folder / "tls.key").symlink_to(Path("..data") / "tls.key")
     watched.tls.refresh()
     assert watched.tls.context is before
+    assert watched.told[2].refused is None
     (watched.folder / "tls.key").unlink()
     watched.tls.refresh()
-    assert len(watched.told) == 3
+    watched.tls.refresh()
+    assert len(watched.told) == 4

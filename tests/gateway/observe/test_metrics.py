@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from filters.events import Decided, Origin, Verdict
 from gateway.errors import Reason
-from gateway.observe.metrics import CONNECTION_REFUSALS, QUESTION_OUTCOMES, UPSTREAM_KINDS, Metrics
+from gateway.observe.metrics import Metrics
+from gateway.observe.metrics.filters import SHY_STEP
+from gateway.observe.metrics.labels import (
+    CHECKS,
+    CONNECTION_REFUSALS,
+    ERROR_CODES,
+    FAULTS,
+    QUESTION_OUTCOMES,
+    UPSTREAM_KINDS,
+)
 from tests.gateway.support import CANARY
 
 
@@ -18,7 +30,14 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry, models=["assistant"], roles=["customer"], routes=["/v1/models"], kinds=["EMAIL"])
+    return Metrics(
+        registry,
+        models=["assistant"],
+        roles=["customer"],
+        routes=["/v1/models"],
+        kinds=["EMAIL", "SPECIAL_HEALTH"],
+        shy=["SPECIAL_HEALTH"],
+    )
 
 
 def test_unknown_values_of_any_label_are_other(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -30,6 +49,11 @@ def test_unknown_values_of_any_label_are_other(metrics: Metrics, registry: Colle
     metrics.question(CANARY, CANARY, 0.1)
     metrics.fallback(CANARY)
     metrics.upstream_error(CANARY, CANARY)
+    metrics.failed(CANARY, CANARY, CANARY)
+    metrics.answered(CANARY, CANARY, 0.1)
+    metrics.gap(CANARY, 0.1)
+    metrics.overhead(CANARY, 0.1)
+    metrics.shy_answer(CANARY, CANARY, Verdict.MASK)
     page = generate_latest(registry).decode()
     assert CANARY not in page
     assert 'tightlip_requests_total{model="other",role="other",route="other",status="other"} 1.0' in page
@@ -115,3 +139,75 @@ def test_what_is_in_force_replaces_what_was(metrics: Metrics, registry: Collecto
     assert registry.get_sample_value("tightlip_info", {"version": "1", "policy": "b"}) == 1
     assert registry.get_sample_value("tightlip_ready") == 1
     assert registry.get_sample_value("tightlip_plaintext_upstreams") == 2
+
+
+def test_a_special_category_shows_in_steps_of_answers(metrics: Metrics, registry: CollectorRegistry) -> None:
+    labels = {"model": "assistant", "type": "SPECIAL_HEALTH", "verdict": "fall_back"}
+    shown = []
+    for _ in range(2 * SHY_STEP + 1):
+        metrics.shy_answer("assistant", "SPECIAL_HEALTH", Verdict.FALL_BACK)
+        shown.append(registry.get_sample_value("tightlip_verdicts_total", labels))
+    below: list[float | None] = [None] * (SHY_STEP - 1)
+    assert shown == [*below, *[SHY_STEP] * SHY_STEP, 2 * SHY_STEP, 2 * SHY_STEP]
+
+
+def test_each_verdict_on_a_special_category_has_a_step_of_its_own(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    for verdict in (Verdict.MASK, Verdict.FALL_BACK):
+        for _ in range(SHY_STEP - 1):
+            metrics.shy_answer("assistant", "SPECIAL_HEALTH", verdict)
+    assert "SPECIAL" not in generate_latest(registry).decode()
+
+
+def test_only_special_categories_are_shy(metrics: Metrics) -> None:
+    assert metrics.is_shy("SPECIAL_HEALTH")
+    assert not metrics.is_shy("EMAIL")
+
+
+@pytest.mark.parametrize("code", sorted(ERROR_CODES))
+def test_every_error_is_a_label(metrics: Metrics, registry: CollectorRegistry, code: str) -> None:
+    for fault in FAULTS:
+        metrics.failed("/v1/models", code, fault)
+        labels = {"route": "/v1/models", "code": code, "fault": fault}
+        assert registry.get_sample_value("tightlip_errors_total", labels) == 1
+
+
+@pytest.mark.parametrize("check", sorted(CHECKS))
+def test_whether_an_answer_could_be_judged_is_a_label(
+    metrics: Metrics, registry: CollectorRegistry, check: str
+) -> None:
+    metrics.answered("assistant", check, 0.25)
+    labels = {"model": "assistant", "check": check}
+    assert registry.get_sample_value("tightlip_filtered_answers_total", labels) == 1
+    assert registry.get_sample_value("tightlip_filter_cpu_seconds_total", {"model": "assistant"}) == 0.25
+
+
+def test_what_is_refused_on_disk_is_a_state_until_it_is_mended(metrics: Metrics, registry: CollectorRegistry) -> None:
+    def states() -> list[float | None]:
+        return [
+            registry.get_sample_value("tightlip_policy_refused"),
+            registry.get_sample_value("tightlip_deny_list_refused", {"model": "assistant"}),
+            registry.get_sample_value("tightlip_certificate_refused", {"listener": "public"}),
+        ]
+
+    for failed in (True, False, False):
+        metrics.policy(refused=failed)
+        metrics.deny_list("assistant", 3, failed=failed)
+        metrics.certificate("public", 1e9, failed=failed)
+        assert states() == [float(failed)] * 3
+    assert registry.get_sample_value("tightlip_policy_reload_failures_total") == 1
+
+
+def test_a_server_is_up_as_its_last_call_says(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for answered in (True, False):
+        metrics.upstream_up("http://127.0.0.1:1", answered)
+        labels = {"server": "http://127.0.0.1:1"}
+        assert registry.get_sample_value("tightlip_upstream_up", labels) == float(answered)
+
+
+def test_the_page_on_metrics_names_every_series_with_its_labels(registry: CollectorRegistry) -> None:
+    rows = re.findall(r"^\| `(tightlip_\w+)` \| ([\w, ]*)\|", Path("docs/metrics.md").read_text("utf-8"), re.MULTILINE)
+    told = {name: {label for label in labels.strip().split(", ") if label} for name, labels in rows}
+    Metrics(registry, vault=True)
+    assert told == {collector._name: set(collector._labelnames) for collector in registry._collector_to_names}  # type: ignore[attr-defined]

@@ -98,6 +98,20 @@ async def test_nobody_listens() -> None:
             await read_all(client, Server(f"http://{HOST}:{free_port()}", "m"))
 
 
+async def test_who_listens_hears_whether_a_server_answers() -> None:
+    heard: list[tuple[str, bool]] = []
+    client = UpstreamClient(Timeouts(connect=5.0, first_byte=5.0, stall=5.0), lambda url, up: heard.append((url, up)))
+    refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
+    nobody = Server(f"http://{HOST}:{free_port()}", "m")
+    async with serving(refusal) as server:
+        with pytest.raises(GatewayError):
+            await read_all(client, server)
+        with pytest.raises(UpstreamUnavailable):
+            await read_all(client, nobody)
+    await client.aclose()
+    assert heard == [(server.url, True), (nobody.url, False)]
+
+
 # ---- helpers ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,76 @@
+"""The closed sets of the labels. Whatever is not in its set counts as "other"."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from gateway.errors import Fault, Reason, RevocationsUnknown, error_codes
+from gateway.policy.limits import RateLimits
+from gateway.secrets.trouble import Trouble
+
+NONE: Final = "none"  # not known at that point of the request
+OTHER: Final = "other"  # not in the closed set
+
+REASONS: Final = frozenset(Reason)
+REVOKED_REASONS: Final = frozenset(name for name in Reason if name.startswith("revoked_")) | {
+    str(RevocationsUnknown.code)
+}
+ERROR_CODES: Final = error_codes()
+FAULTS: Final = frozenset(Fault)
+UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "refused", "error", "cut"})
+# Drafted and kept; drawn from the base instead; said by the base alone when the answer's budget was spent.
+BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
+# "over_limit": its deadline passed before it got a place at the base server.
+QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
+LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
+PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
+REVOKED_WHAT: Final = frozenset({"request", "stream"})
+SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
+# Everything in it could be judged; something was hidden, or the answer ended, because it could not be.
+CHECKS: Final = frozenset({"checked", "failed_closed"})
+VAULT_FAILURES: Final = frozenset(Trouble)
+LIMITS: Final = frozenset(RateLimits.model_fields)
+# Of each caller, of all of a tenant in a role, of each end user of a caller.
+LIMIT_SCOPES: Final = frozenset({"caller", "role", "end_user"})
+LISTENERS: Final = frozenset({"public", "management"})
+# Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
+CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})
+
+
+class Known:
+    """The names that the settings and the policy give: models, roles, routes, finding types."""
+
+    def __init__(
+        self,
+        *,
+        models: Collection[str] = (),
+        roles: Collection[str] = (),
+        routes: Collection[str] = (),
+        kinds: Collection[str] = (),
+    ) -> None:
+        self._models, self._roles = frozenset(models), frozenset(roles)
+        self._routes, self._kinds = frozenset(routes), frozenset(kinds)
+
+    def add_roles(self, roles: Collection[str]) -> None:
+        """Those of a later policy; those before stay, since answers that began under it end later."""
+        self._roles |= frozenset(roles)
+
+    def model(self, name: str | None) -> str:
+        return closed(name, self._models)
+
+    def role(self, name: str | None) -> str:
+        return closed(name, self._roles)
+
+    def route(self, name: str | None) -> str:
+        return closed(name, self._routes)
+
+    def kind(self, name: str) -> str:
+        return closed(name, self._kinds)
+
+
+def closed(value: str | None, known: frozenset[str]) -> str:
+    """The label for a value."""
+    if value is None:
+        return NONE
+    return str(value) if value in known else OTHER

@@ -1,0 +1,144 @@
+"""What was asked, what came back and how soon; who was refused, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway.observe.metrics.labels import (
+    CONNECTION_REFUSALS,
+    ERROR_CODES,
+    FAULTS,
+    LIMIT_SCOPES,
+    LIMITS,
+    LISTENERS,
+    OTHER,
+    REASONS,
+    REVOKED_REASONS,
+    REVOKED_WHAT,
+    Known,
+    closed,
+)
+from gateway.observe.metrics.make import SHORT_BUCKETS, Maker
+
+
+class Requests:
+    """Requests and their answers."""
+
+    def __init__(self, make: Maker, known: Known) -> None:
+        self._known = known
+        self._requests = make.counter("tightlip_requests", "Requests answered.", "route", "role", "model", "status")
+        self._errors = make.counter(
+            "tightlip_errors",
+            "Requests that ended with an error, in a stream that had begun too, by whose fault it was.",
+            "route",
+            "code",
+            "fault",
+        )
+        self._tokens = make.counter("tightlip_tokens", "Tokens by direction.", "model", "direction")
+        self._active = make.gauge("tightlip_active_streams", "Requests under way.")
+        self._make_times(make)
+
+    def _make_times(self, make: Maker) -> None:
+        self._duration = make.histogram(
+            "tightlip_request_duration_seconds", "From the request's first byte to the answer's last.", "route"
+        )
+        self._first_token = make.histogram(
+            "tightlip_time_to_first_token_seconds", "From the request to the first released text.", "model"
+        )
+        self._gap = make.histogram(
+            "tightlip_inter_token_gap_seconds",
+            "Between two pieces of released text of one answer.",
+            "model",
+            buckets=SHORT_BUCKETS,
+        )
+        self._overhead = make.histogram(
+            "tightlip_gateway_overhead_seconds",
+            "What the gateway itself adds to an answer: until a model server is asked, and the filters' work.",
+            "model",
+            buckets=SHORT_BUCKETS,
+        )
+
+    def request(self, route: str | None, role: str | None, model: str | None, status: int, seconds: float) -> None:
+        """One request has ended; `status` is what the caller saw first (an in-band error keeps 200)."""
+        labels = (self._known.route(route), self._known.role(role), self._known.model(model))
+        self._requests.labels(*labels, str(status) if 100 <= status < 600 else OTHER).inc()
+        self._duration.labels(labels[0]).observe(seconds)
+
+    def failed(self, route: str | None, code: str, fault: str | None) -> None:
+        """One request has ended with an error, whatever its caller had seen by then; `fault` is of FAULTS."""
+        self._errors.labels(self._known.route(route), closed(code, ERROR_CODES), closed(fault, FAULTS)).inc()
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """Seconds from the request's arrival to the first released text."""
+        self._first_token.labels(self._known.model(model)).observe(seconds)
+
+    def gap(self, model: str, seconds: float) -> None:
+        """Seconds between two pieces of released text of one answer."""
+        self._gap.labels(self._known.model(model)).observe(seconds)
+
+    def overhead(self, model: str, seconds: float) -> None:
+        """Seconds of one answer in which the gateway worked and no model server was waited for."""
+        self._overhead.labels(self._known.model(model)).observe(seconds)
+
+    def tokens(self, model: str, prompt: int, released: int, generated: int) -> None:
+        """True counts; what a caller's `usage` says is `prompt` and `released`."""
+        name = self._known.model(model)
+        for direction, count in (("prompt", prompt), ("released", released), ("generated", generated)):
+            self._tokens.labels(name, direction).inc(count)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """A request is under way while inside."""
+        with self._active.track_inprogress():
+            yield
+
+
+class Refusals:
+    """Those who were not let in."""
+
+    def __init__(self, make: Maker, known: Known) -> None:
+        self._known = known
+        self._auth_failures = make.counter("tightlip_auth_failures", "Refused tokens.", "reason")
+        self._revoked = make.counter(
+            "tightlip_revocation_refusals",
+            "Requests refused and streams ended for a revocation, or because the store's are not known.",
+            "reason",
+            "what",
+        )
+        self._limit_refusals = make.counter(
+            "tightlip_limit_refusals",
+            "Requests refused because a limit of their role's policy was reached.",
+            "role",
+            "limit",
+            "scope",
+        )
+        self._limits_unknown = make.counter(
+            "tightlip_limits_unavailable", "Requests of callers with limits that came while the store did not answer."
+        )
+        self._connections_refused = make.counter(
+            "tightlip_connections_refused",
+            "Connections that ended before there was HTTP on them.",
+            "listener",
+            "reason",
+        )
+
+    def auth_failure(self, reason: str) -> None:
+        self._auth_failures.labels(closed(reason, REASONS)).inc()
+
+    def revocation_refusal(self, reason: str, what: str) -> None:
+        """A token that is revoked, or of which nobody can tell; `what` is of REVOKED_WHAT."""
+        self._revoked.labels(closed(reason, REVOKED_REASONS), closed(what, REVOKED_WHAT)).inc()
+
+    def limits_unknown(self) -> None:
+        """The store did not say what a caller has asked."""
+        self._limits_unknown.inc()
+
+    def limit_refused(self, role: str, limit: str, scope: str) -> None:
+        """A request was refused by a limit; `limit` is of LIMITS, `scope` of LIMIT_SCOPES."""
+        labels = self._known.role(role), closed(limit, LIMITS), closed(scope, LIMIT_SCOPES)
+        self._limit_refusals.labels(*labels).inc()
+
+    def connection_refused(self, listener: str, why: str) -> None:
+        """A connection ended before there was HTTP on it; `why` is of CONNECTION_REFUSALS."""
+        self._connections_refused.labels(closed(listener, LISTENERS), closed(why, CONNECTION_REFUSALS)).inc()
