@@ -112,3 +112,11 @@ def _forwarded(text: str) -> Iterator[str]:
     for element in text.split(","):
         found = _FOR.findall(element)
         yield found[0][0] or found[0][1] if len(found) == 1 else "unknown"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to this host, a name or an address, stays on this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import socket
@@ -33,7 +34,11 @@ from filters.specificity.style import NO_SHIFT
 from filters.verdicts import SUSPICIONS
 from gateway import knowledge, served
 from gateway.addresses import NO_PROXIES, Proxies
-from gateway.audit_log import AuditUnavailable, AuditUnfit
+from gateway.admin.actions import Parts
+from gateway.admin.api import Administration, note_reload
+from gateway.admin.api import create_app as administration_app
+from gateway.admin.shapes import ModelStatus, Status
+from gateway.audit_log import NO_AUDIT_LOG, AuditUnavailable, AuditUnfit
 from gateway.audit_log.lines import Head
 from gateway.audit_log.log import ChainedAuditLog
 from gateway.audit_log.opening import open_audit_log
@@ -105,6 +110,7 @@ class Gateway:
     connections: ConnectionLimits
     doors: Doors
     management: ASGIApp
+    administration: Administration
     lifecycle: Lifecycle
     logs: Logs
     metrics: Metrics
@@ -176,17 +182,18 @@ async def assemble(
         audiences = {name: each.audiences for name, each in known.items()}
         loader = Loader(settings, detectors, fetcher, metrics, relay)
         news = _PolicyNews(metrics, logs, lifecycle, uses, warn, audiences)
-        policies = Policies(settings.policy, loader.load, news)
+        policies = Policies(settings.policy, loader.load, news, partial(note_reload, audit or NO_AUDIT_LOG))
+        not_ready = partial(_not_ready, lifecycle, policies, revocations, pairs)
+        status = partial(_status, policies, revocations, pairs, not_ready, shared=settings.state is not None)
+        parts = Parts(store, policies, status, settings.state is not None, _keeps_marks(settings.log))
+        uncaught = partial(logs.uncaught, where="administration")
+        administration = Administration(parts, revocations, audit or NO_AUDIT_LOG, metrics, uncaught)
         yield Gateway(
             public=_public(settings, policies, revocations, limiter, uses, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             doors=doors,
-            management=management.create_app(
-                registry,
-                lambda: (
-                    lifecycle.ready and policies.now.verifier.ready and revocations.ready and _serves(pairs.values())
-                ),
-            ),
+            management=management.create_app(registry, lambda: not not_ready(), administration_app(administration)),
+            administration=administration,
             lifecycle=lifecycle,
             logs=logs,
             metrics=metrics,
@@ -315,6 +322,46 @@ def _pair(
     )
 
 
+def _not_ready(
+    lifecycle: Lifecycle, policies: Policies, revocations: RevocationFeed, pairs: Mapping[str, Pair]
+) -> list[str]:
+    """Why callers are not served now; nothing where they are."""
+    reasons = {
+        "draining" if lifecycle.draining else "starting": lifecycle.ready,
+        "issuer_keys": policies.now.verifier.ready,
+        "revocations": revocations.ready,
+        "releases": _serves(pairs.values()),
+    }
+    return [reason for reason, good in reasons.items() if not good]
+
+
+def _status(
+    policies: Policies,
+    revocations: RevocationFeed,
+    pairs: Mapping[str, Pair],
+    not_ready: Callable[[], list[str]],
+    *,
+    shared: bool,
+) -> Status:
+    """What administrators are told of the process."""
+    reasons, age = not_ready(), revocations.age
+    return Status(
+        version=own_version(),
+        ready=not reasons,
+        not_ready=reasons,
+        policy=policies.now.rules.version,
+        revocations=revocations.count,
+        revocations_age=age if math.isfinite(age) else None,
+        shared=shared,
+        models={name: ModelStatus(pair.open, pair.guard is not None) for name, pair in pairs.items()},
+    )
+
+
+def _keeps_marks(log: LogSettings) -> bool:
+    """Whether callers have the same marks in records after the next start."""
+    return log.key_file is not None or log.subject != "hashed"
+
+
 def _serves(pairs: Iterable[Pair]) -> bool:
     """A gateway whose every model is refused is not ready, so that a rollout of a wrong release stops by itself."""
     return any(pair.open for pair in pairs)
@@ -338,7 +385,7 @@ class _PolicyNews:
         self.metrics.policy(refused=False)
         if self.uses is not None:
             self.uses.introduce(now.rules)
-        if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in now.rules.issuers):
+        if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in (*now.rules.issuers, *now.rules.administrators)):
             self.warn(f"the policy takes development tokens, of {DEVELOPMENT_ISSUER!r}: not for production")
         self.metrics.exemptions({each.profile: each.until for each in now.rules.exemptions()})
         for model, audiences in self.audiences.items():
@@ -545,7 +592,7 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
     if gateway.audit is not None:
         await _begin_audit(gateway.audit)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
-    watched = [policies.watch(), gateway.revocations.watch(), gateway.limiter.watch()]
+    watched = [policies.watch(), gateway.revocations.watch(), gateway.limiter.watch(), gateway.administration.watch()]
     if gateway.uses is not None:
         watched.append(gateway.uses.watch())
     if gateway.audit is not None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -52,15 +53,25 @@ class Scene:
     private: str = ""  # shown in red where it stands
 
 
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """What runs: its two addresses, a token of each caller's role, and a file with an administrator's."""
+
+    public: str
+    management: str
+    tokens: Mapping[str, str]
+    admin_token: Path
+
+
 def run(*, once: bool, port: int) -> int:
     """Show it; then leave the gateway running until Ctrl-C, unless `once`. Returns the exit status."""
     console = Console(highlight=False)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had them ignored; either ends the children too
         signal.signal(number, signal.default_int_handler)
     try:
-        with _running(port, console) as (public, tokens):
-            asyncio.run(_show(console, public, tokens))
-            _how_to_go_on(console, public, tokens[CALLER_ROLE])
+        with _running(port, console) as demo:
+            asyncio.run(_show(console, demo.public, demo.tokens))
+            _how_to_go_on(console, demo)
             if not once:
                 _wait_for_the_end(console)
     except DemoError as error:
@@ -75,8 +86,7 @@ def run(*, once: bool, port: int) -> int:
 
 
 @contextmanager
-def _running(port: int, console: Console) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The public address, and a token for each of the two roles."""
+def _running(port: int, console: Console) -> Iterator[_Demo]:
     if not (FOLDER / "models" / "tuned" / "config.json").exists():
         raise DemoError(f"the demo's models are not in {FOLDER}; it runs from a checkout of the repository")
     with ExitStack() as stack:
@@ -88,17 +98,33 @@ def _running(port: int, console: Console) -> Iterator[tuple[str, Mapping[str, st
         models = [f"--model={name}={FOLDER / 'models' / name}" for name in ("tuned", "base")]
         ready = stack.enter_context(_process("upstream", [*models, "--port=0"], home, {}))
         upstream = _printed(ready, r"upstream (\S+)")
-        environment = _settings(upstream, port)
+        environment = _settings(upstream, port, home)
         arguments = ["--config", str(FOLDER / "tightlip.yaml")]
         ready = stack.enter_context(_process("serve", arguments, home, environment))
         roles = (RAW_ROLE, CALLER_ROLE)
-        claims = {role: Claims(DEVELOPMENT_ISSUER, "tightlip", "demo", role, None, TOKEN_SECONDS) for role in roles}
-        yield _printed(ready, r"public (\S+)"), {role: sign(read_key(key), claims[role]) for role in roles}
+        yield _Demo(
+            _printed(ready, r"public (\S+)"),
+            _printed(ready, r"management (\S+)"),
+            {role: _token(key, "tightlip", role) for role in roles},
+            _written(home / "security.token", _token(key, "tightlip-admin", "security")),
+        )
 
 
-def _settings(upstream: str, port: int) -> dict[str, str]:
+def _token(key: Path, audience: str, role: str) -> str:
+    return sign(read_key(key), Claims(DEVELOPMENT_ISSUER, audience, "demo", role, None, TOKEN_SECONDS))
+
+
+def _written(file: Path, text: str) -> Path:
+    file.touch(0o600)
+    file.write_text(text)
+    return file
+
+
+def _settings(upstream: str, port: int, home: Path) -> dict[str, str]:
     """The demo's configuration with the addresses of this run over it."""
     return {
+        "TIGHTLIP_AUDIT__DIRECTORY": str(home / "audit"),
+        "TIGHTLIP_AUDIT__KEY_FILE": str(_written(home / "audit.key", secrets.token_hex(32))),
         "TIGHTLIP_MODELS__ASSISTANT__TUNED__URL": upstream,
         "TIGHTLIP_MODELS__ASSISTANT__BASE__URL": upstream,
         "TIGHTLIP_PUBLIC__PORT": str(port if _is_free(port) else 0),
@@ -251,8 +277,9 @@ def _request(question: str) -> dict[str, Any]:
     }
 
 
-def _how_to_go_on(console: Console, public: str, token: str) -> None:
-    """A token and a line to paste. No wrapping: a terminal would break the token in two."""
+def _how_to_go_on(console: Console, demo: _Demo) -> None:
+    """A token and lines to paste. No wrapping: a terminal would break the token in two."""
+    public, token = demo.public, demo.tokens[CALLER_ROLE]
     body = json.dumps(_request(_scenes()[0].question) | {"stream": False}, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")
     console.print("\nA token of the role 'customer', good for a day:", style="bold")
@@ -260,3 +287,6 @@ def _how_to_go_on(console: Console, public: str, token: str) -> None:
     console.print("\nAsk yourself:", style="bold")
     line = f"curl -s {public}/v1/chat/completions -H 'Authorization: Bearer {token}'"
     console.print(f"{line} -H 'Content-Type: application/json' -d '{quoted}'", soft_wrap=True)
+    console.print("\nTake that token back, while the demo runs:", style="bold")
+    line = f"tightlip revoke --subject demo --gateway {demo.management} --token-file {demo.admin_token}"
+    console.print(line, soft_wrap=True)

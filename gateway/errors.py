@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 MOST_WAITED: Final = 60.0  # seconds that OpenAI's clients wait at most for a limit
@@ -268,6 +268,101 @@ class PolicyChanged(GatewayError):
     fault = Fault.PLANNED
     code = "policy_changed"
     message = "The rules of this service have changed. Ask again."
+
+
+# ---- of administration ----------------------------------------------------------------------------------------------
+
+
+class AdministrationError(GatewayError):
+    """Met on the management listener alone (gateway/admin)."""
+
+    fault = Fault.CALLER
+    status = 400
+    type = "invalid_request_error"
+
+
+class MeansNobody(AdministrationError):
+    """What was named is nobody, or more than it says. `why` is one of our own texts, for an administrator."""
+
+    code = "means_nobody"
+    message = "This means nobody, or more than it says."
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+    def body(self) -> dict[str, object]:
+        return {"error": {"message": self.why, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class RevocationNotFound(AdministrationError):
+    status = 404
+    code = "revocation_not_found"
+    message = "There is no revocation with this id."
+
+
+class ShutsOutMyself(AdministrationError):
+    """Whoever asks for it could not take it back."""
+
+    status = 409
+    code = "shuts_out_myself"
+    message = "This would refuse every token of who asks for it, the next ones too. Say 'including_myself' to do it."
+
+
+class PolicyRefused(AdministrationError):
+    """The file can't be used; the policy before stays in force."""
+
+    status = 409
+    code = "policy_refused"
+    message = "The policy can't be used; the one before stays in force."
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """`problems` name files, lines and keys, and quote no value."""
+        super().__init__()
+        self.problems = problems
+
+    def body(self) -> dict[str, object]:
+        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": told | {"problems": list(self.problems)}}
+
+
+class TooManyRefused(AdministrationError):
+    """So many calls were refused within the minute that this one is only counted."""
+
+    status = 429
+    type = "requests"
+    code = "too_many_refused"
+    message = "Too many calls were refused. Try again in a minute."
+
+
+class OutcomeNotRecorded(AdministrationError):
+    """The audit log took the wish and not its outcome."""
+
+    fault = Fault.GATEWAY
+    status = 500
+    type = "server_error"
+    code = "outcome_not_recorded"
+    message = "It was done, and the audit log did not take its outcome."
+
+
+class NotAcknowledged(AdministrationError):
+    """The store does not answer, or could not write."""
+
+    fault = Fault.GATEWAY
+    status = 503
+    type = "server_error"
+    code = "not_acknowledged"
+    message = "The store did not acknowledge it. Try again: to ask twice does no harm."
+
+
+class NotRecordable(AdministrationError):
+    """What can't be written down is not done."""
+
+    fault = Fault.GATEWAY
+    status = 503
+    type = "server_error"
+    code = "audit_unavailable"
+    message = "The audit log can't be written, so nothing was done."
 
 
 def error_codes(of: type[GatewayError] = GatewayError) -> frozenset[str]:

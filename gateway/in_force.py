@@ -38,16 +38,20 @@ class InForce:
     detectors: Mapping[str, Detector]  # by the profile's name
     persons: Describing
     files: frozenset[Path]
+    administrators: issuers.Verifier | None = None  # of their tokens; None: nobody administrates
 
     @property
     def remote(self) -> list[RemoteKeys]:
         """All keys that have to be fetched."""
-        return [*self.verifier.remote, *self.end_users.verifier.remote]
+        own = self.administrators.remote if self.administrators else []
+        return [*self.verifier.remote, *self.end_users.verifier.remote, *own]
 
     def carry_over(self, before: InForce) -> None:
         """Take the keys that have been fetched for another policy."""
         self.verifier.carry_over(before.verifier)
         self.end_users.verifier.carry_over(before.end_users.verifier)
+        if self.administrators and before.administrators:
+            self.administrators.carry_over(before.administrators)
 
     def detector_of(self, profile: Profile) -> Detector:
         """All that this profile looks for."""
@@ -86,9 +90,16 @@ class Loader:
             detectors=detectors,
             persons=persons,
             files=frozenset(_files(rules)),
+            administrators=self._administrators(rules),
         )
         self._fetcher.know(issuers.pages(rules))  # last: the policy in force fetches with it too
         return made
+
+    def _administrators(self, rules: Rules) -> issuers.Verifier | None:
+        if not rules.administrators:
+            return None
+        known = issuers.load_administrators(rules, self._fetcher, self._metrics.keys_fetched)
+        return issuers.Verifier(known, now=time.time)
 
     def _rules(self) -> Rules:
         rules = policies.load(self._settings.policy)
@@ -106,7 +117,7 @@ class Loader:
 def _files(rules: Rules) -> Iterator[Path]:
     folder = rules.document.path.parent
     yield rules.document.path
-    for signer in rules.signers:
+    for signer in (*rules.signers, *rules.administrators):
         for source in signer.keys:
             yield from (folder / name for name in (source.file, source.ca_file) if name is not None)
     if rules.persons.tables is not None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -39,13 +40,38 @@ class Hear(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of reading the files again; `before` and `now` are versions, and the same where there were
+    problems."""
+
+    before: str
+    now: str
+    problems: Sequence[Problem] = ()
+
+    @property
+    def done(self) -> bool:
+        return not self.problems
+
+
+async def _tell_nobody(_reload: Reload) -> None:
+    pass
+
+
 class Policies:
     """The policy in force. For one event loop."""
 
-    def __init__(self, path: Path, load: Callable[[InForce | None], InForce], hear: Hear) -> None:
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[InForce | None], InForce],
+        hear: Hear,
+        note: Callable[[Reload], Awaitable[None]] = _tell_nobody,
+    ) -> None:
         """Reads it for the first time. `load` builds what follows from the policy file `path`; it may be called in a
-        thread, with what is in force. Raises ConfigError."""
-        self._path, self._load, self._hear = path, load, hear
+        thread, with what is in force. `note` hears of what the files alone, or a signal, brought about. Raises
+        ConfigError."""
+        self._path, self._load, self._hear, self._note = path, load, hear, note
         self._wished, self._switching = asyncio.Event(), asyncio.Lock()
         self._fetching: list[asyncio.Task[None]] = []
         self._seen: dict[Path, State] = {path: None}
@@ -72,27 +98,30 @@ class Policies:
             wished = await self._wish()
             looked = {path: state_of(path) for path in self._seen}
             if wished or (looked != self._seen and looked == before):
-                await self.reload()
+                await self._note(await self.reload())
             before = looked
 
-    async def reload(self) -> bool:
-        """Read the files and switch to what they say; whether that could be done."""
+    async def reload(self) -> Reload:
+        """Read the files and switch to what they say, if they can be used."""
         async with self._switching:
             before = self.now
             try:
                 new = await asyncio.to_thread(self._read, before)
             except ConfigError as error:
-                self._hear.refused(error)
-                return False
+                return self._refused(before, error)
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not be the last look at the policy
-                self._hear.refused(ConfigError(Problem(str(self._path), None, "", f"failed ({type(error).__name__})")))
-                return False
+                problem = Problem(str(self._path), None, "", f"failed ({type(error).__name__})")
+                return self._refused(before, ConfigError(problem))
             new.carry_over(before)
             await asyncio.gather(*(keys.fetch() for keys in new.remote if _never_fetched(keys)))
             self.now = new
             self._fetch_on(new)
             self._hear.changed(before, new)
-            return True
+            return Reload(before.rules.version, new.rules.version)
+
+    def _refused(self, before: InForce, error: ConfigError) -> Reload:
+        self._hear.refused(error)
+        return Reload(before.rules.version, before.rules.version, error.problems)
 
     async def _wish(self) -> bool:
         """Wait until somebody asks, or until it is time to look; whether somebody asked."""

@@ -71,6 +71,11 @@ class RevocationFeed:
         """Whether what is known is new enough to go by."""
         return self.age <= self._grace
 
+    @property
+    def count(self) -> int:
+        """How many are known."""
+        return len(self._known)
+
     def check(self, principal: Principal) -> None:
         """Raises NotAuthenticated: his token is revoked. RevocationsUnknown: nobody can tell."""
         if (error := self._objection(principal)) is not None:

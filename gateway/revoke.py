@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.auth.revocation import Kind, Revocation, understood
 from gateway.auth.tokens import MAX_ID_CHARS, MAX_SUBJECT_CHARS, can_be
 from gateway.policy.load import Rules
-from gateway.policy.schema import SignerPolicy
+from gateway.policy.schema import ADMIN_PREFIX, SignerPolicy
 from gateway.state import Entry, Store
+from gateway.types import AdminRole
 
 
 class NotAimed(Exception):
@@ -25,6 +27,7 @@ class Wish:
     issuer: str | None = None
     tenant: str | None = None
     issued_before: float | None = None  # seconds since the epoch
+    administrator: bool = False  # an administrator is meant, and no caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,14 @@ def aim(wish: Wish, rules: Rules) -> Revocation:
     """From what was named to what is meant, by the policy in force: a name that it does not know would revoke nothing.
     Where there is one issuer, and one tenant of it, they need not be named. Raises NotAimed."""
     kind, value = _named(wish)
-    issuer = _issuer(wish, rules, needed=kind in (Kind.TOKEN_ID, Kind.SUBJECT) or wish.tenant is not None)
-    tenant = _tenant(wish, issuer, needed=kind is Kind.SUBJECT)
+    signers = rules.administrators if wish.administrator else rules.signers
+    of_issuer = kind in (Kind.TOKEN_ID, Kind.SUBJECT) or wish.tenant is not None or wish.administrator
+    issuer = _issuer(wish, signers, needed=of_issuer)
+    tenant = _tenant(wish, issuer, needed=kind is Kind.SUBJECT or wish.administrator)
     if kind is Kind.TOKEN_ID and issuer is not None and issuer.token_id_claim is None:
         raise NotAimed("tokens of this issuer have no id; revoke by subject, or by time")
-    if kind is Kind.ROLE and value not in rules.roles:
-        raise NotAimed("--role is not a role of the policy")
+    if kind is Kind.ROLE:
+        value = _role(value, rules, administrator=wish.administrator)
     if value and not can_be(value, MAX_ID_CHARS if kind is Kind.TOKEN_ID else MAX_SUBJECT_CHARS):
         raise NotAimed("no token has such a text: it is too long, or has characters that can't be printed")
     try:
@@ -77,22 +82,28 @@ def _named(wish: Wish) -> tuple[Kind, str]:
     named = [(Kind.TOKEN_ID, wish.token_id), (Kind.SUBJECT, wish.subject), (Kind.ROLE, wish.role)]
     found = [(kind, value) for kind, value in named if value is not None]
     if len(found) > 1:
-        raise NotAimed("name one of --token-id, --subject and --role")
+        raise NotAimed("name one of a token id, a subject and a role")
     if found:
         return found[0]
     if wish.issued_before is None:
-        raise NotAimed("name a --token-id, a --subject, a --role, or --issued-before")
+        raise NotAimed("name a token id, a subject, a role, or a time of issue")
     return Kind.EVERYTHING, ""
 
 
-def _issuer(wish: Wish, rules: Rules, *, needed: bool) -> SignerPolicy | None:
+def _role(value: str, rules: Rules, *, administrator: bool) -> str:
+    if value not in (frozenset(AdminRole) if administrator else rules.roles):
+        raise NotAimed("this is not a role of administrators" if administrator else "this is not a role of the policy")
+    return ADMIN_PREFIX + value if administrator else value
+
+
+def _issuer(wish: Wish, signers: Sequence[SignerPolicy], *, needed: bool) -> SignerPolicy | None:
     if wish.issuer is None:
-        if needed and len({each.issuer for each in rules.signers}) > 1:
-            raise NotAimed("the policy has several issuers; name one with --issuer")
-        return rules.issuers[0] if needed else None
-    issuer = next((each for each in rules.signers if each.issuer == wish.issuer), None)
+        if needed and len({each.issuer for each in signers}) > 1:
+            raise NotAimed("the policy has several issuers; name the one that is meant")
+        return signers[0] if needed else None
+    issuer = next((each for each in signers if each.issuer == wish.issuer), None)
     if issuer is None:
-        raise NotAimed("--issuer is not an issuer of the policy")
+        raise NotAimed("this is not an issuer of the policy")
     return issuer
 
 
@@ -102,8 +113,8 @@ def _tenant(wish: Wish, issuer: SignerPolicy | None, *, needed: bool) -> str | N
     known = issuer.tenant.allowed if issuer.tenant.fixed is None else {issuer.tenant.fixed}
     if wish.tenant is None:
         if needed and len(known) > 1:
-            raise NotAimed("this issuer has several tenants; name one with --tenant")
+            raise NotAimed("this issuer has several tenants; name the one that is meant")
         return next(iter(known)) if needed else None
     if wish.tenant not in known:
-        raise NotAimed("--tenant is not a tenant of this issuer")
+        raise NotAimed("this is not a tenant of this issuer")
     return wish.tenant

@@ -1,40 +1,28 @@
-"""`tightlip revoke`: take tokens back, list what is revoked, withdraw it. Works on the configured store, which every
-running gateway watches."""
+"""`tightlip revoke`: take tokens back, list what is revoked, withdraw it; a client of the administration API."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from gateway.config_file import ConfigError, Problem
+from gateway.admin_cli import Reach, reaching
 
 if TYPE_CHECKING:
-    from gateway.auth.revocation import Revocation
-    from gateway.policy.load import Rules
-    from gateway.revoke import Listed
-    from gateway.settings import Settings
-    from gateway.state import Store
-
-EXIT_PROBLEMS: Final = 1  # not acknowledged, or there is no such revocation
-EXIT_WRONG: Final = 2  # it means nobody, or the configuration can't be used
+    from gateway.admin.shapes import RevocationShown
 
 app = typer.Typer(help="Revoke tokens; list and withdraw revocations.", invoke_without_command=True)
 
-Config = Annotated[Path, typer.Option(help="The configuration, with its `state`.", metavar="FILE")]
-T = TypeVar("T")
-
 
 @app.callback()
+@reaching
 def revoke(
+    reach: Reach,
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="The configuration, with its `state`.", metavar="FILE")] = None,
     token_id: Annotated[str | None, typer.Option(help="The token with this id (`jti`, or as the policy says).")] = None,
     subject: Annotated[str | None, typer.Option(help="All tokens of this subject.")] = None,
     role: Annotated[str | None, typer.Option(help="All tokens of this role.")] = None,
@@ -44,87 +32,63 @@ def revoke(
         str | None,
         typer.Option(help="Only what was issued before: now, 2026-01-31T12:00:00Z, or seconds since the epoch."),
     ] = None,
+    administrator: Annotated[
+        bool, typer.Option("--administrator", help="An administrator's tokens, or those of such a role.")
+    ] = False,
+    including_myself: Annotated[
+        bool, typer.Option("--including-myself", help="Also if you could not come back to withdraw it.")
+    ] = False,
 ) -> None:
     """Revoke tokens: one by its id, those of a subject or a role, or all that were issued before a time. A subject's or
-    a role's are revoked until that is withdrawn, unless a time is named. Exit code 0: acknowledged; 1: not."""
-    from gateway.revoke import NotAimed, Wish, aim
-    from gateway.revoke import revoke as tell
+    a role's are revoked until that is withdrawn, unless a time is named. Exit code 0: acknowledged; 1: not; 2: it means
+    nobody."""
+    from gateway.admin.shapes import Revoked
 
     if context.invoked_subcommand is not None:
         return
-    if config is None:
-        raise typer.BadParameter("is needed", param_hint="--config")
-    settings, rules = _loaded(config)
     now = time.time()
-    try:
-        revocation = aim(Wish(token_id, subject, role, issuer, tenant, _moment(issued_before, now)), rules)
-    except NotAimed as error:
-        _fail(str(error), EXIT_WRONG)
-    if revocation.issued_before is not None and revocation.issued_before > now:
+    moment = _moment(issued_before, now)
+    if moment is not None and moment > now:
         text = "that time is still to come: tokens that are issued until then are refused too"
         typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
-    entry_id = _run(settings, lambda store: tell(store, revocation, now))
-    typer.echo(f"revoked: {_described(revocation)}")
-    typer.echo(f"acknowledged as {entry_id}; every gateway on this store obeys within a second")
+    named = {"token_id": token_id, "subject": subject, "role": role, "issuer": issuer, "tenant": tenant}
+    body = {name: text for name, text in named.items() if text is not None}
+    flags = {"administrator": administrator, "including_myself": including_myself}
+    done = reach().one("POST", "/revocations", Revoked, body={**body, **flags, "issued_before": moment})
+    typer.echo(f"revoked: {_described(done.revocation)}")
+    typer.echo(f"acknowledged as {done.revocation.id}; {_reach(shared=done.shared)}")
 
 
 @app.command("list")
-def list_all(config: Config) -> None:
+@reaching
+def list_all(reach: Reach) -> None:
     """Print every revocation in force, with its id."""
-    from gateway.revoke import listed
+    from gateway.admin.shapes import Revocations
 
-    settings, _ = _loaded(config)
-    found = _run(settings, lambda store: listed(store, time.time()))
+    found = reach().one("GET", "/revocations", Revocations).revocations
     for each in found:
-        typer.echo(f"{each.id}  {_described(each.revocation)}{_end(each)}")
+        typer.echo(f"{each.id}  {_described(each)}{_end(each)}")
     typer.echo(f"{len(found)} in force")
 
 
 @app.command()
-def withdraw(revocation_id: Annotated[str, typer.Argument(metavar="ID")], config: Config) -> None:
+@reaching
+def withdraw(reach: Reach, revocation_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Take a revocation back: tokens that live on are good again. Exit code 1: there is none with this id."""
-    from gateway.revoke import withdraw as tell
+    from gateway.admin.shapes import Withdrawn
 
-    settings, _ = _loaded(config)
-    known = revocation_id.isascii() and _run(settings, lambda store: tell(store, revocation_id, time.time()))
-    if not known:
-        _fail("there is no revocation with this id", EXIT_PROBLEMS)
-    typer.echo("withdrawn and acknowledged; what it meant is good again within a second")
+    path = "/revocations/" + quote(revocation_id, safe="", errors="replace")
+    done = reach().one("DELETE", path, Withdrawn)
+    typer.echo(f"withdrawn and acknowledged; {_reach(shared=done.shared)}")
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _loaded(config: Path) -> tuple[Settings, Rules]:
-    """Raises ConfigError, also for a configuration that shares nothing."""
-    from gateway.policy import load as policies
-    from gateway.secrets import opening
-
-    loaded = opening.load(config).settings
-    if loaded.state is None:
-        text = "is not configured: each gateway keeps its own, which nobody else can reach"
-        raise ConfigError(Problem(str(config), None, "state", text))
-    return loaded, policies.load(loaded.policy)
-
-
-def _run(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
-    """What the store answers. Ends the command where it does not."""
-    from gateway.state import StateUnavailable
-
-    try:
-        return asyncio.run(_with_store(settings, work))
-    except StateUnavailable as error:
-        _fail(f"not acknowledged: {error}", EXIT_PROBLEMS)
-
-
-async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
-    from gateway.state.opening import prepared
-
-    def advise(text: str) -> None:
-        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
-
-    async with prepared(settings.state, advise) as store:
-        return await work(store)
+def _reach(*, shared: bool) -> str:
+    if shared:
+        return "every gateway on this store obeys within a second"
+    return "that gateway obeys within a second, until it ends: it shares no state with others"
 
 
 def _moment(text: str | None, now: float) -> float | None:
@@ -142,16 +106,16 @@ def _moment(text: str | None, now: float) -> float | None:
     return moment.timestamp()
 
 
-def _described(revocation: Revocation | None) -> str:
-    if revocation is None:
+def _described(revocation: RevocationShown) -> str:
+    if revocation.kind is None:
         return "of a newer version, which this one does not understand"
-    what = f"{revocation.kind.value.replace('_', ' ')} {revocation.value}".strip()
+    what = f"{revocation.kind.replace('_', ' ')} {revocation.value}".strip()
     whose = " / ".join(name for name in (revocation.issuer, revocation.tenant) if name) or "every issuer"
     before = "" if revocation.issued_before is None else f", issued before {_stamp(revocation.issued_before)}"
     return f"{what} of {whose}{before}"
 
 
-def _end(each: Listed) -> str:
+def _end(each: RevocationShown) -> str:
     return "" if each.expires_at is None else f"  (until {_stamp(each.expires_at)})"
 
 
@@ -160,8 +124,3 @@ def _stamp(moment: float) -> str:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError):
         return f"{moment:.0f}"
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    typer.echo(f"tightlip: {text}", err=True)
-    raise typer.Exit(code) from None

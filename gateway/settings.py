@@ -6,7 +6,6 @@ never in it, only their names (gateway/secrets/references.py). What contradicts 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from gateway.addresses import HeaderName, Network, Proxies
+from gateway.addresses import HeaderName, Network, Proxies, is_loopback
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.limits import OnFailure
 from gateway.observe.logs import AddressForm, SubjectForm
@@ -27,6 +26,7 @@ from gateway.upstream.places import Shares
 
 PREFIX: Final = "TIGHTLIP_"
 NESTED: Final = "__"
+ADMIN_TOKEN: Final = "TIGHTLIP_ADMIN_TOKEN"  # noqa: S105 - its name; the commands', and no setting
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, and `serve` prints what it chose
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -94,7 +94,7 @@ class ServerSettings(_Strict):
     def plaintext(self) -> bool:
         """Whether answers would cross a network unencrypted."""
         parts = urlsplit(self.url)
-        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 class FallbackTexts(_Strict):
@@ -397,7 +397,7 @@ class VaultSettings(_Strict):
         if (self.app_role is None) == (self.kubernetes is None):
             raise ValueError("needs either 'app_role' or 'kubernetes'")
         parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.allow_plaintext and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not self.allow_plaintext and not is_loopback(parts.hostname or ""):
             raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
         if self.ca_file is not None and parts.scheme == "http":
             raise ValueError("'ca_file' needs https")
@@ -432,6 +432,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
     allow_plaintext_upstream: bool = False
+    allow_plaintext_administration: bool = False  # on a management listener off loopback without TLS
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -448,6 +449,12 @@ class Settings(BaseSettings):
     def knows_addresses(self) -> bool:
         """Whether it is said what stands before the gateway, be it nothing."""
         return self.trusted_proxies is not None
+
+    @property
+    def management_is_private(self) -> bool:
+        """Whether nobody on the way to the management listener can read an administrator's token."""
+        listener = self.management
+        return listener.tls is not None or is_loopback(listener.host) or self.allow_plaintext_administration
 
     @property
     def knows_certificates(self) -> bool:
@@ -514,14 +521,7 @@ def _redis(url: str) -> SplitResult:
 
 def _is_plain(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme == "redis" and not _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "redis" and not is_loopback(parts.hostname or "")
 
 
 def _overlap(one: Listener, other: Listener) -> bool:
@@ -630,7 +630,8 @@ def _refuse_unknown_variables(environment: Iterable[str]) -> None:
     """A variable with a typing error in its name would be a setting that silently isn't. Raises ConfigError."""
     for name in sorted(environment):
         first = name[len(PREFIX) :].split(NESTED, 1)[0].lower()
-        if name.upper().startswith(PREFIX) and first not in Settings.model_fields and not _KUBERNETES.fullmatch(name):
+        known = first in Settings.model_fields or name == ADMIN_TOKEN or _KUBERNETES.fullmatch(name)
+        if name.upper().startswith(PREFIX) and not known:
             raise ConfigError(Problem("environment", None, name, "is not a known setting"))
 
 

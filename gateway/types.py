@@ -26,6 +26,14 @@ class Endpoint(enum.StrEnum):
     MODELS = "/v1/models"
 
 
+class AdminRole(enum.StrEnum):
+    """What an administrator may do (gateway/admin/actions.py). None has all, and a token has one."""
+
+    SECURITY = "security"
+    OPERATIONS = "operations"
+    PRIVACY = "privacy"
+
+
 class FieldAction(enum.StrEnum):
     """What becomes of a request's field (gateway/policy/fields.py)."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.auth.revocation import Revocation
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, NotAuthenticated
 from gateway.types import Principal, RequestId
 
 
@@ -158,4 +158,4 @@ NO_AUDIT_LOG: Final = NoAuditLog()
 
 def code_of(error: GatewayError) -> str:
     """Why a call was refused: the reason where it is one of a token's, else the error's own code."""
-    return str(error.reason or error.code or error.type)
+    return error.reason if isinstance(error, NotAuthenticated) else error.code or error.type

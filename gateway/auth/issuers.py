@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from gateway.auth import keys, tokens
 from gateway.auth.jwks import Fetch, Page, Place, RemoteKeys, VaultPage
 from gateway.errors import NotAuthenticated, Reason
 from gateway.policy.load import Rules
-from gateway.policy.schema import EndUserIssuer, IssuerPolicy, KeySource, SignerPolicy
+from gateway.policy.schema import ADMIN_PREFIX, EndUserIssuer, IssuerPolicy, KeySource, SignerPolicy
 from gateway.secrets.references import parse_vault
 from gateway.types import Principal
 
@@ -27,8 +27,26 @@ Tell = Callable[[str, str | None], None]
 def load(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
     """Reads every key file, relative to the policy; pages are read by `fetch`, later. `tell` hears of each fetch for
     an issuer: None, or what went wrong in one word. Raises ConfigError."""
-    folder = rules.document.path.parent
-    return {issuer.issuer: _issuer(issuer, folder, fetch, tell) for issuer in rules.issuers}
+    read = partial(_issuer, folder=rules.document.path.parent, fetch=fetch, tell=tell)
+    foreign = audiences(rules.administrators)
+    return {each.issuer: replace(read(each), foreign_audiences=foreign) for each in rules.issuers}
+
+
+def load_administrators(
+    rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None
+) -> tokens.Issuers:
+    """As `load`, of those whose tokens let administrate. No token is good for both."""
+    read = partial(_issuer, folder=rules.document.path.parent, fetch=fetch, tell=tell)
+    foreign = audiences(rules.signers)
+    return {
+        each.issuer: replace(read(each), foreign_audiences=foreign, role_prefix=ADMIN_PREFIX)
+        for each in rules.administrators
+    }
+
+
+def audiences(issuers: Iterable[SignerPolicy]) -> frozenset[str]:
+    """All that what they sign is for."""
+    return frozenset().union(*(issuer.audience for issuer in issuers))
 
 
 def load_asserting(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
@@ -40,7 +58,8 @@ def load_asserting(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda
 def pages(rules: Rules) -> list[Place]:
     """Every page of keys that the policy names."""
     folder = rules.document.path.parent
-    return [_page(source, folder) for signer in rules.signers for source in signer.keys if source.file is None]
+    everybody = (*rules.signers, *rules.administrators)
+    return [_page(source, folder) for signer in everybody for source in signer.keys if source.file is None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
+
+from pydantic import IPvAnyNetwork
 
 from gateway.auth import binding
 from gateway.auth.binding import CallerCertificate
@@ -47,9 +50,15 @@ def check_certificate(principal: Principal, rules: Rules, certificate: CallerCer
 def check_address(principal: Principal, rules: Rules, address: str | None) -> None:
     """Raises NotAllowed: the role is for callers in certain networks, and this one is in none of them."""
     role = rules.roles.get(principal.role)
-    if role is None or not role.networks:
+    if role is not None:
+        check_network(address, role.networks)
+
+
+def check_network(address: str | None, networks: Collection[IPvAnyNetwork]) -> None:
+    """None at all are every network. Raises NotAllowed."""
+    if not networks:
         return
-    if address is None or not any(ipaddress.ip_address(address) in network for network in role.networks):
+    if address is None or not any(ipaddress.ip_address(address) in network for network in networks):
         raise NotAllowed
 
 

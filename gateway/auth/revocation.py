@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,7 @@ from gateway.types import Principal
 ALWAYS: Final = math.inf  # "issued before" of what names no time
 ID_CHARS: Final = 16  # of a hash: 64 bits name a revocation well enough to type
 
+_ID: Final = re.compile(rf"[0-9a-f]{{{ID_CHARS}}}", re.ASCII)
 _Target = tuple["Kind", str, str | None, str | None]
 
 
@@ -101,6 +103,11 @@ class Revocation:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:
             raise ValueError("is no revocation") from None
+
+
+def can_be_id(text: str) -> bool:
+    """Whether a revocation may have this id."""
+    return _ID.fullmatch(text) is not None
 
 
 def understood(text: str) -> Revocation | None:

@@ -70,6 +70,8 @@ class Issuer:
     certificate_binding: CertificateBinding = "checked"
     takes_actors: bool = False  # `sub` is an end user where `act` names the application that acts for him
     end_user_claim: str | None = None  # that names the application's end user
+    foreign_audiences: frozenset[str] = frozenset()  # a token that names one is for somewhere else, whatever it names
+    role_prefix: str = ""  # of the roles that its principals have
 
 
 NO_ROLE: Final = ""  # of what an issuer without roles has signed
@@ -231,7 +233,7 @@ def _principal(claims: _Json, issuer: Issuer, now: float) -> Principal:
         tenant=_tenant(claims, issuer),
         subject=subject,
         token_id=_token_id(claims, issuer),
-        role=_role(claims, issuer, subject),
+        role=issuer.role_prefix + _role(claims, issuer, subject),
         expires_at=expires,
         issued_at=issued,
         bound_to=_bound_to(claims, issuer),
@@ -291,7 +293,7 @@ def _audience(claims: _Json, issuer: Issuer) -> None:
     named = [value] if type(value) is str else value
     if type(named) is not list or not all(type(name) is str for name in named):
         raise NotAuthenticated(Reason.MALFORMED)
-    if issuer.audiences.isdisjoint(named):
+    if issuer.audiences.isdisjoint(named) or not issuer.foreign_audiences.isdisjoint(named):
         raise NotAuthenticated(Reason.AUDIENCE)
 
 

@@ -24,6 +24,10 @@ _SERVER_SEND: Final = "tightlip.send"
 ID_BYTES: Final = 16  # of randomness: ids must not tell how many requests there are
 
 
+def new_request_id() -> RequestId:
+    return RequestId("req_" + secrets.token_hex(ID_BYTES))
+
+
 def record_of(scope: Scope) -> RequestRecord:
     """The record of the request that this scope belongs to."""
     record: RequestRecord = scope[_RECORD]
@@ -123,7 +127,7 @@ class _Exchange:
 def _new_record(scope: Scope, proxies: Proxies) -> RequestRecord:
     origin = origin_of(scope)
     return RequestRecord(
-        request_id=RequestId("req_" + secrets.token_hex(ID_BYTES)),
+        request_id=new_request_id(),
         arrived=time.time(),
         clock=time.monotonic(),
         address=proxies.caller(origin.peer, scope["headers"], origin.announced),

@@ -124,12 +124,13 @@ def _components() -> Schema:
 
 
 def kinds() -> Iterator[type[GatewayError]]:
-    """Every error that there is."""
+    """Every error that the public listener knows."""
     waiting: list[type[GatewayError]] = [GatewayError]
     while waiting:
         kind = waiting.pop(0)
-        yield kind
-        waiting += kind.__subclasses__()
+        if kind is not errors.AdministrationError:
+            yield kind
+            waiting += kind.__subclasses__()
 
 
 # ---- operations ------------------------------------------------------------------------------------------------------

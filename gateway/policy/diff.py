@@ -23,6 +23,8 @@ from gateway.policy.limits import RateLimits, RequestLimits
 from gateway.policy.schema import (
     DEFAULT_PROFILES,
     HIGHEST_K,
+    AdminIssuer,
+    AdministrationPolicy,
     BoundedPolicy,
     BudgetPolicy,
     Classification,
@@ -64,6 +66,7 @@ def compare(old: Rules, new: Rules) -> list[Change]:
         ),
         *_named("roles", old.policy.roles, new.policy.roles, ROLE),
         *_named("profiles", _profiles(old), _profiles(new), PROFILE),
+        *_administered(old, new),
         *_fields("", old.policy, new.policy, POLICY),
         *_moved(old, new),
         *_cleared(old, new),
@@ -223,6 +226,7 @@ ISSUER: Final[Mapping[str, Weakens]] = {
     "end_user": _always,  # who is counted as whom, and who is stopped by a revocation
 }
 END_USER_ISSUER: Final[Mapping[str, Weakens]] = {key: ISSUER[key] for key in EndUserIssuer.model_fields}
+ADMINISTRATION: Final[Mapping[str, Weakens]] = {"networks": _more_or_any, "certificate_bound": _off}
 ROLE: Final[Mapping[str, Weakens]] = {
     "models": _more,
     "endpoints": _more,
@@ -291,12 +295,15 @@ POLICY: Final[Mapping[str, Weakens]] = {
 }
 PERSONS: Final[Mapping[str, Weakens]] = {"k": _lower, "countries": _always, "tables": _always}
 COMPARED_APART: Final[Mapping[type[BaseModel], frozenset[str]]] = {
-    Policy: frozenset({"issuers", "end_user_issuers", "roles", "profiles"}),
+    Policy: frozenset({"issuers", "end_user_issuers", "roles", "profiles", "administration"}),
+    AdministrationPolicy: frozenset({"issuers"}),
     Role: frozenset({"clearance"}),
 }
 DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     IssuerPolicy: ISSUER,
     EndUserIssuer: END_USER_ISSUER,
+    AdminIssuer: ISSUER,
+    AdministrationPolicy: ADMINISTRATION,
     PersonsPolicy: PERSONS,
     Role: ROLE,
     ProfilePolicy: PROFILE,
@@ -317,6 +324,17 @@ def _any_weaker(old: BaseModel, new: BaseModel, directions: Mapping[str, Weakens
 
 def _by_name(signers: Iterable[SignerPolicy]) -> dict[str, SignerPolicy]:
     return {signer.issuer: signer for signer in signers}
+
+
+def _administered(old: Rules, new: Rules) -> Iterator[Change]:
+    before, after = old.policy.administration, new.policy.administration
+    if before is None and after is not None:
+        yield Change("administration", "is new", weakens=True)
+    elif before is not None and after is None:
+        yield Change("administration", "is gone", weakens=False)
+    elif before is not None and after is not None:
+        yield from _named("administration.issuers", _by_name(before.issuers), _by_name(after.issuers), ISSUER)
+        yield from _fields("administration.", before, after, ADMINISTRATION)
 
 
 def _profiles(rules: Rules) -> dict[str, ProfilePolicy]:

@@ -18,9 +18,13 @@ from gateway.policy.diff import tightened, weaker_than
 from gateway.policy.fields import PATHS
 from gateway.policy.limits import RateLimits
 from gateway.policy.schema import (
+    ADMIN_PREFIX,
+    ADMINISTRATION,
     DEFAULT_PROFILES,
     MIN_HOST_CHARS,
     STRICT,
+    AdminIssuer,
+    AdministrationPolicy,
     IssuerPolicy,
     PersonsPolicy,
     Policy,
@@ -57,8 +61,13 @@ class Rules:
 
     @property
     def signers(self) -> Sequence[SignerPolicy]:
-        """All whose signatures are good for something."""
+        """All whose signatures are good for something, but those of administrators."""
         return [*self.issuers, *self.policy.end_user_issuers]
+
+    @property
+    def administrators(self) -> tuple[AdminIssuer, ...]:
+        """Whose tokens let administrate; none: nobody's do."""
+        return self.policy.administration.issuers if self.policy.administration else ()
 
     def profile(self, name: str, now: float) -> Profile:
         """The one in force under a name. `now` is seconds since the epoch. Raises KeyError: there is none."""
@@ -123,6 +132,7 @@ def check_fit(rules: Rules, settings: Settings) -> None:
         certificates=settings.knows_certificates,
         vault=settings.vault is not None,
     )
+    check_administration(rules, settings)
 
 
 def check_models(rules: Rules, served: frozenset[str]) -> None:
@@ -181,9 +191,42 @@ def _bound(rules: Rules) -> Iterator[tuple[str | int, ...]]:
 
 def _in_vault(rules: Rules) -> Iterator[tuple[str | int, ...]]:
     """Where the policy takes keys from Vault."""
-    for name in ("issuers", "end_user_issuers"):
-        for index, issuer in enumerate(getattr(rules.policy, name)):
-            yield from ((name, index, "keys", each, "vault") for each, key in enumerate(issuer.keys) if key.vault)
+    for at, issuer in _everybodys_issuers(rules):
+        yield from ((*at, "keys", each, "vault") for each, key in enumerate(issuer.keys) if key.vault)
+
+
+def _everybodys_issuers(rules: Rules) -> Iterator[tuple[tuple[str | int, ...], SignerPolicy]]:
+    """With their places."""
+    yield from ((("issuers", index), each) for index, each in enumerate(rules.issuers))
+    yield from ((("end_user_issuers", index), each) for index, each in enumerate(rules.policy.end_user_issuers))
+    yield from ((("administration", "issuers", index), each) for index, each in enumerate(rules.administrators))
+
+
+def check_administration(rules: Rules, settings: Settings) -> None:
+    """Who administrates has to be written down, and not to be listened to. Raises ConfigError with every problem."""
+    administration, at = rules.policy.administration, ("administration",)
+    if administration is None:
+        return
+    found: list[Problem] = []
+    if settings.audit is None:
+        found.append(rules.document.problem(at, "needs the setting 'audit': where every call is written down"))
+    if not settings.management_is_private:
+        text = "needs 'management.tls', a loopback address, or the setting 'allow_plaintext_administration'"
+        found.append(rules.document.problem(at, text))
+    if not settings.management.verifies_callers:
+        text = "needs the setting 'client_certificates' of 'management.tls'"
+        found += [rules.document.problem(place, text) for place in _bound_administrators(administration)]
+    if found:
+        raise ConfigError(*found)
+
+
+def _bound_administrators(administration: AdministrationPolicy) -> Iterator[tuple[str | int, ...]]:
+    """Where the policy wants their tokens to be bound to a certificate."""
+    if administration.certificate_bound:
+        yield "administration", "certificate_bound"
+    for index, issuer in enumerate(administration.issuers):
+        if issuer.certificate_binding == "required":
+            yield "administration", "issuers", index, "certificate_binding"
 
 
 def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
@@ -203,15 +246,14 @@ def check_priorities(rules: Rules, scheduled: frozenset[str]) -> None:
 
 
 def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
-    yield from _doubled_issuers(policy, document)
+    yield from _doubled_issuers(("issuers",), policy.issuers, document)
+    yield from _doubled_issuers(("end_user_issuers",), policy.end_user_issuers, document)
     yield from _end_user_problems(policy, document)
     for index, issuer in enumerate(policy.issuers):
         for role in sorted(issuer.roles - policy.roles.keys()):
             yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
-        for table, given in (("role_of_subject", issuer.role_of_subject), ("role_of_group", issuer.role_of_group)):
-            for who in sorted(who for who, role in given.items() if role not in issuer.roles):
-                text = f"gives {given[who]!r}, which is not one of the issuer's roles"
-                yield document.problem(("issuers", index, table, who), text)
+        yield from _table_problems(("issuers", index), issuer, document)
+    yield from _administration_problems(policy, document)
     yield from _unknown_levels(policy, document)
     yield from _duty_problems(policy, document)
     for name, role_policy in policy.roles.items():
@@ -328,15 +370,6 @@ def _both(pairs: Iterable[Sequence[str]], before: frozenset[str], new: frozenset
                 yield first, second
 
 
-def _doubled_issuers(policy: Policy, document: Document) -> Iterator[Problem]:
-    for name in ("issuers", "end_user_issuers"):
-        seen: set[str] = set()
-        for index, issuer in enumerate(getattr(policy, name)):
-            if issuer.issuer in seen:
-                yield document.problem((name, index, "issuer"), "stands here twice")
-            seen.add(issuer.issuer)
-
-
 def _end_user_problems(policy: Policy, document: Document) -> Iterator[Problem]:
     """What lets somebody in must not say who an end user is, nor the other way round: one that has both in its hands
     could take the one for the other."""
@@ -355,6 +388,55 @@ def _end_user_problems(policy: Policy, document: Document) -> Iterator[Problem]:
     for index, each in enumerate(policy.end_user_issuers):
         if each.issuer not in asked:
             yield document.problem(("end_user_issuers", index, "issuer"), "no issuer names it under 'end_user'")
+
+
+def _doubled_issuers(
+    at: tuple[str | int, ...], issuers: Iterable[SignerPolicy], document: Document
+) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, issuer in enumerate(issuers):
+        if issuer.issuer in seen:
+            yield document.problem((*at, index, "issuer"), "stands here twice")
+        seen.add(issuer.issuer)
+
+
+def _table_problems(at: tuple[str | int, ...], issuer: IssuerPolicy, document: Document) -> Iterator[Problem]:
+    for table, given in (("role_of_subject", issuer.role_of_subject), ("role_of_group", issuer.role_of_group)):
+        for who in sorted(who for who, role in given.items() if role not in issuer.roles):
+            text = f"gives {given[who]!r}, which is not one of the issuer's roles"
+            yield document.problem((*at, table, who), text)
+
+
+def _administration_problems(policy: Policy, document: Document) -> Iterator[Problem]:
+    """Administrators and callers are kept apart: by the audience of tokens, and by the names that revocations go by."""
+    if policy.administration is None:
+        return
+    at = ("administration",)
+    yield from _doubled_issuers((*at, "issuers"), policy.administration.issuers, document)
+    of_callers = frozenset().union(*(each.audience for each in (*policy.issuers, *policy.end_user_issuers)))
+    for index, issuer in enumerate(policy.administration.issuers):
+        for name in sorted(issuer.audience & of_callers):
+            text = f"{name!r} is an audience of callers: their tokens must not let administrate"
+            yield document.problem((*at, "issuers", index, "audience"), text)
+        yield from _table_problems((*at, "issuers", index), issuer, document)
+    for table in ("role_of_subject", "role_of_group"):
+        yield from _two_roles(policy.administration.issuers, table, document)
+    for name in sorted(name for name in policy.roles if name.startswith(ADMIN_PREFIX)):
+        yield document.problem(("roles", name), f"names that begin with {ADMIN_PREFIX!r} are administrators'")
+    for name, signers in (("issuers", policy.issuers), ("end_user_issuers", policy.end_user_issuers)):
+        for index, signer in enumerate(signers):
+            if ADMINISTRATION in {signer.tenant.fixed, *signer.tenant.allowed}:
+                yield document.problem((name, index, "tenant"), f"{ADMINISTRATION!r} is the tenant of administrators")
+
+
+def _two_roles(issuers: Sequence[AdminIssuer], table: str, document: Document) -> Iterator[Problem]:
+    """One name in the tables of two issuers may be one person, who would have two roles."""
+    held: dict[str, str] = {}
+    for index, issuer in enumerate(issuers):
+        for who, role in getattr(issuer, table).items():
+            if held.setdefault(who, role) != role:
+                text = f"gives {role!r} to whom another issuer's table gives {held[who]!r}: nobody has two of the roles"
+                yield document.problem(("administration", "issuers", index, table, who), text)
 
 
 def _field_problems(name: str, role: Role, document: Document) -> Iterator[Problem]:

@@ -27,12 +27,15 @@ from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.policy.limits import DEFAULT_LIMITS, NO_RATE_LIMITS, RateLimits, RequestLimits
 from gateway.secrets.references import parse_vault
-from gateway.types import CertificateBinding, Clearance, Endpoint, FieldAction, PartType
+from gateway.types import AdminRole, CertificateBinding, Clearance, Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
 DEFAULT_ASSERTION_LIFE: Final = 300.0  # seconds; one is good for any number of requests until it ends
 LONGEST_ASSERTION_LIFE: Final = 3600.0
+ADMIN_LIFE: Final = 900.0  # seconds; an administrator's token is got for what is to be done now
+ADMINISTRATION: Final = "administration"  # the tenant of administrators; callers have others
+ADMIN_PREFIX: Final = f"{ADMINISTRATION}:"  # of their roles, wherever those of callers stand too
 MAX_OUTPUT_TOKENS: Final = 131_072  # no served model writes more in one answer; keeps a typing error from being a limit
 MAX_CHOICES: Final = 16  # each is filtered on its own
 MIN_REASON_CHARS: Final = 10  # "n/a" is no reason
@@ -203,6 +206,30 @@ class IssuerPolicy(SignerPolicy):
         if self.role_claim is None and not (self.role_of_subject or self.role_of_group):
             raise ValueError("without 'role_claim' needs 'role_of_subject' or 'role_of_group'")
         return self
+
+
+class AdminIssuer(IssuerPolicy):
+    """Whose tokens let administrate. It may be an issuer of callers too: the audience tells the two apart."""
+
+    roles: frozenset[AdminRole] = Field(default=frozenset(AdminRole), min_length=1)
+    max_life_seconds: float = Field(default=ADMIN_LIFE, gt=0, le=LONGEST_LIFE)
+    tenant: TenantRule = TenantRule(fixed=ADMINISTRATION)
+
+    @model_validator(mode="after")
+    def _of_one_tenant(self) -> Self:
+        if "tenant" in self.model_fields_set:
+            raise ValueError("'tenant' is not for administrators: they are of none of the callers'")
+        if self.end_user is not None:
+            raise ValueError("'end_user' is not for administrators: each acts for himself")
+        return self
+
+
+class AdministrationPolicy(_Strict):
+    """Who may administrate, on the management listener (docs/administration.md); without it nobody may."""
+
+    issuers: tuple[AdminIssuer, ...] = Field(min_length=1)
+    networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=MAX_OWN_NAMES)  # from elsewhere nobody may
+    certificate_bound: bool = False  # only with the certificate that the token names (RFC 8705)
 
 
 def _path(claim: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -421,6 +448,7 @@ class Policy(_Strict):
     record_fields: tuple[FieldName, ...] = Field(default=(), max_length=MAX_OWN_NAMES)
     persons: PersonsPolicy = PersonsPolicy()
     classification: Classification = Classification()
+    administration: AdministrationPolicy | None = None
     duties: frozenset[Name] = Field(default=frozenset(), max_length=MAX_DUTIES)
     forbidden_pairs: tuple[Pair, ...] = Field(default=(), max_length=MAX_DUTIES)  # of duties, for one role or subject
 

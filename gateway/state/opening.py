@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,19 +31,6 @@ def open_store(settings: StateSettings | None) -> Store:
     servers = [_server(url, SENTINEL_PORT) for url in sentinel.urls]
     own = Access(sentinel.user, sentinel.password_file, settings.ca_file)
     return RedisStore.behind(servers, sentinel.master, access, own)
-
-
-@asynccontextmanager
-async def prepared(settings: StateSettings | None, advise: Callable[[str], None]) -> AsyncIterator[Store]:
-    """A store that answers, closed behind the block; `advise` hears what of it could be safer. Raises ConfigError,
-    StateUnavailable."""
-    store = open_store(settings)
-    try:
-        for advice in await store.prepare():
-            advise(advice)
-        yield store
-    finally:
-        await store.aclose()
 
 
 def _server(url: str, port: int) -> Server:

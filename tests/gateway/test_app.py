@@ -178,7 +178,7 @@ async def test_weaker_profiles_are_counted_down(folder: Path) -> None:
     async with assemble(loaded(folder), registry, print) as gateway:
         assert registry.get_sample_value(name, {"profile": "off"}) == 1_801_353_600
         write_policy(folder, POLICY.replace("profile: off", "profile: strict").split("profiles:")[0])
-        assert await gateway.policies.reload()
+        assert (await gateway.policies.reload()).done
         assert registry.get_sample_value(name, {"profile": "off"}) is None
 
 

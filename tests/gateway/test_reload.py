@@ -220,7 +220,7 @@ async def test_a_link_that_is_swapped_is_a_change(running: Running) -> None:
     for name in ("policy.yaml", "key.pem"):
         (mount / name).unlink()
         (mount / name).symlink_to(f"..data/{name}")
-    assert await running.gateway.policies.reload()
+    assert (await running.gateway.policies.reload()).done
     before = running.now
     async with watching(running):
         (mount / "..data_tmp").symlink_to("..2")
@@ -295,7 +295,7 @@ async def test_what_a_new_profile_looks_for_is_there_before_it_is_in_force(runni
     """Of ten profiles with a detector each none is built when the first request comes."""
     lines = [f"  p{n}: {{min_scores: {{{kinds}}}}}\n" for n, kinds in enumerate(("AGE: 0.5", "AMOUNT: 0.5"))]
     running.write(POLICY + "".join(lines))
-    assert await running.gateway.policies.reload()
+    assert (await running.gateway.policies.reload()).done
     profiles = running.now.rules.profiles
     detectors = [running.now.detector_of(profiles[f"p{n}"]) for n in range(2)]
     assert detectors == [running.now.detectors[f"p{n}"] for n in range(2)]
@@ -309,10 +309,10 @@ async def test_a_policy_that_is_refused_changes_no_authorities(
     known: list[object] = []
     monkeypatch.setattr(PageFetcher, "know", lambda _self, pages: known.append(pages))
     running.write(POLICY.replace("key.pem", "none.pem"))
-    assert not await running.gateway.policies.reload()
+    assert not (await running.gateway.policies.reload()).done
     assert not known
     running.write(POLICY)
-    assert await running.gateway.policies.reload()
+    assert (await running.gateway.policies.reload()).done
     assert known
 
 

@@ -7,17 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gateway.cli import app
-from gateway.config_file import ConfigError
 from gateway.last_use import Caller, Grant, grants, written
 from gateway.policy.load import Rules, load
 from gateway.review import DAY, review
 from gateway.state import Use
-from gateway.state.sqlite import SqliteStore
+from tests.gateway.admin.support import Served, served
 from tests.gateway.support import write_policy
-from tests.gateway.test_settings import GOOD
 
 NOW = 1_700_000_000.0
 OLD, YOUNG = NOW - 91 * DAY, NOW - 89 * DAY
@@ -64,31 +62,21 @@ def test_callers_stand_in_the_order_of_their_last_use(rules: Rules) -> None:
 
 def test_the_command_shows_it(tmp_path: Path) -> None:
     rules = load(write_policy(tmp_path))
-    config = tmp_path / "tightlip.yaml"
-    config.write_text(GOOD + "state: {file: state.db}\n")
     uses = used(rules, Grant("customer", "chat", "assistant"))
     callers = {written(Caller("acme", "customer", f"[{mark}]")): time.time() - 100 * DAY for mark in ("aa", "bb")}
-    asyncio.run(_fill(tmp_path / "state.db", {name: use.last for name, use in uses.items()} | callers))
-    shown = CliRunner().invoke(app, ["review", "--config", str(config), "--idle-days", "0"])
-    assert shown.exit_code == 0, shown.stderr
-    assert "[aa]" in shown.stdout
-    assert "never" in shown.stdout
-    assert "  roles.support\n" in shown.stdout
-    busy = CliRunner().invoke(app, ["review", "--config", str(config), "--idle-only"])
+    with served(tmp_path) as gateway:
+        asyncio.run(gateway.store.used({name: use.last for name, use in uses.items()} | callers, time.time() - 60))
+        shown = review_command("--idle-days", "0", gateway=gateway)
+        assert shown.exit_code == 0, shown.stderr
+        assert "[aa]" in shown.stdout
+        assert "never" in shown.stdout
+        assert "  roles.support\n" in shown.stdout
+        busy = review_command("--idle-only", gateway=gateway)
     assert "ready to remove from the policy:\n  nothing\n" in busy.stdout
     assert "[aa]" in busy.stdout
     assert "chat" not in busy.stdout
     assert "log.key_file" in busy.stderr
 
 
-async def _fill(path: Path, names: dict[str, float | None]) -> None:
-    store = SqliteStore(path)
-    await store.used(names, time.time() - 60)
-    await store.aclose()
-
-
-def test_without_a_store_there_is_nothing_to_show(tmp_path: Path) -> None:
-    write_policy(tmp_path)
-    (tmp_path / "tightlip.yaml").write_text(GOOD)
-    refused = CliRunner().invoke(app, ["review", "--config", str(tmp_path / "tightlip.yaml")])
-    assert isinstance(refused.exception, ConfigError)
+def review_command(*arguments: str, gateway: Served) -> Result:
+    return CliRunner().invoke(app, ["review", *arguments, *gateway.options("privacy")])

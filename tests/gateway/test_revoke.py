@@ -11,6 +11,7 @@ from gateway.policy.load import Rules, load
 from gateway.revoke import NotAimed, Wish, aim, listed, revoke, withdraw
 from gateway.state import Entry
 from gateway.state.memory import MemoryStore
+from tests.gateway.admin.support import ADMIN_ISSUER, ADMIN_POLICY
 from tests.gateway.support import ISSUER, POLICY, write_policy
 
 NOW = 1_700_000_000.0
@@ -59,8 +60,8 @@ def test_what_is_named_is_what_is_meant(two: Rules) -> None:
 @pytest.mark.parametrize(
     ("wish", "why"),
     [
-        (Wish(), "name a --token-id"),
-        (Wish(issuer=ISSUER), "name a --token-id"),
+        (Wish(), "name a token id"),
+        (Wish(issuer=ISSUER), "name a token id"),
         (Wish(subject="a", role="customer"), "name one of"),
         (Wish(subject="a"), "several issuers"),
         (Wish(token_id="t"), "several issuers"),
@@ -91,3 +92,18 @@ async def test_what_is_listed_is_what_is_in_force() -> None:
     assert await withdraw(store, entry_id, NOW)
     assert await withdraw(store, "zz", NOW), "what nobody understands can be taken away"
     assert await listed(store, NOW) == []
+
+
+def test_an_administrator_is_named_as_such(tmp_path: Path) -> None:
+    rules = load(write_policy(tmp_path, ADMIN_POLICY))
+    own = {"issuer": ADMIN_ISSUER, "tenant": "administration"}
+    assert aim(Wish(subject="a", administrator=True), rules) == Revocation(Kind.SUBJECT, "a", **own)
+    role = aim(Wish(role="privacy", administrator=True), rules)
+    assert role == Revocation(Kind.ROLE, "administration:privacy", **own)
+    everything = aim(Wish(issued_before=NOW, administrator=True), rules)
+    assert everything == Revocation(Kind.EVERYTHING, "", issued_before=NOW, **own)
+    assert aim(Wish(subject="a"), rules).tenant == "acme"
+    callers_role, nobodys_tenant = Wish(role="customer", administrator=True), Wish(subject="a", tenant="administration")
+    for wish in (Wish(role="privacy"), callers_role, nobodys_tenant):
+        with pytest.raises(NotAimed, match="is not a"):
+            aim(wish, rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from gateway.audit_log import Action
 from gateway.errors import Fault, Reason, RevocationsUnknown, error_codes
 from gateway.policy.limits import RateLimits
 from gateway.secrets.trouble import Trouble
@@ -33,6 +34,9 @@ VAULT_FAILURES: Final = frozenset(Trouble)
 LIMITS: Final = frozenset(RateLimits.model_fields)
 # Of each caller, of all of a tenant in a role, of each end user of a caller.
 LIMIT_SCOPES: Final = frozenset({"caller", "role", "end_user"})
+ADMIN_ACTIONS: Final = frozenset(Action)
+# Done; not let in, not allowed, or wrong; allowed and not done, or not known to be.
+ADMIN_RESULTS: Final = frozenset({"done", "refused", "failed"})
 LISTENERS: Final = frozenset({"public", "management"})
 # Too many in all or from an address; no header of the PROXY protocol; no handshake; neither in time.
 CONNECTION_REFUSALS: Final = frozenset({"total", "address", "proxy_header", "handshake", "late"})

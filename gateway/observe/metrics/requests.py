@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.observe.metrics.labels import (
+    ADMIN_ACTIONS,
+    ADMIN_RESULTS,
     CONNECTION_REFUSALS,
     ERROR_CODES,
     FAULTS,
@@ -95,7 +97,7 @@ class Requests:
 
 
 class Refusals:
-    """Those who were not let in."""
+    """Those who were not let in, and those who administrate."""
 
     def __init__(self, make: Maker, known: Known) -> None:
         self._known = known
@@ -113,6 +115,9 @@ class Refusals:
             "limit",
             "scope",
         )
+        self._administration = make.counter(
+            "tightlip_administration_calls", "Calls of the administration API.", "action", "result"
+        )
         self._limits_unknown = make.counter(
             "tightlip_limits_unavailable", "Requests of callers with limits that came while the store did not answer."
         )
@@ -125,6 +130,10 @@ class Refusals:
 
     def auth_failure(self, reason: str) -> None:
         self._auth_failures.labels(closed(reason, REASONS)).inc()
+
+    def administration(self, action: str, result: str) -> None:
+        """A call of the administration API has ended; `action` is of ADMIN_ACTIONS, `result` of ADMIN_RESULTS."""
+        self._administration.labels(closed(action, ADMIN_ACTIONS), closed(result, ADMIN_RESULTS)).inc()
 
     def revocation_refusal(self, reason: str, what: str) -> None:
         """A token that is revoked, or of which nobody can tell; `what` is of REVOKED_WHAT."""

@@ -120,7 +120,8 @@ def test_codes_are_a_closed_set() -> None:
     for code in (*Code, *Reason, code_of(NotAllowed()), code_of(RevocationsUnknown())):
         assert of(code) == code
     assert code_of(NotAuthenticated(Reason.AUDIENCE)) == "audience"
-    assert of(code_of(BadField("zurvexil"))) == "other"
+    assert of(code_of(BadField("zurvexil"))) == "invalid_value"
+    assert of("zurvexil") == "other"
 
 
 def test_names_of_issuers_keep_their_characters_and_nothing_unprintable() -> None:

@@ -1,0 +1,41 @@
+"""Which refused calls are written down one by one. Anybody who reaches the listener can be refused, as often as he
+likes; the log is on a disk. So each caller has so many records a minute, and so have all together; what is beyond is
+counted, and the count is a record of its own. Pure: no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+MINUTE: Final = 60.0
+MOST_OF_ONE: Final = 10  # records a minute: of an address, or of somebody whose token is good
+MOST: Final = 60  # of all: 31 million a year, some 15 GB
+
+
+class Refusals:
+    """For one event loop. Times are seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._began = float("-inf")
+        self._written: Counter[str] = Counter()
+        self._untold = 0
+
+    def take(self, who: str, now: float) -> bool:
+        """Whether one more of his is written down by itself; otherwise it is counted."""
+        if now - self._began >= MINUTE:
+            self._began = now
+            self._written.clear()
+        if self._written.total() >= MOST or self._written[who] >= MOST_OF_ONE:
+            self._untold += 1
+            return False
+        self._written[who] += 1
+        return True
+
+    def untold(self) -> int:
+        """How many were only counted since this was asked last."""
+        untold, self._untold = self._untold, 0
+        return untold
+
+    def tell_again(self, count: int) -> None:
+        """That many could not be written after all."""
+        self._untold += count

@@ -1,0 +1,118 @@
+"""What the administration API takes and answers, for the API and its clients: bodies with these members and no others,
+answers to which a newer version may add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+PREFIX: Final = "/admin/v1"
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+
+class RevocationAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom an administrator means; what he leaves out is None."""
+
+    token_id: str | None = None
+    subject: str | None = None
+    role: str | None = None
+    issuer: str | None = None
+    tenant: str | None = None
+    issued_before: float | None = None  # seconds since the epoch
+    administrator: bool = False  # what is named is administrators' and not callers'
+    including_myself: bool = False  # also if who asks is shut out by it
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+class RevocationShown(msgspec.Struct, frozen=True):
+    """A revocation in force. `kind` is None where a newer version made it; times are seconds since the epoch."""
+
+    id: str
+    kind: str | None
+    value: str = ""
+    issuer: str | None = None
+    tenant: str | None = None
+    issued_before: float | None = None
+    expires_at: float | None = None
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """`shared`: every gateway on the store obeys; otherwise this process alone, until it ends."""
+
+    revocation: RevocationShown
+    shared: bool
+
+
+class Revocations(msgspec.Struct, frozen=True):
+    """All that are in force, by id."""
+
+    revocations: list[RevocationShown]
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    id: str
+    shared: bool
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """Versions of the policy."""
+
+    before: str
+    now: str
+
+
+class GrantUse(msgspec.Struct, frozen=True):
+    """Times are seconds since the epoch; `last` is None for what was never used, `since` where nobody has told yet."""
+
+    role: str
+    endpoint: str
+    model: str | None
+    since: float | None
+    last: float | None
+    idle: bool
+
+
+class CallerUse(msgspec.Struct, frozen=True):
+    """A caller under the mark that records have for him."""
+
+    tenant: str
+    role: str
+    caller: str
+    since: float | None
+    last: float | None
+    idle: bool
+
+
+class Reviewed(msgspec.Struct, frozen=True):
+    """`marks_kept`: callers have the same marks after the next start."""
+
+    grants: list[GrantUse]
+    callers: list[CallerUse]
+    removable: list[str]
+    marks_kept: bool
+
+
+class ModelStatus(msgspec.Struct, frozen=True):
+    """`released`: it is checked against a release at all."""
+
+    open: bool
+    released: bool
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Of one process. `not_ready` are the reasons, of a closed set; ages are seconds, None before the first time."""
+
+    version: str
+    ready: bool
+    not_ready: list[str]
+    policy: str
+    revocations: int
+    revocations_age: float | None
+    shared: bool
+    models: Mapping[str, ModelStatus]

@@ -1,0 +1,546 @@
+"""Who may administrate, what is written down of it, and what is never done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.admin.actions import ACTIONS, Action
+from gateway.admin.api import note_reload
+from gateway.admin.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
+from gateway.audit_log import By, OfId, OfRevocation, Outcome
+from gateway.auth.binding import CallerCertificate
+from gateway.auth.revocation import Kind, Revocation
+from gateway.http.arrivals import Origin
+from gateway.reload import Reload
+from gateway.state import Entry, StateUnavailable
+from gateway.state.memory import MemoryStore
+from gateway.types import AdminRole
+from tests.gateway.admin.support import (
+    ADMIN_ISSUER,
+    ADMIN_POLICY,
+    Administered,
+    built,
+    headers,
+)
+from tests.gateway.http.surface import public, serving
+from tests.gateway.support import CANARY, POLICY, make_token
+
+VECTORS = json.loads(Path("tests/vectors/administration.json").read_text(encoding="utf-8"))
+ALICE = {"subject": "alice"}
+BODIES: dict[str, dict[str, Any]] = {"revoke": {"json": ALICE}}
+
+
+@pytest.fixture
+async def administered(tmp_path: Path) -> Administered:
+    made = built(tmp_path)
+    await made.revocations.begin()
+    return made
+
+
+@pytest.fixture
+async def client(administered: Administered) -> AsyncIterator[httpx.AsyncClient]:
+    async with administered.client() as client:
+        yield client
+
+
+async def call(client: httpx.AsyncClient, action: Action, role: str, **token: Any) -> httpx.Response:
+    path = action.path.replace("{id}", "0123456789abcdef")
+    more = BODIES.get(action.name, {})
+    return await client.request(action.method, path, headers=headers(role, **token), **more)
+
+
+# ---- who -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_vectors_name_every_action_once() -> None:
+    named = [name for names in VECTORS["roles"].values() for name in names]
+    assert sorted(named) == sorted(action.name for action in ACTIONS)
+    assert VECTORS["roles"].keys() == set(AdminRole)
+
+
+@pytest.mark.parametrize("role", list(AdminRole))
+async def test_each_role_may_do_its_own_actions_and_no_other(
+    administered: Administered, client: httpx.AsyncClient, role: str
+) -> None:
+    for action in ACTIONS:
+        administered.audit.records.clear()
+        answer = await call(client, action, role)
+        told = administered.audit.told
+        if action.name not in VECTORS["roles"][role]:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_allowed")
+            assert told == [(action.name, "refused", "not_allowed")]
+        elif action.name == "withdraw_revocation":  # there is none
+            assert answer.status_code == 404
+            assert told == [(action.name, "asked", None), (action.name, "refused", "revocation_not_found")]
+        else:
+            assert answer.status_code == 200, answer.text
+            assert told == [(action.name, "asked", None), (action.name, "done", None)]
+        [request_id] = {record.request_id for record in administered.audit.records}
+        assert answer.headers["x-request-id"] == request_id
+        for record in administered.audit.records:
+            assert record.by is By.TOKEN
+            assert record.principal
+            assert (record.principal.subject, record.principal.role) == ("root-1", f"administration:{role}")
+            assert record.policy_before == administered.policies.now.rules.version
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["why"])
+async def test_a_token_that_is_no_administrators_lets_nobody_in(
+    administered: Administered, client: httpx.AsyncClient, vector: dict[str, Any]
+) -> None:
+    if "token" in vector:
+        sent = {"authorization": f"Bearer {vector['token']}"} if vector["token"] else {}
+    else:
+        claims = {"lives": tuple(vector["lives"])} if "lives" in vector else {}
+        sent = headers(key=vector.get("key", "ES256"), **claims, **{"role": "security", **vector.get("claims", {})})
+    answer = await client.post("/revocations", json=ALICE, headers=sent)
+    garbled = await client.get("/status", headers={"authorization": "Bearer x.y.z"})
+    assert (answer.status_code, answer.content) == (401, garbled.content), "all of them look the same"
+    record = administered.audit.records[0]
+    assert (record.outcome, record.code, record.by) == (Outcome.REFUSED, vector["code"], By.NOBODY)
+    assert record.principal is None
+    assert record.target is None
+    assert CANARY not in repr(administered.audit.records) + answer.text
+    assert not (await administered.store.changes(None)).entries
+
+
+async def test_a_token_in_a_query_is_refused(administered: Administered, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/status", params={"access_token": CANARY}, headers=headers("operations"))
+    assert answer.status_code == 401
+    assert administered.audit.told == [("status", "refused", "in_query")]
+
+
+async def test_nothing_of_it_is_on_the_public_listener(tmp_path: Path) -> None:
+    async with public(tmp_path, policy=ADMIN_POLICY) as surface:
+        for action in ACTIONS:
+            for sent in (headers(action.role), {}):
+                answer = await surface.client.request(action.method, f"/admin/v1{action.path}", headers=sent)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        for audience in ("tightlip-admin", ["tightlip-admin", "tightlip"]):
+            token = make_token(claims={**_living(), "aud": audience})
+            refused = await surface.client.get("/v1/models", headers={"authorization": f"Bearer {token}"})
+            assert refused.status_code == 401
+        refused = await surface.client.get("/v1/models", headers=headers("security"))
+        assert refused.status_code == 401
+        own = {"authorization": f"Bearer {make_token(claims=_living())}"}
+        good = await surface.client.get("/v1/models", headers=own)
+        assert good.status_code == 200
+
+
+def _living() -> dict[str, Any]:
+    now = int(time.time())
+    return {
+        "iss": "https://issuer.test",
+        "aud": "tightlip",
+        "sub": "alice",
+        "jti": "t",
+        "role": "customer",
+        "iat": now - 10,
+        "exp": now + 600,
+    }
+
+
+async def test_without_administration_in_the_policy_nothing_is_there(tmp_path: Path) -> None:
+    made = built(tmp_path, POLICY)
+    await made.revocations.begin()
+    async with made.client() as client:
+        answers = [await call(client, action, action.role) for action in ACTIONS]
+        answers.append(await client.get("/elsewhere"))
+        answers.append(await client.put("/status"))
+    assert {(answer.status_code, answer.json()["error"]["code"]) for answer in answers} == {(404, "not_found")}
+    assert made.audit.records == []
+
+
+async def test_it_comes_and_goes_with_the_policy(administered: Administered, client: httpx.AsyncClient) -> None:
+    (administered.folder / "policy.yaml").write_text(POLICY)
+    assert (await client.post("/policy/reload", headers=headers("operations"))).status_code == 200
+    assert (await client.get("/status", headers=headers("operations"))).status_code == 404
+    (administered.folder / "policy.yaml").write_text(ADMIN_POLICY)
+    assert (await administered.policies.reload()).done
+    assert (await client.get("/status", headers=headers("operations"))).status_code == 200
+
+
+async def test_strange_paths_and_methods_are_written_down(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    answers = [await client.get(f"/{CANARY}"), await client.put("/status"), await client.head("/status")]
+    assert [answer.status_code for answer in answers] == [404, 405, 405]
+    assert answers[1].headers["allow"] == "GET"
+    assert administered.audit.told == [
+        ("unknown", "refused", "not_found"),
+        ("unknown", "refused", "method_not_allowed"),
+        ("unknown", "refused", "method_not_allowed"),
+    ]
+    assert CANARY not in repr(administered.audit.records)
+
+
+async def test_the_networks_and_the_certificate_that_the_policy_asks_for(tmp_path: Path) -> None:
+    made = built(tmp_path, ADMIN_POLICY + "  networks: [192.0.2.0/24]\n  certificate_bound: true\n")
+    await made.revocations.begin()
+    shown = CallerCertificate(b"c" * 32, 0.0, 2.0**33)
+    bound = {"cnf": {"x5t#S256": "Y2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2M"}}
+    other = CallerCertificate(b"d" * 32, 0.0, 2.0**33)
+    asked = [
+        ("192.0.2.7", shown, bound, 200),
+        ("198.51.100.7", shown, bound, 403),
+        (None, shown, bound, 403),
+        ("192.0.2.7", other, bound, 401),
+        ("192.0.2.7", None, bound, 401),
+        ("192.0.2.7", shown, {}, 401),
+    ]
+    for peer, certificate, claims, status in asked:
+        async with made.client(Origin(peer, certificate=certificate)) as client:
+            sent = {**headers("operations", **claims), "x-forwarded-for": "192.0.2.7", "client-cert": ":AAAA:"}
+            assert (await client.get("/status", headers=sent)).status_code == status, (peer, claims)
+
+
+# ---- what it does ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_revocation_holds_is_listed_and_is_withdrawn(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    answer = (await client.post("/revocations", json=ALICE, headers=headers())).json()
+    assert answer == {
+        "revocation": {
+            "id": answer["revocation"]["id"],
+            "kind": "subject",
+            "value": "alice",
+            "issuer": "https://issuer.test",
+            "tenant": "acme",
+            "issued_before": None,
+            "expires_at": None,
+        },
+        "shared": True,
+    }
+    revocation = Revocation(Kind.SUBJECT, "alice", "https://issuer.test", "acme")
+    assert [record.target for record in administered.audit.records] == [OfRevocation(revocation)] * 2
+    listed = (await client.get("/revocations", headers=headers())).json()
+    assert listed == {"revocations": [answer["revocation"]]}
+    path = f"/revocations/{revocation.id}"
+    assert (await client.delete(path, headers=headers())).json() == {"id": revocation.id, "shared": True}
+    assert administered.audit.records[-1].target == OfId(revocation.id)
+    again = await client.delete(path, headers=headers())
+    assert (again.status_code, again.json()["error"]["code"]) == (404, "revocation_not_found")
+
+
+@pytest.mark.parametrize("name", [CANARY, "%2e%2e", "0123456789ABCDEF", "0" * 3000])
+async def test_what_can_be_no_id_is_none(administered: Administered, client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.delete(f"/revocations/{name}", headers=headers())
+    assert answer.status_code == 404
+    assert CANARY not in answer.text
+
+
+async def test_who_means_nobody_is_told_why(administered: Administered, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/revocations", json={"role": CANARY}, headers=headers())
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "this is not a role of the policy"
+    assert administered.audit.told == [("revoke", "refused", "means_nobody")]
+    assert CANARY not in repr(administered.audit.records) + answer.text
+
+
+async def test_an_administrator_who_is_revoked_is_out(administered: Administered, client: httpx.AsyncClient) -> None:
+    other = {"subject": "root-2", "administrator": True}
+    done = await client.post("/revocations", json=other, headers=headers())
+    assert done.json()["revocation"]["tenant"] == "administration"
+    await administered.revocations.look()
+    refused = await client.get("/status", headers=headers("operations", sub="root-2"))
+    assert refused.status_code == 401
+    assert administered.audit.told[-1] == ("status", "refused", "revoked_subject")
+    last = administered.audit.records[-1].principal
+    assert last
+    assert last.subject == "root-2", "whom a good token proved is named"
+    assert (await client.get("/status", headers=headers("operations"))).status_code == 200
+
+
+async def test_administrators_and_callers_of_one_name_are_two(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    await client.post("/revocations", json={"subject": "root-1"}, headers=headers())
+    await client.post("/revocations", json={"role": "customer"}, headers=headers())
+    await administered.revocations.look()
+    assert (await client.get("/status", headers=headers("operations"))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"subject": "root-1", "administrator": True},
+        {"role": "security", "administrator": True},
+        {"issued_before": 4e9},
+        {"issued_before": 4e9, "administrator": True, "issuer": ADMIN_ISSUER},
+    ],
+)
+async def test_nobody_shuts_himself_out_by_mistake(
+    administered: Administered, client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    refused = await client.post("/revocations", json=body, headers=headers())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "shuts_out_myself")
+    assert not (await administered.store.changes(None)).entries
+    done = await client.post("/revocations", json={**body, "including_myself": True}, headers=headers())
+    assert done.status_code == 200
+    await administered.revocations.look()
+    assert (await client.get("/revocations", headers=headers())).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"issued_before": "now"},
+        {"token_id": "admin-1", "administrator": True},
+        {"role": "operations", "administrator": True},
+    ],
+)
+async def test_what_a_new_token_undoes_shuts_nobody_out(
+    administered: Administered, client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    body = {name: time.time() if value == "now" else value for name, value in body.items()}
+    assert (await client.post("/revocations", json=body, headers=headers())).status_code == 200
+
+
+async def test_the_policy_is_read_again(administered: Administered, client: httpx.AsyncClient) -> None:
+    before = administered.policies.now.rules.version
+    (administered.folder / "policy.yaml").write_text(ADMIN_POLICY + "# more\n")
+    answer = (await client.post("/policy/reload", headers=headers("operations"))).json()
+    now = administered.policies.now.rules.version
+    assert answer == {"before": before, "now": now}
+    assert now != before
+    done = administered.audit.records[-1]
+    assert (done.policy_before, done.policy_after) == (before, now)
+
+
+async def test_a_policy_that_cant_be_used_is_explained_and_changes_nothing(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    before = administered.policies.now
+    (administered.folder / "policy.yaml").write_text(ADMIN_POLICY + f"persons: {{k: {CANARY}}}\n")
+    answer = await client.post("/policy/reload", headers=headers("operations"))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (409, "policy_refused")
+    [problem] = error["problems"]
+    assert "policy.yaml:" in problem
+    assert "persons.k" in problem
+    assert CANARY not in answer.text
+    assert administered.policies.now is before
+    assert administered.audit.told[-1] == ("reload_policy", "refused", "policy_refused")
+
+
+async def test_a_review_is_by_days(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/review", params={"idle_days": "7"}, headers=headers("privacy"))
+    assert {each["role"] for each in answer.json()["grants"]} == {"customer", "support"}
+    for days in ("x", "-1", "nan", "inf", "1e9", CANARY):
+        refused = await client.get("/review", params={"idle_days": days}, headers=headers("privacy"))
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "idle_days")
+    twice = await client.get("/review?idle_days=1&idle_days=2", headers=headers("privacy"))
+    assert twice.status_code == 400
+
+
+async def test_what_a_file_brought_about_is_written_down(administered: Administered) -> None:
+    await note_reload(administered.audit, Reload("a", "b"))
+    await note_reload(administered.audit, Reload("b", "b", ("wrong",)))  # type: ignore[arg-type]
+    assert administered.audit.told == [
+        ("reload_policy", "done", None),
+        ("reload_policy", "refused", "policy_refused"),
+    ]
+    assert {record.by for record in administered.audit.records} == {By.FILE}
+    administered.audit.full = 0
+    await note_reload(administered.audit, Reload("b", "c"))
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("token_id", "subject", "role", "issuer", "tenant", "issued_before", "administrator", "including_myself")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), JSON | st.just(CANARY), max_size=4) | JSON)
+async def test_any_body_is_answered_and_never_quoted(administered: Administered, body: object) -> None:
+    administered.audit.records.clear()
+    administered.administration.refusals.__init__()  # type: ignore[misc]
+    sent = {**headers(), "content-type": "application/json"}
+    async with administered.client() as client:
+        answer = await client.post("/revocations", content=json.dumps(body).encode(), headers=sent)
+    assert answer.status_code in (200, 400, 409)
+    if answer.status_code != 200:
+        assert CANARY not in answer.text
+        assert CANARY not in repr(administered.audit.records)
+    assert administered.uncaught == []
+    assert [record.outcome for record in administered.audit.records] in (
+        [Outcome.REFUSED],
+        [Outcome.ASKED, Outcome.DONE],
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "code"),
+    [
+        (b'{"subject": "a", "subject": "b"}', {}, "invalid_json"),
+        (b'{"subject": "a"', {}, "invalid_json"),
+        (b"[]", {}, "invalid_json"),
+        (b"", {}, "invalid_json"),
+        (b'{"subjekt": "zqCanaryWordxv"}', {}, "unknown_parameter"),
+        (b'{"subject": 7}', {}, "invalid_value"),
+        (b'{"issued_before": "1"}', {}, "invalid_value"),
+        (b'{"administrator": 1}', {}, "invalid_value"),
+        (b'{"subject": "' + b"a" * 20_000 + b'"}', {}, "request_too_large"),
+        (b'{"subject": "a"}', {"content-type": "text/plain"}, "unsupported_media_type"),
+        (b'{"subject": "a"}', {"content-encoding": "gzip"}, "unsupported_media_type"),
+    ],
+)
+async def test_a_body_is_read_strictly(
+    administered: Administered, client: httpx.AsyncClient, content: bytes, more: dict[str, str], code: str
+) -> None:
+    sent = {**headers(), "content-type": "application/json", **more}
+    answer = await client.post("/revocations", content=content, headers=sent)
+    assert answer.json()["error"]["code"] == code
+    assert administered.audit.told == [("revoke", "refused", code)]
+    assert CANARY not in answer.text
+
+
+async def test_an_action_without_a_body_takes_none(administered: Administered, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/policy/reload", json={"file": CANARY}, headers=headers("operations"))
+    assert answer.status_code == 400
+    assert (await client.get("/status", params={"x": CANARY}, headers=headers("operations"))).status_code == 400
+
+
+# ---- what can't be written down, or done -----------------------------------------------------------------------------
+
+
+async def test_what_cant_be_written_down_is_not_done(administered: Administered, client: httpx.AsyncClient) -> None:
+    administered.audit.full = 0
+    before = administered.policies.now
+    for action in ACTIONS:
+        answer = await call(client, action, action.role)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_unavailable")
+    assert not (await administered.store.changes(None)).entries
+    assert administered.policies.now is before
+    refused = await client.get("/status", headers=headers("privacy"))
+    assert refused.status_code == 403, "a refusal stands"
+
+
+async def test_it_is_told_where_the_outcome_is_not_on_record(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    administered.audit.full = 1
+    answer = await client.post("/revocations", json=ALICE, headers=headers())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "outcome_not_recorded")
+    assert len((await administered.store.changes(None)).entries) == 1
+
+
+class Away(MemoryStore):
+    async def put(self, entry: Entry, now: float) -> None:
+        raise StateUnavailable("away")
+
+
+class Broken(MemoryStore):
+    async def put(self, entry: Entry, now: float) -> None:
+        raise RuntimeError(CANARY)
+
+
+class Hanging(MemoryStore):
+    async def put(self, entry: Entry, now: float) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "code", "record"),
+    [
+        (Away, 503, "not_acknowledged", "not_acknowledged"),
+        (Hanging, 503, "not_acknowledged", "not_acknowledged"),
+        (Broken, 500, "internal_error", "internal"),
+    ],
+)
+async def test_what_the_store_does_not_take_is_not_acknowledged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: type[MemoryStore],
+    status: int,
+    code: str,
+    record: str,
+) -> None:
+    monkeypatch.setattr("gateway.admin.actions.STORE_SECONDS", 0.05)
+    made = built(tmp_path, store=store())
+    await made.revocations.begin()
+    async with made.client() as client:
+        answer = await client.post("/revocations", json=ALICE, headers=headers())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert made.audit.told == [("revoke", "asked", None), ("revoke", "failed", record)]
+    assert made.uncaught == (["RuntimeError"] if store is Broken else [])
+    assert CANARY not in answer.text
+
+
+async def test_while_nobody_can_tell_what_is_revoked_nobody_administrates(tmp_path: Path) -> None:
+    made = built(tmp_path)  # the store was never asked
+    async with made.client() as client:
+        answer = await client.get("/status", headers=headers("operations"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "revocations_unavailable")
+
+
+# ---- floods ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_refused_calls_is_counted_and_shuts_nobody_out(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    sent = 50
+    answers = [await client.get("/status") for _ in range(sent)]
+    assert [answer.status_code for answer in answers] == [401] * MOST_OF_ONE + [429] * (sent - MOST_OF_ONE)
+    assert len(administered.audit.records) == MOST_OF_ONE
+    assert (await client.get("/status", headers=headers("operations"))).status_code == 200
+    administered.audit.full = 0
+    await administered.administration.tell()
+    administered.audit.full = None
+    await administered.administration.tell()
+    last = administered.audit.records[-1]
+    assert (last.outcome, last.code, last.count) == (Outcome.REFUSED, "too_many_refused", sent - MOST_OF_ONE)
+    await administered.administration.tell()
+    assert administered.audit.records[-1] is last, "told once"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijklm"), st.floats(0, 5)), max_size=400))
+def test_no_minute_has_more_records_than_stated_and_every_refusal_is_told(calls: list[tuple[str, float]]) -> None:
+    refusals, now = Refusals(), 0.0
+    taken: list[tuple[str, float]] = []
+    for who, later in calls:
+        now += later
+        if refusals.take(who, now):
+            taken.append((who, now))
+    assert len(taken) + refusals.untold() == len(calls)
+    minutes = now / MINUTE + 1
+    assert len(taken) <= MOST * minutes
+    for who in {who for who, _ in taken}:
+        assert sum(each == who for each, _ in taken) <= MOST_OF_ONE * minutes
+
+
+# ---- on a real server ------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_served_beside_the_probes(administered: Administered) -> None:
+    async with (
+        serving(administered.app) as address,
+        httpx.AsyncClient(base_url=address, trust_env=False) as client,
+    ):
+        good = await client.get("/admin/v1/status", headers=headers("operations"))
+        assert good.status_code == 200
+        assert good.headers["cache-control"] == "no-store"
+        assert (await client.get("/admin/v1/status")).headers["www-authenticate"] == "Bearer"
+        assert (await client.get("/healthz")).status_code == 200
+        page = (await client.get("/metrics")).text
+    assert 'tightlip_administration_calls_total{action="status",result="done"} 1.0' in page
+    assert 'tightlip_administration_calls_total{action="status",result="refused"} 1.0' in page
+    assert administered.audit.records[0].address == "127.0.0.1"
