@@ -19,12 +19,13 @@ from tests.gateway.http.surface import CHAT, Public, authorization, public
 from tests.gateway.http.test_bound_tokens import BOUND, bound_to, client_cert, listener
 from tests.support.processes import HOST, Child, Program, free_port, start, stop, wait_until_ready
 from tests.support.tls import Authority, client_context
+from tests.support.waiting import PATIENCE_S, until_async
 
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 CONFIGURATION = """\
 defaults
-  timeout connect 5s
+  timeout connect 30s
   timeout client 30s
   timeout server 30s
 listen front
@@ -65,7 +66,7 @@ async def haproxy(folder: Path, surface: Public, backend: str, bind: str = "") -
 
 
 async def _listening(port: int, child: Child) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, port)
@@ -83,7 +84,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 async def chat(url: str, context: ssl.SSLContext, *headers: tuple[str, str]) -> int:
-    async with httpx.AsyncClient(base_url=url, verify=context, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, verify=context, trust_env=False, timeout=PATIENCE_S) as client:
         return (await client.post("/v1/chat/completions", json=CHAT, headers=list(headers))).status_code
 
 
@@ -95,9 +96,7 @@ async def test_it_announces_callers_and_the_handshake_stays_theirs(authority: Au
         haproxy(tmp_path, surface, PASSES) as url,
     ):
         with_mine, without = client_context(authority.ca_file, mine), client_context(authority.ca_file)
-        async with asyncio.timeout(20):
-            while not surface.records:  # noqa: ASYNC110 - its first check, which is a request of its own
-                await asyncio.sleep(0.02)
+        await until_async(lambda: surface.records)  # its first check, which is a request of its own
         assert await chat(url, with_mine, *bound_to(mine).items()) == 200
         assert await chat(url, without, *bound_to(mine).items()) == 401
         spoofed = ("client-cert", client_cert(mine)), ("x-forwarded-for", "203.0.113.9")

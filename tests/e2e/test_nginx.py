@@ -27,10 +27,11 @@ from tests.gateway.http.surface import CHAT, authorization, public
 from tests.gateway.support import POLICY
 from tests.support.nginx import NEEDED, NGINX, nginx
 from tests.support.raw_http import NAMES, VECTORS, Application, Reached, raw_of
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason=NEEDED)
 
-QUIET_SECONDS = 1.0  # without a byte: nothing more comes
+QUIET_SECONDS = 5.0  # without a byte: nothing more comes
 PROXIES = Proxies((ip_network("127.0.0.1/32"),), 1)
 NETWORKS = POLICY.replace("endpoints: [chat, models]", "endpoints: [chat, models]\n    networks: [127.9.9.9/32]")
 # Good for the gateway, and refused by nginx 1.22; another version may do otherwise.
@@ -200,10 +201,10 @@ async def test_a_stream_passes_as_it_comes(tmp_path: Path) -> None:
                 async with client.stream("POST", url, json=CHAT, headers=authorization()) as answer:
                     pieces = answer.aiter_bytes()
                     for _ in range(3):
-                        async with asyncio.timeout(5):
+                        async with asyncio.timeout(PATIENCE_S):
                             assert await anext(pieces) == b"data: x\n\n"
                         next_one.set()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await gone.wait()
 
 

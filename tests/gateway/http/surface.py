@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import ssl
@@ -43,6 +42,7 @@ from gateway.state import Store
 from gateway.state.memory import MemoryStore
 from gateway.types import Endpoint, Plan
 from tests.gateway.support import CLAIMS, POLICY, make_token, write_policy
+from tests.support.serving import on_loopback
 
 MOST_BYTES = 4096
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
@@ -103,12 +103,8 @@ async def serving(app: ASGIApp, door: Door = OPEN) -> AsyncIterator[str]:
     """The application on loopback for as long as the block lasts."""
     server, bound = make_server(app, door=door), bind(Listener(port=0))
     address = url(bound, tls=door.tls is not None)
-    task = asyncio.create_task(server.serve([bound]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    yield address
-    server.should_exit = server.force_exit = True
-    await task
+    async with on_loopback(server, bound):
+        yield address
 
 
 async def built(

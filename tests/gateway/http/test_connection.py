@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http import connection as surface
 from gateway.http.arrivals import neighbours
 from gateway.http.connection import ConnectionLimits
 from gateway.listening import bind, make_server
 from gateway.settings import Listener
+from tests.support.clock import leap, leaping
 from tests.support.raw_http import NAMES, PLAIN, VECTORS, Application, raw_of
+from tests.support.serving import on_loopback
+from tests.support.waiting import PATIENCE_S, until_async
 
 T = TypeVar("T")
 
@@ -29,12 +31,8 @@ T = TypeVar("T")
 async def serving(limits: ConnectionLimits, app: ASGIApp | None = None) -> AsyncIterator[tuple[Application, int]]:
     application, bound = Application(), bind(Listener(port=0))
     server = make_server(app or application, limits)
-    task = asyncio.create_task(server.serve([bound]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    yield application, bound.getsockname()[1]
-    server.should_exit = server.force_exit = True
-    await task
+    async with on_loopback(server, bound):
+        yield application, bound.getsockname()[1]
 
 
 @asynccontextmanager
@@ -51,7 +49,7 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
         writer.close()
 
 
-async def ask(port: int, raw: bytes, patience: float = 5.0) -> tuple[int | None, bool]:
+async def ask(port: int, raw: bytes, patience: float | None = PATIENCE_S) -> tuple[int | None, bool]:
     """The status of the answer (None: the connection ended without one), and whether the server closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -114,21 +112,24 @@ def test_vectors(served: Served, case: dict[str, Any]) -> None:
     "sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: b"]
 )
 async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent: bytes) -> None:
-    async with serving(ConnectionLimits(head_seconds=0.2)) as (application, port):
-        assert await ask(port, sent) == (408, True)
+    async with serving(ConnectionLimits()) as (application, port):
+        assert await leaping(1.0, ask(port, sent, patience=None)) == (408, True)
         assert application.complete == 0
 
 
 async def test_a_head_that_drips_is_late_too_and_the_next_one_on_a_connection_as_well() -> None:
-    async with serving(ConnectionLimits(head_seconds=0.3)) as (application, port):
+    async with serving(ConnectionLimits()) as (application, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(PLAIN)
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
-        await asyncio.sleep(0.4)  # idle between two requests is another matter
-        for byte in PLAIN[:4]:
+        leap(10.0)  # idle between two requests is another matter
+        await asyncio.sleep(0.05)
+        late = asyncio.create_task(reader.read(100))
+        for byte in PLAIN:
             writer.write(bytes([byte]))
-            await asyncio.sleep(0.05)
-        assert (await reader.read(100)).startswith(b"HTTP/1.1 408")
+            await asyncio.sleep(0.01)
+            leap(1.0)
+        assert (await late).startswith(b"HTTP/1.1 408")
         assert application.complete == 1
         writer.close()
 
@@ -139,8 +140,9 @@ async def test_no_more_connections_than_allowed_from_one_address_and_in_all() ->
         assert await ask(port, PLAIN) == (None, True)
         for _, writer in held:
             writer.close()
-        await asyncio.sleep(0.05)
-        assert (await ask(port, PLAIN))[0] == 200
+        async with asyncio.timeout(PATIENCE_S):
+            while (await ask(port, PLAIN))[0] != 200:  # that they are gone is heard of soon
+                pass
 
 
 # ---- after the head --------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ async def test_no_more_connections_than_allowed_from_one_address_and_in_all() ->
 
 @pytest.mark.parametrize("said", [b"", b"\r\n"])
 async def test_an_idle_connection_ends_and_empty_lines_are_no_sign_of_life(said: bytes) -> None:
-    async with serving(ConnectionLimits(idle_seconds=1)) as (_, port), connection(port) as (reader, writer):
+    async with serving(ConnectionLimits()) as (_, port), connection(port) as (reader, writer):
         writer.write(PLAIN)
         assert await answered(reader) == 200
         over = asyncio.create_task(reader.read(1))
@@ -156,8 +158,9 @@ async def test_an_idle_connection_ends_and_empty_lines_are_no_sign_of_life(said:
             if over.done():
                 break
             writer.write(said)
-            await asyncio.sleep(0.1)
-        assert over.done()
+            await asyncio.sleep(0.01)
+            leap(10.0)
+        await over
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,24 +170,21 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"])
-async def test_the_rest_of_a_body_is_not_waited_for_after_its_answer(
-    raw: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(surface, "REST_SECONDS", 0.3)
+async def test_the_rest_of_a_body_is_not_waited_for_after_its_answer(raw: bytes) -> None:
     async with serving(ConnectionLimits(), refuse) as (_, port), connection(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\n" + raw)
         assert await answered(reader) == 200
-        async with asyncio.timeout(5):
-            assert await reader.read(1) == b""
+        assert await leaping(1.0, reader.read(1)) == b""
 
 
-async def test_a_body_that_ends_soon_after_its_answer_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surface, "REST_SECONDS", 0.3)
+async def test_a_body_that_ends_soon_after_its_answer_keeps_the_connection() -> None:
     async with serving(ConnectionLimits(), refuse) as (_, port), connection(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
         assert await answered(reader) == 200
         writer.write(b"cd")
-        await asyncio.sleep(0.5)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            leap(1.0)
         writer.write(PLAIN)
         assert await answered(reader) == 200
 
@@ -213,38 +213,37 @@ class Endless:
 
 async def test_a_caller_who_does_not_read_is_waited_for_and_then_cut_off() -> None:
     app = Endless()
-    async with serving(ConnectionLimits(write_seconds=0.5), app) as (_, port), connection(port) as (_, writer):
+    async with serving(ConnectionLimits(), app) as (_, port), connection(port) as (_, writer):
         writer.write(PLAIN)
-        await asyncio.sleep(0.3)
-        held = app.sent
-        await asyncio.sleep(0.1)
-        assert 0 < app.sent == held < 100
-        async with asyncio.timeout(5):
-            await app.over.wait()
+        await until_async(lambda: app.sent)
+        await leaping(1.0, app.over.wait())
+        assert app.sent < 100
 
 
 @pytest.mark.parametrize("end", [b"Connection: close\r\n", b""])
 async def test_a_whole_answer_that_is_not_read_is_cut_off_too(end: bytes) -> None:
     """What is left is little enough for the transport, and all of it has been written."""
     app = Endless(pieces=23)
-    limits = ConnectionLimits(write_seconds=0.5, idle_seconds=1)
-    async with serving(limits, app) as (_, port), connection(port) as (reader, writer):
+    async with serving(ConnectionLimits(), app) as (_, port), connection(port) as (reader, writer):
         writer.write(PLAIN[:-2] + end + b"\r\n")
-        async with asyncio.timeout(5):
-            await app.over.wait()
-        await asyncio.sleep(2)
+        await until_async(lambda: app.sent)
+        await leaping(1.0, app.over.wait())
+        for _ in range(15):
+            await asyncio.sleep(0.01)
+            leap(10.0)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(23 * 16384)
 
 
 async def test_a_caller_who_reads_slowly_gets_all_of_it() -> None:
     app = Endless(pieces=60)
-    async with serving(ConnectionLimits(write_seconds=0.5), app) as (_, port), connection(port) as (reader, writer):
+    async with serving(ConnectionLimits(), app) as (_, port), connection(port) as (reader, writer):
         writer.write(PLAIN[:-2] + b"Connection: close\r\n\r\n")
         read = 0
         while piece := await reader.read(32768):
             read += len(piece)
-            await asyncio.sleep(0.02)
+            leap(1.0)
+            await asyncio.sleep(0.001)
         assert read > 60 * 16384
 
 
@@ -274,8 +273,8 @@ async def test_a_caller_who_goes_away_behind_a_second_request_is_missed_at_once(
     async with serving(ConnectionLimits(), app) as (_, port):
         async with connection(port) as (_, writer):
             writer.write(PLAIN + PLAIN)
-            await asyncio.sleep(0.1)
-        async with asyncio.timeout(5):
+            await until_async(lambda: app.sent)
+        async with asyncio.timeout(PATIENCE_S):
             await app.over.wait()
 
 
@@ -310,7 +309,7 @@ def test_how_the_bytes_arrive_changes_nothing(served: Served, case: dict[str, An
                 writer.write(raw[at : at + cut])
                 await asyncio.sleep(0)
                 at += cut
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 return await answered(reader)
         except (asyncio.IncompleteReadError, ConnectionError):
             return None  # it was refused before all was sent, and the answer went with what nobody would read

@@ -22,14 +22,16 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from gateway.addresses import Proxies
-from gateway.http.arrivals import origin_of
+from gateway.http.arrivals import Connections, origin_of
 from gateway.http.connection import ConnectionLimits
 from gateway.http.entrance import Door
 from gateway.http.proxy_v2 import SIGNATURE
 from gateway.http.tls import ServerTls
 from gateway.listening import bind, make_server, url
 from gateway.settings import Listener, TlsSettings
+from tests.support.serving import on_loopback
 from tests.support.tls import Authority, client_context, der
+from tests.support.waiting import PATIENCE_S, until_async
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "proxy_v2.json").read_text(encoding="utf-8"))["cases"]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -67,6 +69,7 @@ class Running:
     origins: list[Any] = field(default_factory=list)
     schemes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    connections: Connections = field(default_factory=lambda: Connections(0, 0))
     more: asyncio.Event = field(default_factory=asyncio.Event)
     sent: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -87,10 +90,12 @@ class Running:
         await send({"type": "http.response.body", "body": b"ended"})
 
     async def until_refused(self, count: int = 1) -> list[str]:
-        async with asyncio.timeout(5):
-            while len(self.refused) < count:  # noqa: ASYNC110 - the door has no event for it
-                await asyncio.sleep(0.005)
+        await until_async(lambda: len(self.refused) >= count)
         return self.refused
+
+    async def until_open(self, count: int) -> None:
+        """So many connections have a place."""
+        await until_async(lambda: self.connections._total == count)
 
 
 @asynccontextmanager
@@ -99,19 +104,16 @@ async def serving(
     *,
     tls: ServerTls | None = None,
     proxies: Proxies | None = None,
-    seconds: float = 5.0,
+    seconds: float = PATIENCE_S,
 ) -> AsyncIterator[Running]:
     running, bound = Running(), bind(Listener(port=0))
     door = Door(tls, proxies or Proxies(), seconds, running.refused.append)
     server = make_server(running, limits or ConnectionLimits(), door)
     running.port = bound.getsockname()[1]
     assert url(bound, tls=True) == f"https://127.0.0.1:{running.port}"
-    task = asyncio.create_task(server.serve([bound]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    yield running
-    server.should_exit = server.force_exit = True
-    await task
+    running.connections = server._connections  # type: ignore[attr-defined]
+    async with on_loopback(server, bound):
+        yield running
 
 
 async def ask(port: int, before: bytes = b"", context: ssl.SSLContext | None = None, raw: bytes = GET) -> bytes:
@@ -123,7 +125,7 @@ async def ask(port: int, before: bytes = b"", context: ssl.SSLContext | None = N
             await writer.drain()
             await writer.start_tls(context, server_hostname="127.0.0.1")
             writer.write(raw)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.readuntil(b"ok")
     except asyncio.IncompleteReadError as ended:
         return ended.partial
@@ -177,10 +179,10 @@ async def test_what_is_no_handshake_ends_the_connection_without_a_word(authority
 
 @under_both_loops
 async def test_handshakes_that_stay_half_open_count_and_end(authority: Authority) -> None:
-    async with serving(ConnectionLimits(total=3, per_address=2), tls=served(authority), seconds=0.5) as running:
+    async with serving(ConnectionLimits(total=3, per_address=2), tls=served(authority), seconds=2.0) as running:
         held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(2)]
         held[1][1].write(bytes.fromhex("160301"))
-        await asyncio.sleep(0.05)
+        await running.until_open(2)
         context = client_context(authority.ca_file)
         assert await ask(running.port, context=context) == b""
         assert running.refused == ["address"]
@@ -196,9 +198,9 @@ async def test_a_place_is_given_back_however_a_connection_ends(authority: Author
     async with serving(ConnectionLimits(total=1), tls=served(authority)) as running:
         for _ in range(3):
             assert (await ask(running.port, context=client_context(authority.ca_file))).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.05)
+            await running.until_open(0)
             await ask(running.port)  # no handshake
-            await asyncio.sleep(0.05)
+            await running.until_open(0)
         assert running.refused == ["handshake"] * 3
 
 
@@ -256,7 +258,7 @@ async def test_a_caller_that_says_goodbye_with_his_request_does_no_harm(authorit
         sent, received, client = ssl.MemoryBIO(), ssl.MemoryBIO(), client_context(authority.ca_file)
         connection = client.wrap_bio(received, sent, server_hostname="127.0.0.1")
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     connection.do_handshake()
@@ -303,7 +305,7 @@ async def test_a_header_that_comes_in_one_piece_with_the_handshake_takes_nothing
                 writer.write(raw[at:cut])
                 at = cut
                 await asyncio.sleep(0.001)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     received.write(await reader.read(65536))
                     try:
@@ -363,12 +365,12 @@ async def test_connections_count_for_the_address_that_was_announced(authority: A
     async with serving(ConnectionLimits(per_address=1), proxies=OURS) as running:
         _, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(ANNOUNCED)
-        await asyncio.sleep(0.05)
+        await until_async(lambda: running.connections._by_address)
         assert await ask(running.port, ANNOUNCED) == b""
         assert running.refused == ["address"]
         assert (await ask(running.port, other)).startswith(b"HTTP/1.1 200")
         writer.close()
-        await asyncio.sleep(0.05)
+        await running.until_open(0)
         assert (await ask(running.port, ANNOUNCED)).startswith(b"HTTP/1.1 200")
 
 
@@ -377,8 +379,8 @@ async def test_closing_gives_up_on_what_has_not_arrived(authority: Authority) ->
     async with serving(tls=served(authority), proxies=OURS, seconds=60) as running:
         silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(2)]
         silent[1][1].write(ANNOUNCED)
-        await asyncio.sleep(0.05)
+        await running.until_open(2)
     for reader, writer in silent:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
