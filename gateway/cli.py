@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from gateway.admin_cli import reload, status
+from gateway.audit_log_cli import app as audit_log_app
 from gateway.config_file import ConfigError
 from gateway.index_cli import app as index_app
 from gateway.policy_cli import app as policy_app
@@ -38,6 +39,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(release_app, name="release")
 app.add_typer(index_app, name="index")
 app.add_typer(revoke_app, name="revoke")
+app.add_typer(audit_log_app, name="audit-log")
 app.command()(review)
 app.command()(reload)
 app.command()(status)
