@@ -166,10 +166,14 @@ def _remembered(loaded: Settings | None) -> Mapping[str, Anchor] | None:
 
 
 async def _anchors(loaded: Settings) -> Mapping[str, Anchor]:
-    from gateway.state.opening import prepared
+    from gateway.state.opening import open_store
 
-    async with prepared(loaded.state, lambda advice: None) as store:
+    store = open_store(loaded.state)
+    try:
+        await store.prepare()
         return await store.anchors()
+    finally:
+        await store.aclose()
 
 
 def _progress(lines: int) -> None:

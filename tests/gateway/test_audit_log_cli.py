@@ -14,7 +14,7 @@ from gateway.audit_log.opening import open_audit_log
 from gateway.cli import app
 from gateway.config_file import ConfigError
 from gateway.settings import load
-from gateway.state.opening import prepared
+from gateway.state.opening import open_store
 from gateway.types import RequestId
 from tests.gateway.audit_log.support import Heard, files, record
 from tests.gateway.support import write_policy
@@ -56,13 +56,14 @@ def config(tmp_path: Path) -> Path:
 
 async def _write(config: Path) -> None:
     settings = load(config)
-    async with prepared(settings.state, lambda advice: None) as store:
-        log = open_audit_log(settings.audit, settings.log, store, Heard())
-        assert log is not None
-        await log.begin()
-        for each in RECORDS:
-            await log.write(each)
-        await log.aclose()
+    store = open_store(settings.state)
+    log = open_audit_log(settings.audit, settings.log, store, Heard())
+    assert log is not None
+    await log.begin()
+    for each in RECORDS:
+        await log.write(each)
+    await log.aclose()
+    await store.aclose()
 
 
 def tightlip(*arguments: str) -> Result:
