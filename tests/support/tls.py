@@ -98,15 +98,18 @@ class Web:
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     only: dict[str, int] = field(default_factory=dict)  # another status for these paths
+    answers: threading.Event = field(default_factory=threading.Event)  # while it is not set nothing is said
 
 
 @contextmanager
-def https_server(certificate: Path) -> Iterator[Web]:
+def https_server(certificate: Path, port: int = 0) -> Iterator[Web]:
     """Serves every path alike, but for those of `only`."""
     web = Web()
+    web.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            web.answers.wait(120)
             web.asked.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
             self.send_response(web.only.get(self.path.partition("?")[0], web.status))
             for name, value in web.headers.items():
@@ -121,7 +124,7 @@ def https_server(certificate: Path) -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -131,6 +134,7 @@ def https_server(certificate: Path) -> Iterator[Web]:
     try:
         yield web
     finally:
+        web.answers.set()
         server.shutdown()
         server.server_close()
         thread.join()

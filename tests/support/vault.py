@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,7 +64,17 @@ class Vault:
 
     def stop(self) -> None:
         if self._child is not None:
+            self.go_on()
             stop(self._child)
+
+    def hang(self) -> None:
+        """It takes connections and answers nothing."""
+        assert self._child is not None
+        self._child.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._child is not None
+        self._child.process.send_signal(signal.SIGCONT)
 
     def initialise(self) -> None:
         """One key opens it; the engine and the two ways of login are there, and a policy that reads."""
