@@ -73,7 +73,7 @@ def says(body: dict[str, Any]) -> tuple[Sequence[Step], str]:
     if body["model"] == "base":
         return (FROM_BASE,), "stop"
     asked = body["messages"][-1]["content"].split()
-    pauses = (Pause(0.1),) * 15 if asked[0] == "Slowly:" else ()
+    pauses = (Pause(0.1),) * 30 if asked[0] == "Slowly:" else ()
     return (f"The {asked[-1]} is fine. ", *pauses, "Goodbye."), "stop"
 
 
@@ -180,7 +180,7 @@ class Answer:
     outcome: str
     began: float
     ended: float
-    slow: bool = False  # a stream of a second and a half
+    slow: bool = False  # a stream of three seconds
 
     @property
     def seconds(self) -> float:
@@ -288,7 +288,7 @@ WITHOUT_STORE: Final = {  # beside that
 
 
 def wrong(answers: Sequence[Answer], away: tuple[float, float] | None) -> list[Answer]:
-    """Those that may not have been. `away`: since when the store was, and until when all of it was over."""
+    """Those that may not have been. `away`: since when the store was, and until when it may be noticed."""
 
     def may(answer: Answer) -> bool:
         touched = away is not None and answer.began < away[1] and away[0] < answer.ended
