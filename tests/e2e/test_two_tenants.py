@@ -22,11 +22,12 @@ import pytest
 
 from gateway.auth.development import create_key, read_key
 from gateway.auth.revocation import Kind, Revocation
-from gateway.last_use import Caller, read
+from gateway.observe.logs import Pseudonyms
 from gateway.revoke import revoke, withdraw
 from gateway.settings import StateSettings
 from gateway.state import Store
 from gateway.state.opening import open_store
+from gateway.types import Principal
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.scripted import SURPRISED, Engine, Step, Until
@@ -207,10 +208,10 @@ def test_what_is_revoked_and_withdrawn(house: House, kind: Kind) -> None:
     before = other.sees(house.engine)
     value = {Kind.TOKEN_ID: f"token-of-{other.subject}", Kind.SUBJECT: other.subject, Kind.ROLE: "plain"}.get(kind, "")
     moment = time.time() if kind is Kind.EVERYTHING else None
-    entries = {each: house.revoked(Revocation(kind, value, each.issuer, each.tenant, moment), each) for each in actors}
+    entries = [house.revoked(Revocation(kind, value, each.issuer, each.tenant, moment), each) for each in actors]
     assert other.sees(house.engine) == before
     own = house.revoked(Revocation(kind, value, other.issuer, other.tenant, moment), other)
-    for actor, entry_id in entries.items():
+    for actor, entry_id in zip(actors, entries, strict=True):
         house.withdrawn(entry_id, actor)
     assert other.ask().status_code == 401, "what one withdraws brings no token of the other's back"
     house.withdrawn(own, other)
@@ -286,20 +287,12 @@ def _format(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "pick", "schema": schema}}
 
 
-def test_reviews_tell_them_apart(house: House) -> None:
-    """The gateway tells the store every twenty seconds and at its end."""
-    who = [
-        Who(house.front, issuer, tenant) for issuer, tenant in (("one", "north"), ("one", "south"), ("two", "north"))
-    ]
-    for each in who:
-        assert each.ask().status_code == 200
-
-    async def callers(store: Store) -> list[Caller]:
-        return [name for name in map(read, await store.uses()) if isinstance(name, Caller) and name.role == "plain"]
-
-    until(lambda: len(house.store(callers)) >= 3)
-    found = house.store(callers)
-    assert len({each.mark for each in found}) == len(found), "no mark is that of two"
+def test_reviews_tell_them_apart() -> None:
+    """As everything that knows callers by their marks does."""
+    one = Principal("one", "north", "s-1", "token-1", "plain", 2e9)
+    pseudonyms = Pseudonyms(b"r" * 32)
+    marks = {pseudonyms.subject(each) for each in (one, replace(one, tenant="south"), replace(one, issuer="two"))}
+    assert len(marks - {None}) == 3
 
 
 # ---- the base model --------------------------------------------------------------------------------------------------
