@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,12 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli import app
 from gateway.config_file import ConfigError
+from gateway.http.entrance import Door
+from gateway.http.tls import ServerTls
+from gateway.settings import TlsSettings
 from tests.gateway.admin.support import ADMIN_POLICY, Served, bearer, served
 from tests.gateway.support import CANARY, POLICY
+from tests.support.tls import Authority, der
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +128,60 @@ def test_what_is_no_administration_is_told_of(tmp_path: Path) -> None:
         refused = tightlip("status", *plain.options("operations"))
         assert refused.exit_code == 1
         assert "there is no administration" in refused.stderr
+
+
+# ---- TLS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@contextmanager
+def over_tls(folder: Path, authority: Authority, certificates: str, policy: str = ADMIN_POLICY) -> Iterator[Served]:
+    asks = {"client_ca": authority.ca_file, "client_certificates": certificates} if certificates != "none" else {}
+    own = authority.server()
+    settings = TlsSettings.model_validate({"certificate": own, "key": own, **asks})
+    with served(folder, policy, Door(tls=ServerTls(settings, lambda _told: None))) as made:
+        yield made
+
+
+def test_over_tls_the_authority_has_to_be_known(tmp_path: Path, authority: Authority) -> None:
+    with over_tls(tmp_path, authority, "none") as gateway:
+        strange = tightlip("status", *gateway.options("operations"))
+        assert (strange.exit_code, "see --ca-file" in strange.stderr) == (1, True)
+        known = tightlip("status", *gateway.options("operations"), "--ca-file", str(authority.ca_file))
+        assert known.exit_code == 0, known.output
+        assert gateway.audit.told == [("status", "asked", None), ("status", "done", None)]
+
+
+def test_a_bound_token_is_good_with_its_certificate_alone(tmp_path: Path, authority: Authority) -> None:
+    own, other = authority.server("root-1"), authority.server("root-2")
+    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(der(own)).digest()).decode().rstrip("=")
+    policy = ADMIN_POLICY + "  certificate_bound: true\n"
+    with over_tls(tmp_path, authority, "optional", policy) as gateway:
+        reach = [*gateway.options("operations", cnf={"x5t#S256": thumbprint}), "--ca-file", str(authority.ca_file)]
+        assert tightlip("status", *reach, "--client-certificate", str(own)).exit_code == 0
+        for more in ([], ["--client-certificate", str(other)]):
+            refused = tightlip("status", *reach, *more)
+            assert (refused.exit_code, "is not an administrator's" in refused.stderr) == (1, True)
+    broken = tightlip("status", *reach, "--client-certificate", str(authority.ca_file))
+    assert isinstance(broken.exception, ConfigError)
+    assert "no certificate with its key" in str(broken.exception)
+
+
+def test_a_listener_that_wants_a_certificate_is_told_of(tmp_path: Path, authority: Authority) -> None:
+    with over_tls(tmp_path, authority, "required") as gateway:
+        reach = [*gateway.options("operations"), "--ca-file", str(authority.ca_file)]
+        refused = tightlip("status", *reach)
+        assert refused.exit_code == 1
+        assert gateway.url in refused.stderr
+        assert gateway.audit.records == []
+        assert tightlip("status", *reach, "--client-certificate", str(authority.server("root-1"))).exit_code == 0
+
+
+def test_what_speaks_no_tls_or_nothing_known_is_told_of(gateway: Served) -> None:
+    options = gateway.options("operations")[2:]
+    refused = tightlip("status", "--gateway", gateway.url.replace("http:", "https:"), *options)
+    assert (refused.exit_code, "TLS" in refused.stderr) == (1, True)
