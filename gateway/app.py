@@ -185,7 +185,9 @@ async def assemble(
         policies = Policies(settings.policy, loader.load, news, partial(note_reload, audit or NO_AUDIT_LOG))
         not_ready = partial(_not_ready, lifecycle, policies, revocations, pairs)
         status = partial(_status, policies, revocations, pairs, not_ready, shared=settings.state is not None)
-        parts = Parts(store, policies, status, settings.state is not None, _keeps_marks(settings.log))
+        parts = Parts(
+            store, policies, status, partial(_head, audit), settings.state is not None, _keeps_marks(settings.log)
+        )
         uncaught = partial(logs.uncaught, where="administration")
         administration = Administration(parts, revocations, audit or NO_AUDIT_LOG, metrics, uncaught)
         yield Gateway(
@@ -355,6 +357,11 @@ def _status(
         shared=shared,
         models={name: ModelStatus(pair.open, pair.guard is not None) for name, pair in pairs.items()},
     )
+
+
+def _head(audit: ChainedAuditLog | None) -> str | None:
+    """How far the audit log has come."""
+    return str(audit.head) if audit is not None and audit.head is not None else None
 
 
 def _keeps_marks(log: LogSettings) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from gateway.admin_cli import Reach, reaching
 from gateway.config_file import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -93,6 +94,18 @@ def show(
     except OSError as error:
         _fail(f"{error.filename}: can't be read ({error.strerror})")
     _show(found, Console(width=None if Console().is_terminal else 400))
+
+
+@app.command("head")
+@reaching
+def print_head(reach: Reach) -> None:
+    """Print how far the log of each gateway that is named has come; to be kept elsewhere, for `verify --head`."""
+    from gateway.admin.shapes import AuditHead
+
+    found, code = reach().each("GET", "/audit/head", AuditHead)
+    for _, its in found:
+        typer.echo(its.head or "not begun")
+    raise typer.Exit(code)
 
 
 # ---- what is verified ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway import revoke
 from gateway.admin.shapes import (
+    AuditHead,
     CallerUse,
     GrantUse,
     Reloaded,
@@ -59,12 +60,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What actions work with. `shared`: other processes see the store too. `marks_kept`: callers' marks in records stay
-    the same over a restart."""
+    """What actions work with. `audit_head` is how far this process knows the audit log to have come. `shared`: other
+    processes see the store too. `marks_kept`: callers' marks in records stay the same over a restart."""
 
     store: Store
     policies: Policies
     status: Callable[[], Status]
+    audit_head: Callable[[], str | None]
     shared: bool
     marks_kept: bool
 
@@ -194,6 +196,15 @@ def _status(parts: Parts, _asked: Asked) -> Prepared:
     return Prepared(run)
 
 
+def _audit_head(parts: Parts, _asked: Asked) -> Prepared:
+    """As it stands with the record that this was asked."""
+
+    async def run() -> AuditHead:
+        return AuditHead(parts.audit_head())
+
+    return Prepared(run)
+
+
 # ---- reviews ---------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +249,7 @@ ACTIONS: Final[Sequence[Action]] = (
     Action(Name.WITHDRAW_REVOCATION, AdminRole.SECURITY, "DELETE", "/revocations/{id}", _withdraw),
     Action(Name.RELOAD_POLICY, AdminRole.OPERATIONS, "POST", "/policy/reload", _reload),
     Action(Name.STATUS, AdminRole.OPERATIONS, "GET", "/status", _status),
+    Action(Name.READ_AUDIT_HEAD, AdminRole.PRIVACY, "GET", "/audit/head", _audit_head),
     Action(Name.REVIEW, AdminRole.PRIVACY, "GET", "/review", _review, query=frozenset({"idle_days"})),
 )
 

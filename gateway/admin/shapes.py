@@ -67,6 +67,13 @@ class Reloaded(msgspec.Struct, frozen=True):
     now: str
 
 
+class AuditHead(msgspec.Struct, frozen=True):
+    """How far the audit log of a process has come, as `tightlip audit-log verify --head` takes it; None where it is not
+    known yet."""
+
+    head: str | None
+
+
 class GrantUse(msgspec.Struct, frozen=True):
     """Times are seconds since the epoch; `last` is None for what was never used, `since` where nobody has told yet."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from gateway.audit_log import AuditRecord, Code, OfId, OfRelease, OfRevocation, OfSubject, Target
-from gateway.auth.revocation import ID_CHARS, Kind
+from gateway.auth.revocation import Kind, can_be_id
 from gateway.errors import GatewayError, Reason
 from gateway.observe.logs import AddressForm, Pseudonyms, name
 from gateway.types import Principal
@@ -60,7 +60,7 @@ def _target(target: Target | None, marks: Marks) -> dict[str, Any]:
     if isinstance(target, OfRevocation):
         return _revocation(target, marks)
     if isinstance(target, OfId):
-        return {"revocation": target.revocation_id if _is_id(target.revocation_id) else None}
+        return {"revocation": target.revocation_id if can_be_id(target.revocation_id) else None}
     if isinstance(target, OfRelease):
         return {"model": name(target.model), "release": name(target.release), "release_before": name(target.before)}
     if isinstance(target, OfSubject):
@@ -82,10 +82,6 @@ def _revocation(target: OfRevocation, marks: Marks) -> dict[str, Any]:
         "target_role": _text(revocation.value) if revocation.kind is Kind.ROLE else None,
         "target_mark": mark,
     }
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == ID_CHARS and all(character in "0123456789abcdef" for character in text)
 
 
 def _text(text: str | None) -> str | None:

@@ -85,6 +85,7 @@ def test_what_the_gateway_acknowledged_survives_its_end_by_kill_9_and_all_of_it_
         hostile(gateway)
         assert f"{gateway.management}: ready" in tightlip(gateway, "operations", "status").stdout
         files_change(gateway)
+        head = tightlip(gateway, "privacy", "audit-log", "head").stdout.strip()
         assert (status_of(gateway, "alice"), status_of(gateway, "bob")) == (200, 200)
         done = tightlip(gateway, "security", "revoke", "--subject", "alice")
         gateway.child.process.kill()
@@ -94,6 +95,9 @@ def test_what_the_gateway_acknowledged_survives_its_end_by_kill_9_and_all_of_it_
     mine = [each for each in recorded(tmp_path) if each["action"] == "revoke" and each["outcome"] != "refused"]
     assert [each["outcome"] for each in mine] == ["asked", "done"]
     assert {(each["role"], each["subject"]) for each in mine} == {("administration:security", "root-1")}
+    sealed = [str(tmp_path / "audit"), "--key", str(tmp_path / "audit.key"), "--head", head]
+    verified = CliRunner().invoke(app, ["audit-log", "verify", *sealed])
+    assert verified.exit_code == 0, verified.output
     on_disk = "".join(file.read_text(errors="replace") for file in (tmp_path / "audit").iterdir())
     assert CANARY not in on_disk + said
     assert "alice" not in on_disk + said, "who is revoked is a mark"

@@ -124,7 +124,7 @@ def built(folder: Path, policy: str = ADMIN_POLICY, *, store: Store | None = Non
 
     policies = Policies(folder / "policy.yaml", in_force, _Deaf())
     feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)
-    parts = Parts(store, policies, lambda: STATUS, shared=True, marks_kept=False)
+    parts = Parts(store, policies, lambda: STATUS, lambda: "0a:7:0b", shared=True, marks_kept=False)
     uncaught: list[str] = []
     administration = Administration(parts, feed, audit, metrics, lambda kind: uncaught.append(kind.__name__))
     app = management.create_app(registry, lambda: True, create_app(administration))

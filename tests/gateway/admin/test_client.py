@@ -39,6 +39,11 @@ def test_a_gateways_state_is_shown(gateway: Served) -> None:
     assert "policy v, 0 revocations (0.0 s old, of this process alone)" in shown.stdout
 
 
+def test_how_far_the_audit_log_has_come_is_told(gateway: Served) -> None:
+    told = tightlip("audit-log", "head", *gateway.options("privacy"))
+    assert (told.exit_code, told.stdout) == (0, "0a:7:0b\n")
+
+
 def test_each_gateway_that_is_named_is_told_to_reload(gateway: Served, tmp_path: Path) -> None:
     with served(tmp_path) as other:
         options = [*gateway.options("operations"), "--gateway", other.url]
