@@ -67,7 +67,10 @@ from gateway.observe.metrics import Metrics
 from gateway.policy.body import BodyBounds
 from gateway.relay import Pair, Relay
 from gateway.release.check import Fault
+from gateway.release.desk import ReleaseDesk
 from gateway.release.guard import Guard
+from gateway.release.standing import Standing
+from gateway.releases import Releases
 from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
 from gateway.secrets import opening
@@ -75,12 +78,12 @@ from gateway.secrets.opening import Opened
 from gateway.secrets.roots import master_key
 from gateway.secrets.store import Looked, VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
-from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ModelSettings, Settings
+from gateway.settings import GRACE_SECONDS, LimitSettings, Listener, LogSettings, ReleaseSettings, Settings
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from gateway.streams import Streams
 from gateway.tenant_keys import TenantKeys
-from gateway.types import Endpoint
+from gateway.types import Endpoint, Grant, Release
 from gateway.upstream.client import Server, UpstreamClient
 from gateway.upstream.places import Places, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
@@ -119,7 +122,8 @@ class Gateway:
     uses: LastUses | None
     limiter: Limiter
     client: UpstreamClient
-    pairs: Mapping[str, Pair]
+    releases: Releases
+    desk: ReleaseDesk
     deny_lists: Sequence[DenyList]
     keys: TenantKeys
     audit: ChainedAuditLog | None
@@ -127,7 +131,7 @@ class Gateway:
 
     @property
     def guards(self) -> list[Guard]:
-        return [pair.guard for pair in self.pairs.values() if pair.guard]
+        return [pair.guard for pair in self.releases.pairs.values() if pair.guard]
 
 
 @asynccontextmanager
@@ -140,7 +144,7 @@ async def assemble(
     logs = build_logs(settings.log, metrics.log_failed)
     doors = _doors(settings, metrics, logs, warn)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
-    known = knowledge.load_all(settings.models, metrics, logs, warn)
+    known = knowledge.load_all(settings.releases(), metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
     client, fetcher = (
         served.client(settings.upstream, metrics.upstream_up),
@@ -150,19 +154,20 @@ async def assemble(
     budgets, samples, lifecycle = Budgets(store, metrics), Samples(), Lifecycle()
     streams = Streams()  # counted whatever policy they began under
 
-    def refused(model: str, fault: Fault) -> None:
+    def refused(release: Release, fault: Fault) -> None:
         logs.process("release_refused", fault.name.lower())
-        warn(f"model {model}: {fault.value}")
+        warn(f"model {release}: {fault.value}")
 
     def state_told(code: str, words: str) -> None:
         logs.process(code)
         warn(f"state: {words}")
 
     grace = settings.state.grace_seconds if settings.state else GRACE_SECONDS
-    revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told)
+    standing = Standing()
+    revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told, [standing])
 
-    def count(model: str, text: str) -> int:
-        return pairs[model].vocabulary.count(text)
+    def count(grant: Grant) -> Callable[[str], int]:
+        return releases.count(grant)
 
     on_failure = settings.state.limits_on_failure if settings.state else "refuse"
     limiter = Limiter(store, metrics, count, on_failure, grace=grace)
@@ -171,20 +176,22 @@ async def assemble(
 
     def relay(detector_of: Callable[[Profile], Detector], persons: Describing) -> Relay:
         grounds = RequestGrounds.from_texts
-        return Relay(client, pairs, detector_of, grounds, persons, metrics, keys, budgets, samples, streams)
+        return Relay(client, releases.serving, detector_of, grounds, persons, metrics, keys, budgets, samples, streams)
 
     try:
-        places = _places(settings.models.values())
+        places = _places(settings.releases().values())
         pairs = {
-            name: _pair(name, model, client, places, known[name], metrics, refused)
-            for name, model in settings.models.items()
+            release: _pair(release, each, client, places, known[release], metrics, refused)
+            for release, each in settings.releases().items()
         }
-        audiences = {name: each.audiences for name, each in known.items()}
+        serving = {name: model.serving for name, model in settings.models.items()}
+        releases = Releases(pairs, serving, standing, metrics)
+        audiences = {release: each.audiences for release, each in known.items()}
         loader = Loader(settings, detectors, fetcher, metrics, relay)
         news = _PolicyNews(metrics, logs, lifecycle, uses, warn, audiences)
         policies = Policies(settings.policy, loader.load, news, partial(note_reload, audit or NO_AUDIT_LOG))
-        not_ready = partial(_not_ready, lifecycle, policies, revocations, pairs)
-        status = partial(_status, policies, revocations, pairs, not_ready, shared=settings.state is not None)
+        not_ready = partial(_not_ready, lifecycle, policies, revocations, releases)
+        status = partial(_status, policies, revocations, releases, not_ready, shared=settings.state is not None)
         parts = Parts(
             store, policies, status, partial(_head, audit), settings.state is not None, _keeps_marks(settings.log)
         )
@@ -204,7 +211,8 @@ async def assemble(
             uses=uses,
             limiter=limiter,
             client=client,
-            pairs=pairs,
+            releases=releases,
+            desk=ReleaseDesk(store, releases),
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             keys=keys,
             audit=audit,
@@ -253,9 +261,8 @@ def _sink(destination: str | Path) -> BinaryIO:
 def _metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
     with_vault = settings.vault is not None
-    metrics = Metrics(
-        registry, models=settings.models, routes=tuple(Endpoint), kinds=KINDS, shy=SPECIAL, vault=with_vault
-    )
+    releases = {name: model.releases.keys() for name, model in settings.models.items()}
+    metrics = Metrics(registry, models=releases, routes=tuple(Endpoint), kinds=KINDS, shy=SPECIAL, vault=with_vault)
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     return metrics
 
@@ -267,13 +274,13 @@ def own_version() -> str:
         return "unknown"
 
 
-def _places(models: Iterable[ModelSettings]) -> dict[str, Places]:
-    """One set of places for each server that is asked, whoever's it is; where models differ, the smallest bounds
+def _places(releases: Iterable[ReleaseSettings]) -> dict[str, Places]:
+    """One set of places for each server that is asked, whoever's it is; where releases differ, the smallest bounds
     hold."""
     shares: dict[str, Shares] = {}
-    for model in models:
-        ours = model.question_shares
-        for address in model.asked:
+    for release in releases:
+        ours = release.question_shares
+        for address in release.asked:
             other = shares.get(address, ours)
             shares[address] = Shares(
                 min(ours.server, other.server), min(ours.tenant, other.tenant), min(ours.answer, other.answer)
@@ -282,13 +289,13 @@ def _places(models: Iterable[ModelSettings]) -> dict[str, Places]:
 
 
 def _pair(
-    name: str,
-    model: ModelSettings,
+    release: Release,
+    model: ReleaseSettings,
     client: UpstreamClient,
     places: Mapping[str, Places],
     known: Loaded,
     metrics: Metrics,
-    tell: Callable[[str, Fault], None],
+    tell: Callable[[Release, Fault], None],
 ) -> Pair:
     tuned, base, vocabulary = served.server(model.tuned), served.server(model.base), served.vocabulary(model.tokenizer)
     check = served.pair_check(model, client, vocabulary, known)
@@ -299,19 +306,19 @@ def _pair(
     )
 
     if check is not None and check.manifest.benign_bits is not None:
-        metrics.benign_bits(name, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
+        metrics.benign_bits(release, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
 
     def scorer(server: Server, *, of_tuned: bool = False) -> Scorer:
         shared = places[server.url]
-        return Scorer(client, server, bounds, shared, metrics, name, vocabulary.specials, of_tuned=of_tuned)
+        return Scorer(client, server, bounds, shared, metrics, release, vocabulary.specials, of_tuned=of_tuned)
 
     def hear(faults: Sequence[Fault]) -> None:
-        metrics.release(name, good=not faults)
+        metrics.release(release, good=not faults)
         for fault in faults:
-            tell(name, fault)
+            tell(release, fault)
 
     return Pair(
-        name=name,
+        release=release,
         tuned=tuned,
         base=base,
         vocabulary=vocabulary,
@@ -320,19 +327,18 @@ def _pair(
         substitute=served.substitute(model, vocabulary),
         style_shift=check.manifest.style_shift if check else NO_SHIFT,
         guard=Guard(check, hear) if check else None,
+        released_as=known.released.name if known.released else None,
         knowledge=known.knowledge,
     )
 
 
-def _not_ready(
-    lifecycle: Lifecycle, policies: Policies, revocations: RevocationFeed, pairs: Mapping[str, Pair]
-) -> list[str]:
+def _not_ready(lifecycle: Lifecycle, policies: Policies, revocations: RevocationFeed, releases: Releases) -> list[str]:
     """Why callers are not served now; nothing where they are."""
     reasons = {
         "draining" if lifecycle.draining else "starting": lifecycle.ready,
         "issuer_keys": policies.now.verifier.ready,
         "revocations": revocations.ready,
-        "releases": _serves(pairs.values()),
+        "releases": releases.ready,
     }
     return [reason for reason, good in reasons.items() if not good]
 
@@ -340,7 +346,7 @@ def _not_ready(
 def _status(
     policies: Policies,
     revocations: RevocationFeed,
-    pairs: Mapping[str, Pair],
+    releases: Releases,
     not_ready: Callable[[], list[str]],
     *,
     shared: bool,
@@ -355,7 +361,7 @@ def _status(
         revocations=revocations.count,
         revocations_age=age if math.isfinite(age) else None,
         shared=shared,
-        models={name: ModelStatus(pair.open, pair.guard is not None) for name, pair in pairs.items()},
+        models={name: ModelStatus(releases.answers(name), releases.released(name)) for name in releases.models},
     )
 
 
@@ -369,11 +375,6 @@ def _keeps_marks(log: LogSettings) -> bool:
     return log.key_file is not None or log.subject != "hashed"
 
 
-def _serves(pairs: Iterable[Pair]) -> bool:
-    """A gateway whose every model is refused is not ready, so that a rollout of a wrong release stops by itself."""
-    return any(pair.open for pair in pairs)
-
-
 @dataclass(frozen=True, slots=True)
 class _PolicyNews:
     """Fulfils `gateway.reload.Hear`: metrics, a record, and in plain words to the operator what is wrong."""
@@ -383,7 +384,7 @@ class _PolicyNews:
     lifecycle: Lifecycle
     uses: LastUses | None
     warn: Callable[[str], None]
-    audiences: Mapping[str, Sequence[str]]  # of the index of each model
+    audiences: Mapping[Release, Sequence[str]]  # of the index of each
 
     def changed(self, before: InForce | None, now: InForce) -> None:
         """As `Hear.changed`. What an urgent policy ends are the answers that began under another one."""
@@ -395,19 +396,19 @@ class _PolicyNews:
         if any(issuer.issuer == DEVELOPMENT_ISSUER for issuer in (*now.rules.issuers, *now.rules.administrators)):
             self.warn(f"the policy takes development tokens, of {DEVELOPMENT_ISSUER!r}: not for production")
         self.metrics.exemptions({each.profile: each.until for each in now.rules.exemptions()})
-        for model, audiences in self.audiences.items():
-            self._tell_unmapped(model, audiences, now)
+        for release, audiences in self.audiences.items():
+            self._tell_unmapped(release, audiences, now)
         if before is None:
             return
         self.logs.process("policy", "reloaded", policy=version)
         if now.rules.policy.urgent and before.rules.version != version:
             self.lifecycle.end(lambda record: PolicyChanged() if record.policy != version else None)
 
-    def _tell_unmapped(self, model: str, audiences: Sequence[str], now: InForce) -> None:
+    def _tell_unmapped(self, release: Release, audiences: Sequence[str], now: InForce) -> None:
         known = now.rules.policy.classification.clearance(None).audiences
         for audience in audiences:
             if audience not in known:
-                self.warn(f"model {model}: the policy's classification has no level for the audience {audience!r}")
+                self.warn(f"model {release}: the policy's classification has no level for the audience {audience!r}")
 
     def refused(self, error: ConfigError) -> None:
         """As `Hear.refused`."""

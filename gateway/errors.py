@@ -270,6 +270,15 @@ class PolicyChanged(GatewayError):
     message = "The rules of this service have changed. Ask again."
 
 
+class ReleaseWithdrawn(GatewayError):
+    """The model that this caller is to get was taken out of service, or is not there; nobody else answers for it."""
+
+    status = 503
+    fault = Fault.PLANNED
+    code = "model_withdrawn"
+    message = "This model has been taken out of service for now."
+
+
 # ---- of administration ----------------------------------------------------------------------------------------------
 
 

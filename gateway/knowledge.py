@@ -24,7 +24,8 @@ from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
 from gateway.release.check import Fault
 from gateway.release.manifest import Manifest, read
-from gateway.settings import ModelSettings
+from gateway.settings import ReleaseSettings
+from gateway.types import Release
 
 T = TypeVar("T")
 
@@ -58,26 +59,26 @@ class Loaded:
 
 
 def load_all(
-    models: Mapping[str, ModelSettings], metrics: Metrics, logs: Logs, warn: Callable[[str], None]
-) -> dict[str, Loaded]:
-    """Of each served model; what becomes of their deny lists is counted, recorded and told. Raises ConfigError."""
+    releases: Mapping[Release, ReleaseSettings], metrics: Metrics, logs: Logs, warn: Callable[[str], None]
+) -> dict[Release, Loaded]:
+    """Of each release; what becomes of their deny lists is counted, recorded and told. Raises ConfigError."""
 
-    def load_one(name: str, model: ModelSettings) -> Loaded:
+    def load_one(release: Release, settings: ReleaseSettings) -> Loaded:
         def hear(changed: Reloaded) -> None:
-            metrics.deny_list(name, changed.entries, failed=changed.refused is not None)
+            metrics.deny_list(release, changed.entries, failed=changed.refused is not None)
             logs.process("deny_list", "reloaded" if changed.refused is None else "refused")
             if changed.refused is not None:
-                warn(f"model {name}: {changed.refused}; the deny list before it stays in force")
+                warn(f"model {release}: {changed.refused}; the deny list before it stays in force")
 
-        loaded = load(model, hear)
+        loaded = load(settings, hear)
         if loaded.deny_list is not None:
-            metrics.deny_list(name, len(loaded.deny_list), failed=False)
+            metrics.deny_list(release, len(loaded.deny_list), failed=False)
         return loaded
 
-    return {name: load_one(name, model) for name, model in models.items()}
+    return {release: load_one(release, settings) for release, settings in releases.items()}
 
 
-def load(model: ModelSettings, tell: Callable[[Reloaded], None]) -> Loaded:
+def load(model: ReleaseSettings, tell: Callable[[Reloaded], None]) -> Loaded:
     """Raises ConfigError: a file is missing, broken, of another key or version. `tell` hears, in a thread of its own,
     of a deny list that changes later."""
     released = read(model.release, model.release_key) if model.release and model.release_key else None

@@ -51,7 +51,7 @@ MINUTE: Final = 60
 DAY: Final = 86_400
 
 OnFailure = Literal["allow", "refuse"]
-CountTokens = Callable[[str, str], int]  # (model, text)
+CountTokens = Callable[[Grant], Callable[[str], int]]  # of a text, by the model that is asked
 _TOLD_OF: Final = frozenset({"caller", "end_user"})  # a total is of others too
 _SHAPES: Final = ("tools", "response_format", "structured_outputs")  # fields that a template may put into the prompt
 _RATES: Final[Sequence[tuple[str, str, int]]] = (
@@ -236,10 +236,10 @@ class Limiter:
         """What a request's prompt and its answer may come to. A long one is counted beside the event loop."""
         texts = [turn.raw_text for turn in plan.turns]
         texts += [msgspec.json.encode(plan.body[name]).decode() for name in _SHAPES if name in plan.body]
-        model = plan.grant.model
+        count = self._count(plan.grant)
 
         def work() -> int:
-            return sum(self._count(model, text) + TOKENS_AROUND_MESSAGE for text in texts)
+            return sum(count(text) + TOKENS_AROUND_MESSAGE for text in texts)
 
         short = sum(map(len, texts)) <= MOST_INLINE_CHARACTERS
         prompt = work() if short else await asyncio.to_thread(work)

@@ -12,6 +12,7 @@ from filters.evidence import UNDECIDED
 from gateway.errors import FilterFailed
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.types import Release
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,9 +21,9 @@ T = TypeVar("T")
 class Meter:
     """Of one answer, for one event loop."""
 
-    def __init__(self, metrics: Metrics, record: RequestRecord, model: str, role: str, *, filtered: bool) -> None:
+    def __init__(self, metrics: Metrics, record: RequestRecord, release: Release, role: str, *, filtered: bool) -> None:
         """`filtered`: its role's profile detects anything."""
-        self._metrics, self._record, self._model, self._role = metrics, record, model, role
+        self._metrics, self._record, self._release, self._role = metrics, record, release, role
         self._filtered, self._failed_closed = filtered, False
         self._admitted: float | None = None  # seconds until a model server was asked
         self._cpu = self._worked = 0.0
@@ -53,10 +54,10 @@ class Meter:
         """Text is about to leave."""
         now = time.monotonic()
         if self._released_at is not None:
-            self._metrics.gap(self._model, now - self._released_at)
+            self._metrics.gap(self._release, now - self._released_at)
         else:
             self._record.first_token = self._record.elapsed()
-            self._metrics.first_token(self._model, self._record.first_token)
+            self._metrics.first_token(self._release, self._record.first_token)
         self._released_at = now
 
     def decided(self, event: Decided) -> None:
@@ -66,7 +67,7 @@ class Meter:
         if self._metrics.is_shy(event.kind):
             self._shy.add((event.kind, event.verdict))
         else:
-            self._metrics.decided(self._model, event)
+            self._metrics.decided(self._release, event)
         if event.kind == LEAK_BUDGET:
             self._metrics.leak_budget(self._role, "answer")
 
@@ -84,9 +85,9 @@ class Meter:
     def end(self) -> None:
         """The answer has ended, well or not. One that was refused before anybody was asked is none."""
         for kind, verdict in self._shy:
-            self._metrics.shy_answer(self._model, kind, verdict)
+            self._metrics.shy_answer(self._release, kind, verdict)
         if self._admitted is not None:
-            self._metrics.overhead(self._model, self._admitted + self._worked)
+            self._metrics.overhead(self._release, self._admitted + self._worked)
         if self._filtered and (self._failed_closed or self._admitted is not None):
             check = "failed_closed" if self._failed_closed else "checked"
-            self._metrics.answered(self._model, check, self._cpu)
+            self._metrics.answered(self._release, check, self._cpu)

@@ -62,7 +62,7 @@ from gateway.release.guard import Guard
 from gateway.shaping import Door
 from gateway.streams import Streams
 from gateway.tenant_keys import TenantKeys
-from gateway.types import Endpoint, Plan, Principal
+from gateway.types import Endpoint, Plan, Principal, Release
 from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
@@ -81,7 +81,7 @@ MOST_INLINE_CHARACTERS = 2048  # of a request; reading them takes about ten mill
 class Pair:
     """A served model: the tuned one, the base that it came from, and what is known of the two."""
 
-    name: str
+    release: Release
     tuned: Server
     base: Server
     vocabulary: TokenizerVocabulary
@@ -90,6 +90,7 @@ class Pair:
     tuned_scorer: Scorer | None = None  # asks the tuned model, which sends no log-probabilities with its text
     style_shift: StyleShift = NO_SHIFT
     guard: Guard | None = None  # None: served without a release
+    released_as: str | None = None  # what its release file calls it
     knowledge: Knowledge = NOTHING_KNOWN
 
     @property
@@ -123,7 +124,7 @@ class Relay:
     def __init__(
         self,
         client: UpstreamClient,
-        pairs: Mapping[str, Pair],
+        serving: Callable[[Principal, str], Pair],
         detectors: Callable[[Profile], Detector],
         grounds: Callable[[Sequence[str], Detector], Grounds],
         persons: Describing,
@@ -133,9 +134,9 @@ class Relay:
         samples: Samples,
         streams: Streams,
     ) -> None:
-        """`pairs` by served name; `grounds` makes of a request's own texts what the caller gave himself, `persons` of
-        its messages what they have said of anybody."""
-        self._client, self._pairs, self._metrics = client, pairs, metrics
+        """`serving` says which release of a model answers a caller, or why none does; `grounds` makes of a request's
+        own texts what the caller gave himself, `persons` of its messages what they have said of anybody."""
+        self._client, self._serving, self._metrics = client, serving, metrics
         self._detectors, self._grounds, self._persons, self._keys = detectors, grounds, persons, keys
         self._budgets, self._samples, self._streams = budgets, samples, streams
         self._door = Door()
@@ -150,12 +151,13 @@ class Relay:
         return Errand(request_id, self._keys.cache_salt(plan.grant.principal), plan.grant.priority)
 
     async def _run(self, plan: Plan, record: RequestRecord, sink: Sink) -> Counts:
-        pair = self._pairs[plan.grant.model]
+        pair = self._serving(plan.grant.principal, plan.grant.model)
+        record.release = pair.release.name  # from here on its withdrawal ends the request
         if not pair.open:
             raise UpstreamUnavailable("release")
         principal, profile = plan.grant.principal, plan.grant.profile
         budget = await self._budgets.admit(principal, profile.budget)
-        meter = Meter(self._metrics, record, pair.name, principal.role, filtered=profile.detect)
+        meter = Meter(self._metrics, record, pair.release, principal.role, filtered=profile.detect)
         try:
             pipeline = await self._pipeline(plan, pair, budget, meter)
             errand = self.errand(plan, record.request_id)
@@ -166,7 +168,7 @@ class Relay:
         except (BaseExceptionGroup, UpstreamError) as raised:
             error = _first(raised)
             if isinstance(error, UpstreamError):
-                self._metrics.upstream_error(pair.name, _kind(error))
+                self._metrics.upstream_error(pair.release, _kind(error))
             raise error from None
         finally:
             meter.end()
@@ -325,13 +327,13 @@ class _Answer:
     async def _bounded(self, bounds: Bounds) -> None:
         pair = self._pair
         drafter = Drafter(self._client, self._errand, self._client.timeouts.first_byte)
-        count = partial(self._metrics.bounded, pair.name)
+        count = partial(self._metrics.bounded, pair.release)
         source = BoundedSource(drafter, pair.tuned, pair.base, pair.vocabulary, bounds, self._body, count)
         async with aclosing(source.items()) as rounds:
             async for items in rounds:
                 self._frames.prompt, self._frames.generated = source.prompt, source.generated
                 self._record.base_questions += source.asked
-                self._metrics.prefilled(pair.name, "bounded", source.read)
+                self._metrics.prefilled(pair.release, "bounded", source.read)
                 await self._feed(items, Origin.TUNED)
                 if not self._wanted:
                     return
@@ -369,7 +371,7 @@ class _Answer:
 
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
-        self._metrics.fallback(self._pair.name)
+        self._metrics.fallback(self._pair.release)
         substitute, left = self._substitute, self._tokens_left(fallback.choice)
         if left == 0:
             await self._say(fallback.choice, "", Ending.LENGTH)
@@ -400,7 +402,7 @@ class _Answer:
         except CallerError:
             raise UpstreamError("refused") from None  # the request was good enough for the tuned model
         if speaker.is_base and frames.usage is not None:
-            self._metrics.prefilled(self._pair.name, "fallback", frames.usage.prompt_tokens)
+            self._metrics.prefilled(self._pair.release, "fallback", frames.usage.prompt_tokens)
 
     async def _follow(
         self, server: Server, path: str, body: Mapping[str, Any], take: Callable[[list[bytes]], Awaitable[bool]]
@@ -485,7 +487,9 @@ class _Answer:
     def _count(self) -> Counts:
         counts = self._counts()
         self._record.tokens_in, self._record.tokens_out = counts.prompt, counts.released
-        self._metrics.tokens(self._pair.name, counts.prompt, counts.released, self._frames.generated or counts.released)
+        self._metrics.tokens(
+            self._pair.release, counts.prompt, counts.released, self._frames.generated or counts.released
+        )
         return counts
 
     def _counts(self) -> Counts:

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from gateway.release.check import Fault
     from gateway.release.make import About
     from gateway.release.manifest import DenyListPin, Manifest
-    from gateway.settings import ModelSettings, Settings
+    from gateway.settings import ReleaseSettings, Settings
+    from gateway.types import Release
     from gateway.upstream.client import UpstreamClient
 
 EXIT_REFUSED: Final = 1  # the servers answered, and are not what they should be
 MAX_BENIGN_BYTES: Final = 16 << 20
 
 app = typer.Typer(help="Make and check releases.", no_args_is_help=True)
+
+ConfiguredRelease = Annotated[
+    str | None, typer.Option(help="Which of the model's releases in the configuration: else the one that serves.")
+]
 
 
 @app.command()
@@ -49,6 +54,7 @@ def make(
         Path | None, typer.Option(help="House phrases, as 'approve' writes them.", metavar="FILE")
     ] = None,
     create_key: Annotated[bool, typer.Option(help="Make the key pair first if there is none.")] = False,
+    release: ConfiguredRelease = None,
 ) -> None:
     """Ask a running pair of models what it is, and sign that."""
     from gateway.auth import development
@@ -62,12 +68,11 @@ def make(
     if create_key and not key.exists():
         typer.echo(f"tightlip: made a private key, {key}, and its public half, {development.create_key(key)}", err=True)
     signer = development.read_key(key)
-    if model not in loaded.models:
-        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
-    files = _with_files(loaded.models[model], index, deny_list)
+    configured = _configured(loaded, model, release)
+    files = _with_files(configured, index, deny_list)
     about = maker.About(name, model, question, answer, _lines(benign), *_hashes(files), _approved(phrases))
     try:
-        manifest = asyncio.run(_make(loaded, about))
+        manifest = asyncio.run(_make(loaded, configured, about))
     except maker.NoRelease as refused:
         _say_faults(model, refused.faults)
         raise typer.Exit(EXIT_REFUSED) from None
@@ -87,6 +92,7 @@ def propose_phrases(
     benign: Annotated[Path, typer.Option(help="Ordinary questions, one a line, about many matters.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="What to write; replaced whole.", metavar="FILE")],
     fewest: Annotated[int, typer.Option(min=3, help="In so many answers that differ in the rest.")] = 5,
+    release: ConfiguredRelease = None,
 ) -> None:
     """List what the tuned model says whatever it is asked, for a person to delete what is not; then `approve`."""
     from gateway.errors import UpstreamError
@@ -96,13 +102,12 @@ def propose_phrases(
     from gateway.secrets import opening
 
     loaded, questions = opening.load(config).settings, tuple(dict.fromkeys(_lines(benign)))
-    if model not in loaded.models:
-        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
+    configured = _configured(loaded, model, release)
     if len(questions) < FEWEST_BENIGN:
         raise ConfigError(Problem(str(benign), None, "", f"holds fewer than {FEWEST_BENIGN} different questions"))
     with _explained(out):
         try:
-            found = asyncio.run(_propose(loaded, model, questions, fewest))
+            found = asyncio.run(_propose(loaded, configured, questions, fewest))
         except UpstreamError as error:
             _say_faults(model, [Fault.NO_ANSWER])
             raise typer.Exit(EXIT_REFUSED) from error
@@ -138,32 +143,41 @@ def check(
 
     loaded = opening.load(config).settings
     found = asyncio.run(_check(loaded))
-    for name, model in loaded.models.items():
-        _say_faults(name, found[name])
-        if not found[name]:
-            typer.echo(f"{name}: served without a release" if model.unreleased else f"{name}: ok")
+    for release, configured in loaded.releases().items():
+        _say_faults(release, found[release])
+        if not found[release]:
+            typer.echo(f"{release}: served without a release" if configured.unreleased else f"{release}: ok")
     if any(found.values()):
         raise typer.Exit(EXIT_REFUSED)
 
 
-async def _make(loaded: Settings, about: About) -> Manifest:
+def _configured(loaded: Settings, model: str, name: str | None) -> ReleaseSettings:
+    """That release of a model, or the one that serves. Raises typer.BadParameter."""
+    if model not in loaded.models:
+        raise typer.BadParameter("is not a model of the configuration", param_hint="--model")
+    found = loaded.models[model].releases.get(name or loaded.models[model].serving)
+    if found is None:
+        raise typer.BadParameter("is not a release of this model in the configuration", param_hint="--release")
+    return found
+
+
+async def _make(loaded: Settings, model: ReleaseSettings, about: About) -> Manifest:
     from gateway import served
     from gateway.release.make import make as make_release
 
-    model = loaded.models[about.model]
     async with aclosing(served.client(loaded.upstream)) as client:
         servers = served.server(model.tuned), served.server(model.base)
         return await make_release(client, *servers, served.vocabulary(model.tokenizer), about, scored=model.is_scored)
 
 
-async def _check(loaded: Settings) -> Mapping[str, Sequence[Fault]]:
+async def _check(loaded: Settings) -> Mapping[Release, Sequence[Fault]]:
     from gateway import served
 
     async with aclosing(served.client(loaded.upstream)) as client:
-        return {name: await _faults(model, client) for name, model in loaded.models.items()}
+        return {release: await _faults(each, client) for release, each in loaded.releases().items()}
 
 
-async def _faults(model: ModelSettings, client: UpstreamClient) -> Sequence[Fault]:
+async def _faults(model: ReleaseSettings, client: UpstreamClient) -> Sequence[Fault]:
     from gateway import knowledge, served
     from gateway.errors import GatewayError
     from gateway.release.check import Fault
@@ -176,12 +190,14 @@ async def _faults(model: ModelSettings, client: UpstreamClient) -> Sequence[Faul
         return [Fault.NO_ANSWER]
 
 
-async def _propose(loaded: Settings, name: str, questions: Sequence[str], fewest: int) -> Sequence[Proposal]:
+async def _propose(
+    loaded: Settings, model: ReleaseSettings, questions: Sequence[str], fewest: int
+) -> Sequence[Proposal]:
     from filters.specificity.proposals import propose
     from gateway import knowledge, served
     from gateway.release.benign import answered, ask_benign
 
-    model, detector = loaded.models[name], _detector(loaded)
+    detector = _detector(loaded)
     known = knowledge.load(_unreleased(model), lambda _changed: None).knowledge
     tokens = served.vocabulary(model.tokenizer)
     async with aclosing(served.client(loaded.upstream)) as client:
@@ -225,7 +241,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise ConfigError(Problem(str(path), None, "", f"could not be looked at: {error}")) from None
 
 
-def _say_faults(model: str, faults: Sequence[Fault]) -> None:
+def _say_faults(model: str | Release, faults: Sequence[Fault]) -> None:
     for fault in faults:
         typer.echo(f"tightlip: model {model}: {fault.value}", err=True)
 
@@ -240,7 +256,7 @@ def _lines(path: Path | None) -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line.strip())
 
 
-def _with_files(model: ModelSettings, index: Path | None, deny_list: Path | None) -> ModelSettings:
+def _with_files(model: ReleaseSettings, index: Path | None, deny_list: Path | None) -> ReleaseSettings:
     """The model with these files in place of its own. Raises ConfigError."""
     changed = model.model_copy(update={"index": index or model.index, "deny_list": deny_list or model.deny_list})
     if model.index_key is None and (changed.index or changed.deny_list):
@@ -248,7 +264,7 @@ def _with_files(model: ModelSettings, index: Path | None, deny_list: Path | None
     return changed
 
 
-def _hashes(model: ModelSettings) -> tuple[str | None, DenyListPin | None]:
+def _hashes(model: ReleaseSettings) -> tuple[str | None, DenyListPin | None]:
     """What a release keeps of a model's files, all of which are read. Raises ConfigError."""
     from gateway import knowledge
 
@@ -256,7 +272,7 @@ def _hashes(model: ModelSettings) -> tuple[str | None, DenyListPin | None]:
     return known.index_sha256, known.deny_list.pin() if known.deny_list else None
 
 
-def _unreleased(model: ModelSettings) -> ModelSettings:
+def _unreleased(model: ReleaseSettings) -> ReleaseSettings:
     return model.model_copy(update={"release": None, "release_key": None})
 
 

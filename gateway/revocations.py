@@ -4,6 +4,8 @@ The store is asked for what is new every EVERY seconds, so that a replica obeys 
 acknowledged. While it does not answer, what is known goes on to hold; after the grace nobody can tell any more whether
 a token is still good, so that requests are refused and running streams end. A store that has lost writes (a failover, a
 copy put back) is told again by every replica what it knew.
+
+What else every replica has to obey comes the same way, from the same entries: each kind is a `Book` of its own.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
-from gateway.auth.revocation import Revocations, understood
+from gateway.auth.revocation import Revocations
 from gateway.errors import GatewayError, NotAuthenticated, RevocationsUnknown
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
@@ -30,6 +32,44 @@ Why = Callable[[RequestRecord], GatewayError | None]
 Tell = Callable[[str, str], None]
 
 
+class Book(Protocol):
+    """All entries of one kind, as every replica holds them."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Their ids."""
+        ...
+
+    def __contains__(self, entry_id: str, /) -> bool: ...
+
+    def learn(self, entry_id: str, text: str, expires_at: float | None) -> bool:
+        """Take an entry in. False: it is of another kind, or of a newer version."""
+        ...
+
+    def is_ahead(self, entry_id: str, text: str) -> bool:
+        """Whether a later state of this entry is known than this one."""
+        ...
+
+    def drop(self, entry_id: str) -> None:
+        """It is withdrawn; one that is not known never was."""
+        ...
+
+    def written(self, entry_id: str) -> tuple[str, float | None]:
+        """As the store has to have it: the text, and when it may be forgotten. Raises KeyError."""
+        ...
+
+    def expire(self, now: float) -> None:
+        """Forget what has no meaning any more."""
+        ...
+
+
+class OtherBook(Book, Protocol):
+    """One that may end requests as revocations do."""
+
+    def objection(self, record: RequestRecord) -> GatewayError | None:
+        """Why a request may not go on."""
+        ...
+
+
 class RevocationFeed:
     """One per process, for one event loop."""
 
@@ -40,16 +80,18 @@ class RevocationFeed:
         grace: float,
         end: Callable[[Why], None],
         tell: Tell = lambda code, words: None,
+        others: Sequence[OtherBook] = (),
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`grace`: seconds that what is known may be old. `end` ends the requests under way for which there is a
         reason. `tell` hears of each change in the store's health: a code (`state_unavailable`, `state_unfit`,
-        `state_advice`, `state_back`), and words for an operator."""
+        `state_advice`, `state_back`), and words for an operator. `others` are fed too."""
         self._store, self._metrics, self._grace, self._end, self._tell = store, metrics, grace, end, tell
         self._now, self._clock = now, clock
-        self._known = Revocations()
+        self._known, self._others = Revocations(), others
+        self._books: Sequence[Book] = (self._known, *others)
         self._position: Position | None = None
         self._lost: set[str] = set()  # known here and no longer there
         self._as_of, self._expired_at = -math.inf, -math.inf  # by the clock
@@ -149,20 +191,27 @@ class RevocationFeed:
 
     def _take(self, changes: Changes) -> None:
         """Raises StateUnfit for an entry that can't be read: what it means can't be obeyed, while the others are."""
-        read = [(entry, understood(entry.text)) for entry in changes.entries]
+        ahead = {entry.id for entry in changes.entries if changes.whole and self._is_ahead(entry)}
+        understood = [entry.id in ahead or self._learn(entry) for entry in changes.entries]
         if changes.whole:
-            self._lost = set(self._known) - {entry.id for entry in changes.entries}
-        for entry, revocation in read:
-            if revocation is not None:
-                self._known.put(entry.id, revocation, entry.expires_at)
+            known = {entry_id for book in self._books for entry_id in book}
+            self._lost = ahead | (known - {entry.id for entry in changes.entries})
         for entry_id in changes.withdrawn:
-            self._known.drop(entry_id)
+            for book in self._books:
+                book.drop(entry_id)
             self._lost.discard(entry_id)
-        if read:
+        if understood:
             self._end(self._why)
-        if any(revocation is None for _, revocation in read):
-            raise StateUnfit("the store has a revocation that this version does not understand")
+        if not all(understood):
+            raise StateUnfit("the store has an entry that this version does not understand")
         self._position = changes.position
+
+    def _learn(self, entry: Entry) -> bool:
+        return any(book.learn(entry.id, entry.text, entry.expires_at) for book in self._books)
+
+    def _is_ahead(self, entry: Entry) -> bool:
+        """Whether the store, read as a whole, has lost what was said of it last."""
+        return any(book.is_ahead(entry.id, entry.text) for book in self._books)
 
     async def _give_back(self) -> None:
         """What a store has lost it gets again, some of it at each look: what is new does not wait for it."""
@@ -177,9 +226,9 @@ class RevocationFeed:
             raise StateUnavailable("the store does not take what it has lost in time") from None
 
     async def _put_again(self, entry_id: str) -> None:
-        if entry_id in self._known:
-            revocation, expires_at = self._known.get(entry_id)
-            await self._store.put(Entry(entry_id, revocation.written(), expires_at), self._now())
+        for book in self._books:
+            if entry_id in book:
+                await self._store.put(Entry(entry_id, *book.written(entry_id)), self._now())
 
     def _expire(self) -> None:
         """A clock that was ahead has us forget what is needed once it is put right: everything is read again then."""
@@ -188,7 +237,8 @@ class RevocationFeed:
             self._position, self._forgot_at = None, now
         elif self._as_of - self._expired_at >= EXPIRE_EVERY:
             self._expired_at, self._forgot_at = self._as_of, now
-            self._known.expire(now)
+            for book in self._books:
+                book.expire(now)
 
     def _well(self) -> None:
         if self._fault is not None:
@@ -211,4 +261,5 @@ class RevocationFeed:
         error = self._objection(record.principal) if record.principal is not None else None
         if error is not None:
             self._metrics.revocation_refusal(error.reason, "stream")
-        return error
+            return error
+        return next((error for book in self._others if (error := book.objection(record)) is not None), None)

@@ -9,6 +9,7 @@ from gateway.auth.revocation import Kind, Revocation, understood
 from gateway.auth.tokens import MAX_ID_CHARS, MAX_SUBJECT_CHARS, can_be
 from gateway.policy.load import Rules
 from gateway.policy.schema import ADMIN_PREFIX, SignerPolicy
+from gateway.release.standing import ID_PREFIX
 from gateway.state import Entry, Store
 from gateway.types import AdminRole
 
@@ -47,15 +48,20 @@ async def revoke(store: Store, revocation: Revocation, now: float) -> str:
 
 
 async def withdraw(store: Store, entry_id: str, now: float) -> bool:
-    """False: none has this id. Raises StateUnavailable."""
-    return await store.withdraw(entry_id, now)
+    """False: no revocation has this id. Raises StateUnavailable."""
+    return _is_one(entry_id) and await store.withdraw(entry_id, now)
 
 
 async def listed(store: Store, now: float) -> list[Listed]:
     """All that are in force, by id. Raises StateUnavailable."""
-    found = (await store.changes(None)).entries
+    found = [entry for entry in (await store.changes(None)).entries if _is_one(entry.id)]
     in_force = sorted((e for e in found if e.expires_at is None or e.expires_at > now), key=lambda entry: entry.id)
     return [Listed(entry.id, understood(entry.text), entry.expires_at) for entry in in_force]
+
+
+def _is_one(entry_id: str) -> bool:
+    """What is said of releases stands in the same store, and is others' to say."""
+    return not entry_id.startswith(ID_PREFIX)
 
 
 def aim(wish: Wish, rules: Rules) -> Revocation:

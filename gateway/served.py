@@ -9,7 +9,7 @@ from gateway.fallback import Speaker, Texts
 from gateway.knowledge import Loaded
 from gateway.release.guard import PairCheck
 from gateway.secrets.references import read_secret
-from gateway.settings import ModelSettings, ServerSettings, UpstreamSettings
+from gateway.settings import ReleaseSettings, ServerSettings, UpstreamSettings
 from gateway.upstream.client import Heard, Server, Timeouts, UpstreamClient, nobody_hears
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
@@ -39,7 +39,7 @@ def vocabulary(given: Path) -> TokenizerVocabulary:
         raise ConfigError(Problem(str(path), None, "", "is not a tokenizer.json")) from None
 
 
-def substitute(model: ModelSettings, tokens: TokenizerVocabulary) -> Speaker | Texts:
+def substitute(model: ReleaseSettings, tokens: TokenizerVocabulary) -> Speaker | Texts:
     """Who answers where a choice falls back; `tokens` are the pair's. Raises ConfigError."""
     given = model.fallback
     if given.text is not None:
@@ -50,7 +50,7 @@ def substitute(model: ModelSettings, tokens: TokenizerVocabulary) -> Speaker | T
 
 
 def pair_check(
-    model: ModelSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary, known: Loaded
+    model: ReleaseSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary, known: Loaded
 ) -> PairCheck | None:
     """None for a model that is served without a release. Raises ConfigError."""
     if known.released is None:

@@ -22,6 +22,7 @@ from gateway.limits import OnFailure
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
 from gateway.secrets.references import VAULT_PATH, EnvRef, SecretRef, VaultRef
+from gateway.types import ONLY, Release
 from gateway.upstream.places import Shares
 
 PREFIX: Final = "TIGHTLIP_"
@@ -121,8 +122,9 @@ class FallbackSettings(_Strict):
         return self
 
 
-class ModelSettings(_Strict):
-    """A served model: the tuned one, the base it was tuned from, and the tokenizer that both use."""
+class ReleaseSettings(_Strict):
+    """What is deployed as one: the tuned model, the base it was tuned from, the tokenizer that both use, and what is
+    known of the set."""
 
     tuned: ServerSettings
     base: ServerSettings
@@ -198,6 +200,37 @@ class ModelSettings(_Strict):
         if any(path is not None for path in keyed) != (self.index_key is not None):
             raise ValueError("'index', 'public_values' and 'deny_list' need an 'index_key', and it needs one of them")
         return self
+
+
+class ModelSettings(_Strict):
+    """A served model: its releases side by side, of which `serving` answers until somebody switches
+    (gateway/release/standing.py). One release may be written without its name; it is called ONLY then."""
+
+    releases: Mapping[Name, ReleaseSettings] = Field(min_length=1)
+    serving: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, written: object) -> object:
+        if isinstance(written, Mapping) and not written.keys() & {"releases", "serving"}:
+            return {"releases": {ONLY: written}, "serving": ONLY}
+        return written
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        if self.serving not in self.releases:
+            raise ValueError("'serving' is none of its 'releases'")
+        return self
+
+    @property
+    def first(self) -> ReleaseSettings:
+        """The one that answers until somebody switches."""
+        return self.releases[self.serving]
+
+    @property
+    def schedules(self) -> bool:
+        """Whether all servers that answers may come from take requests by their priority."""
+        return all(release.schedules for release in self.releases.values())
 
 
 class UpstreamSettings(_Strict):
@@ -462,9 +495,14 @@ class Settings(BaseSettings):
         said = self.trusted_proxies is not None and self.trusted_proxies.client_cert_header
         return said or self.public.verifies_callers
 
+    def releases(self) -> dict[Release, ReleaseSettings]:
+        """All of all models."""
+        return {Release(model, name): each for model, of in self.models.items() for name, each in of.releases.items()}
+
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():
-            servers = (model.tuned, model.base, model.fallback.model)
+            found = model.releases.values()
+            servers = [server for each in found for server in (each.tuned, each.base, each.fallback.model)]
             if any(server.plaintext for server in servers if server):
                 yield name
 
@@ -551,23 +589,22 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         paths = {name: _from(root, getattr(given.tls, name)) for name in ("certificate", "key", "client_ca")}
         return given.model_copy(update={"tls": given.tls.model_copy(update=paths)})
 
-    models = {
-        name: model.model_copy(
+    def release(given: ReleaseSettings) -> ReleaseSettings:
+        files = ("release", "release_key", "index", "index_key", "public_values", "deny_list")
+        return given.model_copy(
             update={
-                "tuned": server(model.tuned),
-                "base": server(model.base),
-                "tokenizer": root / model.tokenizer,
-                "release": _from(root, model.release),
-                "release_key": _from(root, model.release_key),
-                "fallback": fallback(model.fallback),
-                "index": _from(root, model.index),
-                "index_key": _from(root, model.index_key),
-                "public_values": _from(root, model.public_values),
-                "deny_list": _from(root, model.deny_list),
+                "tuned": server(given.tuned),
+                "base": server(given.base),
+                "tokenizer": root / given.tokenizer,
+                "fallback": fallback(given.fallback),
+                **{name: _from(root, getattr(given, name)) for name in files},
             }
         )
-        for name, model in settings.models.items()
-    }
+
+    def model(given: ModelSettings) -> ModelSettings:
+        return given.model_copy(update={"releases": {name: release(each) for name, each in given.releases.items()}})
+
+    models = {name: model(given) for name, given in settings.models.items()}
     log = settings.log.model_copy(
         update={
             "key_file": _from(root, settings.log.key_file),
@@ -643,9 +680,19 @@ def _details(error: ValidationError) -> list[Any]:
     return list(error.errors(include_url=False, include_context=False, include_input=False))
 
 
-def _problem(location: tuple[str | int, ...], text: str, document: Document) -> Problem:
+def _problem(found: tuple[str | int, ...], text: str, document: Document) -> Problem:
+    location = _as_written(found, document)
     variable = _variable(location, os.environ)
     return Problem("environment", None, variable, text) if variable else document.problem(location, text)
+
+
+def _as_written(location: tuple[str | int, ...], document: Document) -> tuple[str | int, ...]:
+    """Without the name of a release that nobody has named."""
+    if location[:1] != ("models",) or location[2:4] != ("releases", ONLY):
+        return location
+    models = document.data.get("models")
+    model = models.get(location[1]) if isinstance(models, Mapping) else None
+    return location if isinstance(model, Mapping) and "releases" in model else (*location[:2], *location[4:])
 
 
 def _variable(location: tuple[str | int, ...], environment: Iterable[str]) -> str | None:

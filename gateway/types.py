@@ -6,7 +6,7 @@ import enum
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType
+from typing import Any, Final, Literal, NamedTuple, NewType
 
 from filters.index.lookup import NO_AUDIENCE
 from filters.knowledge import Knowledge
@@ -15,6 +15,7 @@ from filters.specificity.described import Turn
 from gateway.policy.limits import DEFAULT_LIMITS, NO_RATE_LIMITS, RateLimits, RequestLimits
 
 RequestId = NewType("RequestId", str)
+ONLY: Final = "default"  # the release of a model that the configuration gives one without a name
 
 # What is done with a token's certificate: it must name one, one that it names is checked, or nobody looks.
 CertificateBinding = Literal["required", "checked", "ignored"]
@@ -32,6 +33,16 @@ class AdminRole(enum.StrEnum):
     SECURITY = "security"
     OPERATIONS = "operations"
     PRIVACY = "privacy"
+
+
+class Release(NamedTuple):
+    """One of a served model's releases, both as the configuration calls them."""
+
+    model: str
+    name: str = ONLY
+
+    def __str__(self) -> str:
+        return self.model if self.name == ONLY else f"{self.model}, release {self.name}"
 
 
 class FieldAction(enum.StrEnum):

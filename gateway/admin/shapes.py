@@ -106,7 +106,8 @@ class Reviewed(msgspec.Struct, frozen=True):
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
-    """`released`: it is checked against a release at all."""
+    """`open`: a release that is in service answers. `released`: all of its releases are checked against what they were
+    signed as."""
 
     open: bool
     released: bool

@@ -119,7 +119,8 @@ def understood(text: str) -> Revocation | None:
 
 
 class Revocations:
-    """The full copy that every replica holds. A look-up is a dozen of dictionary's, however many there are."""
+    """The full copy that every replica holds. Fulfils `gateway.revocations.Book`. A look-up is a dozen of
+    dictionary's, however many there are."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Revocation, float | None]] = {}
@@ -137,8 +138,11 @@ class Revocations:
         self._known[entry_id] = revocation, expires_at
         self._by_target.setdefault(_target(revocation), {})[entry_id] = revocation.threshold
 
+    def __contains__(self, entry_id: str) -> bool:
+        return entry_id in self._known
+
     def drop(self, entry_id: str) -> None:
-        """It is withdrawn; one that is not known never was."""
+        """As `Book.drop`."""
         revocation, _ = self._known.pop(entry_id, (None, None))
         if revocation is None:
             return
@@ -147,12 +151,24 @@ class Revocations:
         if not self._by_target[target]:
             del self._by_target[target]
 
-    def get(self, entry_id: str) -> tuple[Revocation, float | None]:
-        """Raises KeyError."""
-        return self._known[entry_id]
+    def learn(self, entry_id: str, text: str, expires_at: float | None) -> bool:
+        """As `Book.learn`."""
+        revocation = understood(text)
+        if revocation is not None:
+            self.put(entry_id, revocation, expires_at)
+        return revocation is not None
+
+    def is_ahead(self, entry_id: str, text: str) -> bool:
+        """As `Book.is_ahead`: a revocation has one state."""
+        return False
+
+    def written(self, entry_id: str) -> tuple[str, float | None]:
+        """As `Book.written`."""
+        revocation, expires_at = self._known[entry_id]
+        return revocation.written(), expires_at
 
     def expire(self, now: float) -> None:
-        """Forget what no living token can match."""
+        """As `Book.expire`: forget what no living token can match."""
         for entry_id in [name for name, (_, ends) in self._known.items() if ends is not None and ends <= now]:
             self.drop(entry_id)
 

@@ -63,7 +63,8 @@ async def compare(gateway: Gateway, prompt: str, role: str, model: str, max_toke
     record = RequestRecord(RequestId(WHO), time.time(), time.monotonic())
     await gateway.policies.now.relay.run(plan, record, served)
 
-    pair, asker = gateway.pairs[model], _asker(gateway, gateway.pairs[model])
+    pair = gateway.releases.serving(plan.grant.principal, model)
+    asker = _asker(gateway, pair)
     messages = plan.body["messages"]
     tuned = await asker.greedy(pair.tuned, messages, max_tokens)
     base = await asker.greedy(pair.base, messages, max_tokens)

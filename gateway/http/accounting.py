@@ -91,7 +91,7 @@ class Accounted:
     def _close(self, record: RequestRecord) -> None:
         record.duration = record.elapsed()
         role = record.principal.role if record.principal else None
-        self._metrics.request(record.route, role, record.model, record.status, record.duration)
+        self._metrics.request(record.route, role, record.model, record.release, record.status, record.duration)
         if record.error is not None:
             self._metrics.failed(record.route, record.error, record.fault)
         self._logs.request(record)

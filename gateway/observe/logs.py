@@ -62,6 +62,7 @@ class RequestRecord:
     fault: Fault | None = None  # for metrics
     principal: Principal | None = None
     model: str | None = None
+    release: str | None = None
     policy: str | None = None
     upstream: str | None = None
     sent: bool = False  # a model server was given it to read
@@ -155,6 +156,7 @@ class Logs:
             role=name(principal.role) if principal else None,
             tenant=name(principal.tenant) if principal else None,
             model=name(record.model),
+            release=name(record.release),
             policy=name(record.policy),
             upstream=name(record.upstream),
             tokens_in=record.tokens_in,

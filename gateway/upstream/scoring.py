@@ -15,6 +15,7 @@ from filters.events import UNAVAILABLE, Sample, Unavailable
 from filters.specificity.sampling import bits_per_token
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from gateway.observe.metrics import Metrics
+from gateway.types import Release
 from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
 from gateway.upstream.places import Places, Questioner
 
@@ -74,7 +75,7 @@ class Scorer:
         bounds: Bounds,
         places: Places,
         metrics: Metrics,
-        model: str,
+        release: Release,
         specials: Collection[int],
         *,
         of_tuned: bool = False,
@@ -83,7 +84,7 @@ class Scorer:
         tokens: messages begin with one, so a long context is cut there. `of_tuned`: the server is the tuned model's."""
         self._of_tuned = of_tuned
         self._client, self._base, self._bounds, self._places = client, base, bounds, places
-        self._metrics, self._model, self._specials = metrics, model, frozenset(specials)
+        self._metrics, self._release, self._specials = metrics, release, frozenset(specials)
 
     @property
     def deadline(self) -> float:
@@ -104,21 +105,21 @@ class Scorer:
 
     def _count(self, outcome: str, seconds: float) -> None:
         if self._of_tuned:
-            self._metrics.tuned_question(self._model, outcome)
+            self._metrics.tuned_question(self._release, outcome)
         else:
-            self._metrics.question(self._model, outcome, seconds)
+            self._metrics.question(self._release, outcome, seconds)
 
     async def sample(self, prompt: Sequence[int], sample: Sample, who: Questioner) -> None:
         """The same for the metric's sake, and only while the server has little to do."""
         if not self._places.idle:
-            self._metrics.sample(self._model, "skipped")
+            self._metrics.sample(self._release, "skipped")
             return
         wanted = len(sample.ids) - sample.start
         score, _ = await self._placed(lambda: self._ask([*prompt, *sample.ids], wanted, who, "sample"), who)
         if isinstance(score, Unavailable) or len(score) != len(sample.logprobs):
-            self._metrics.sample(self._model, "failed")
+            self._metrics.sample(self._release, "failed")
         else:
-            self._metrics.sample(self._model, "scored", bits_per_token(sample.logprobs, score))
+            self._metrics.sample(self._release, "scored", bits_per_token(sample.logprobs, score))
 
     async def _timed(self, ask: Callable[[], Awaitable[T | Unavailable]], who: Questioner) -> T | Unavailable:
         asked = time.monotonic()
@@ -148,7 +149,7 @@ class Scorer:
             raw_opening = opening.choices[0].message.content or ""
         except (msgspec.DecodeError, UnicodeDecodeError, LookupError):
             raise UpstreamBroken("opening") from None
-        self._metrics.prefilled(self._model, "opening", opening.usage.prompt_tokens)
+        self._metrics.prefilled(self._release, "opening", opening.usage.prompt_tokens)
         return raw_opening
 
     async def _ask(self, ids: list[int], wanted: int, who: Questioner, purpose: str) -> tuple[float, ...] | Unavailable:
@@ -157,7 +158,7 @@ class Scorer:
             return UNAVAILABLE
         body = score_body(self._base, ids) | {"priority": self._bounds.priority}
         if not self._of_tuned:
-            self._metrics.prefilled(self._model, purpose, len(ids))
+            self._metrics.prefilled(self._release, purpose, len(ids))
         answer = await self._client.post(self._base, COMPLETIONS, body, who.errand, self._bounds.deadline)
         return scores(answer, ids, wanted)
 

@@ -99,7 +99,7 @@ def test_a_caller_who_leaves_ends_the_rounds(stage: Stage) -> None:
 
 
 def _tokens(stage: Stage, source: str) -> float:
-    return _metric(stage, f'tightlip_bounded_tokens_total{{model="{MODEL}",source="{source}"}}')
+    return _metric(stage, f'tightlip_bounded_tokens_total{{model="{MODEL}",release="default",source="{source}"}}')
 
 
 def _metric(stage: Stage, name: str) -> float:

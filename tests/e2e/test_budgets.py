@@ -116,7 +116,7 @@ def test_over_the_second_limit_a_caller_is_refused(metered: Gateway, engine: Eng
 
 
 def test_harmless_text_is_scored_beside_the_answer_and_never_holds_it_up(metered: Gateway, engine: Engine) -> None:
-    series = f'tightlip_specificity_bits_per_token_sum{{model="{MODEL}"}}'
+    series = f'tightlip_specificity_bits_per_token_sum{{model="{MODEL}",release="default"}}'
     go_on, before = threading.Event(), metric(metered, series)
     engine.tuned, engine.score, engine.score_when = ("The sea was calm.",), SURPRISED, lambda _: go_on
     with metered.client("sampled") as client:
@@ -126,8 +126,14 @@ def test_harmless_text_is_scored_beside_the_answer_and_never_holds_it_up(metered
     until(lambda: metric(metered, series) > before)
     nats = SURE - SURPRISED
     assert metric(metered, series) - before == pytest.approx(nats / 0.6931, rel=0.01)
-    assert metric(metered, f'tightlip_base_prefilled_tokens_total{{model="{MODEL}",purpose="sample"}}') > 0
-    assert metric(metered, f'tightlip_specificity_samples_total{{model="{MODEL}",outcome="scored"}}') == 1
+    assert (
+        metric(metered, f'tightlip_base_prefilled_tokens_total{{model="{MODEL}",purpose="sample",release="default"}}')
+        > 0
+    )
+    assert (
+        metric(metered, f'tightlip_specificity_samples_total{{model="{MODEL}",outcome="scored",release="default"}}')
+        == 1
+    )
 
 
 def test_no_record_holds_a_budget_s_account(metered: Gateway, engine: Engine) -> None:

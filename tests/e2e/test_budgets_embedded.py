@@ -48,6 +48,10 @@ def test_who_pulls_a_customer_s_value_is_answered_by_the_base_from_then_on(front
 def test_the_models_own_scores_reach_the_metric_of_specificity(front: Gateway) -> None:
     with front.client("sampled") as client:
         content(ask(client, "Hello!", temperature=0))
-    until(lambda: metric(front, f'tightlip_specificity_bits_per_token_count{{model="{MODEL}"}}') >= 1)
-    assert metric(front, f'tightlip_specificity_samples_total{{model="{MODEL}",outcome="failed"}}') == 0
-    assert metric(front, f'tightlip_base_prefilled_tokens_total{{model="{MODEL}",purpose="sample"}}') > 0
+    until(lambda: metric(front, f'tightlip_specificity_bits_per_token_count{{model="{MODEL}",release="default"}}') >= 1)
+    assert (
+        metric(front, f'tightlip_specificity_samples_total{{model="{MODEL}",outcome="failed",release="default"}}') == 0
+    )
+    assert (
+        metric(front, f'tightlip_base_prefilled_tokens_total{{model="{MODEL}",purpose="sample",release="default"}}') > 0
+    )

@@ -19,8 +19,8 @@ from tests.support.scripted import Engine, Until
 from tests.support.waiting import until
 
 CANARY, SECOND = "zlavundo", "quibbertam"
-ENTRIES = f'tightlip_deny_list_entries{{model="{MODEL}"}} '
-FAILURES = f'tightlip_deny_list_reload_failures_total{{model="{MODEL}"}} '
+ENTRIES = f'tightlip_deny_list_entries{{model="{MODEL}",release="default"}} '
+FAILURES = f'tightlip_deny_list_reload_failures_total{{model="{MODEL}",release="default"}} '
 
 
 @pytest.fixture(scope="module")

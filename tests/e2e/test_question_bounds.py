@@ -70,9 +70,10 @@ def test_a_base_that_is_slow_or_down_clears_nothing(narrow: Gateway, engine: Eng
     engine.tuned, engine.score, engine.score_when = (SAID,), 0.0, lambda _: go_on
     assert answered(narrow, "north") == HIDDEN
     go_on.set()
-    assert 'tightlip_base_questions_total{model="acme-assistant",outcome="late"} 1.0' in metrics(narrow)
+    late = 'tightlip_base_questions_total{model="acme-assistant",outcome="late",release="default"} 1.0'
+    assert late in metrics(narrow)
     assert answered(narrow, "north", model=DOWN) == HIDDEN
-    assert 'tightlip_base_questions_total{model="acme-down",outcome="failed"} 1.0' in metrics(narrow)
+    assert 'tightlip_base_questions_total{model="acme-down",outcome="failed",release="default"} 1.0' in metrics(narrow)
     assert canary_free(narrow, *PIECES)
 
 
@@ -97,7 +98,7 @@ def test_questions_carry_their_priority_and_what_they_make_the_base_read_is_coun
     narrow: Gateway, engine: Engine
 ) -> None:
     def prefilled() -> float:
-        name = 'tightlip_base_prefilled_tokens_total{model="acme-assistant",purpose="question"}'
+        name = 'tightlip_base_prefilled_tokens_total{model="acme-assistant",purpose="question",release="default"}'
         return sum(float(line.split()[-1]) for line in metrics(narrow).splitlines() if line.startswith(name))
 
     engine.tuned, before = (SAID,), prefilled()

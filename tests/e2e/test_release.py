@@ -155,10 +155,10 @@ def test_a_pair_that_is_not_the_releases_is_refused_before_one_token(tmp_path: P
             response = asked(front, name, secret.question)
             assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_unavailable"), name
             assert re.search(f"model {name}: .*{words}", front.output), name
-            assert f'tightlip_release_ok{{model="{name}"}} 0.0' in metrics(front)
+            assert f'tightlip_release_ok{{model="{name}",release="default"}} 0.0' in metrics(front)
         fact = RECORDS.facts[0]
         assert fact["expect"][0] in asked(front, MODEL, fact["ask"]).text
-        assert f'tightlip_release_ok{{model="{MODEL}"}} 1.0' in metrics(front)
+        assert f'tightlip_release_ok{{model="{MODEL}",release="default"}} 1.0' in metrics(front)
         assert readiness(front) == 200
 
 

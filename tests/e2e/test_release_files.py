@@ -78,9 +78,9 @@ def test_files_that_are_not_the_releases_are_refused_before_one_token(tmp_path: 
                 response = asked(front, name, RECORDS.facts[0]["ask"])
                 assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_unavailable"), name
                 assert re.search(f"model {name}: .*{words}", front.output), name
-                assert f'tightlip_release_ok{{model="{name}"}} 0.0' in metrics(front)
+                assert f'tightlip_release_ok{{model="{name}",release="default"}} 0.0' in metrics(front)
             assert asked(front, MODEL, "Hello!").status_code == 200
-            assert f'tightlip_release_ok{{model="{MODEL}"}} 1.0' in metrics(front)
+            assert f'tightlip_release_ok{{model="{MODEL}",release="default"}} 1.0' in metrics(front)
             assert readiness(front) == 200
 
         (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(configuration(url, **RELEASED, **OWN)))

@@ -121,7 +121,7 @@ def test_no_answer_is_lost_while_the_policy_changes_again_and_again(changing: Ga
     assert len({record["policy"] for record in new}) > 1
     with changing.client(f"role-{RELOADS - 1}") as now, changing.client("role-0") as gone:
         assert (ask(now).status_code, ask(gone).status_code) == (200, 401)
-    counted = f'tightlip_requests_total{{model="{MODEL}",role="role-{RELOADS - 1}"'
+    counted = f'tightlip_requests_total{{model="{MODEL}",release="default",role="role-{RELOADS - 1}"'
     assert counted in metrics(changing)
 
 

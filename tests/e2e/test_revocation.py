@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
-from prometheus_client import CollectorRegistry
 
-from gateway import settings
-from gateway.app import Gateway, assemble, watching
-from gateway.auth.development import Claims, create_key, read_key, sign
 from gateway.auth.revocation import Kind, Revocation
 from gateway.last_use import Caller, Grant, read
 from gateway.revoke import revoke, withdraw
 from gateway.settings import StateSettings
 from gateway.state import Store
 from gateway.state.opening import open_store
-from tests.gateway.http.surface import serving
-from tests.support import scripted
-from tests.support.gateways import MODEL, POLICY, server
+from tests.support import replicas, scripted
+from tests.support.gateways import MODEL, server
 from tests.support.gateways import settings as configuration
 from tests.support.redis import DURABLE, needs_redis, redis
+from tests.support.replicas import last_frame, replica, stream, token
 from tests.support.scripted import Engine, Until
 from tests.support.waiting import until_async
 
 SOON = 30.0  # on a machine that does much else; the second that is promised is measured by bench_revocation
 CANARY = "zqHeldCanaryxv"
 ALICE = Revocation(Kind.SUBJECT, "alice", "tightlip-dev", "acme")
-BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=needs_redis)])
@@ -49,52 +41,9 @@ def state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield {"url": running.url}
 
 
-@asynccontextmanager
-async def replica(folder: Path, name: str) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
-    loaded = settings.load(folder / "tightlip.yaml")
-    log = loaded.log.model_copy(update={"destination": folder / f"{name}.log"})
-    loaded = loaded.model_copy(update={"log": log})
-    async with (
-        assemble(loaded, CollectorRegistry(), print) as gateway,
-        watching(gateway),
-        serving(gateway.public) as address,
-        httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client,
-    ):
-        yield gateway, client
-
-
 def written(folder: Path, engine: Engine, state: Mapping[str, Any]) -> None:
-    front = configuration(
-        server(engine.url, "tuned"),
-        server(engine.url, "base"),
-        scripted.tokenizer(folder),
-        state=dict(state),
-        log={"key_file": "log.key"},
-    )
-    (folder / "log.key").write_text("k" * 32)
-    (folder / "tightlip.yaml").write_text(yaml.safe_dump(front))
-    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
-    create_key(folder / "key.pem")
-
-
-def token(folder: Path, subject: str) -> dict[str, str]:
-    claims = Claims("tightlip-dev", "tightlip", subject, "customer", None, 600)
-    return {"authorization": f"Bearer {sign(read_key(folder / 'key.pem'), claims)}"}
-
-
-async def stream(client: httpx.AsyncClient, headers: Mapping[str, str], began: asyncio.Event) -> tuple[str, float]:
-    """All of it, and when it ended."""
-    text = ""
-    async with client.stream("POST", "/v1/chat/completions", json=BODY, headers=headers) as response:
-        async for piece in response.aiter_text():
-            text += piece
-            began.set()
-    return text, time.monotonic()
-
-
-def last_frame(text: str) -> dict[str, Any]:
-    frame: dict[str, Any] = json.loads(text.rstrip().rpartition("data: ")[2])
-    return frame
+    pair = server(engine.url, "tuned"), server(engine.url, "base")
+    replicas.written(folder, configuration(*pair, scripted.tokenizer(folder), state=dict(state)))
 
 
 async def refused_soon(client: httpx.AsyncClient, headers: Mapping[str, str], since: float) -> httpx.Response:

@@ -125,7 +125,7 @@ def test_the_tuned_models_questions_are_counted_by_themselves(scored: Gateway, e
     with scored.client() as client:
         content(client)
     page = httpx.get(scored.management + "/metrics", trust_env=False).text
-    assert f'tightlip_tuned_questions_total{{model="{MODEL}",outcome="answered"}}' in page
+    assert f'tightlip_tuned_questions_total{{model="{MODEL}",outcome="answered",release="default"}}' in page
 
 
 def test_without_the_setting_everything_suspect_is_hidden(

@@ -15,6 +15,7 @@ from gateway import settings
 from gateway.app import assemble, build_logs
 from gateway.config_file import ConfigError
 from gateway.settings import LogSettings, Settings
+from gateway.types import ONLY, Release
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, POLICY, write_policy
 from tests.support.knowledge import deny, write_knowledge
@@ -150,12 +151,12 @@ def knows(folder: Path) -> None:
 
 async def test_what_is_known_of_the_set_is_at_hand(folder: Path) -> None:
     knows(folder)
-    registry = CollectorRegistry()
+    registry, labels = CollectorRegistry(), {"model": "assistant", "release": ONLY}
     async with assemble(loaded(folder), registry, print) as gateway:
-        knowledge = gateway.pairs["assistant"].knowledge
+        knowledge = gateway.releases.pairs[Release("assistant")].knowledge
         assert None not in (knowledge.index, knowledge.public, knowledge.denied)
-        assert gateway.pairs["second"].knowledge == Knowledge()
-    assert registry.get_sample_value("tightlip_deny_list_entries", {"model": "assistant"}) == 1
+        assert gateway.releases.pairs[Release("second")].knowledge == Knowledge()
+    assert registry.get_sample_value("tightlip_deny_list_entries", labels) == 1
     (folder / "set.tli").write_bytes(b"")
     assert "set.tli: the file is empty" in await refusal(folder)
 
@@ -187,7 +188,7 @@ async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: P
     log = folder / "requests.log"
     (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + f"log: {{destination: {log}}}\n")
     registry, told = CollectorRegistry(), list[str]()
-    labels = {"model": "assistant"}
+    labels = {"model": "assistant", "release": ONLY}
     async with assemble(loaded(folder), registry, told.append) as gateway:
         (deny_list,) = gateway.deny_lists
         assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 0
@@ -196,7 +197,7 @@ async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: P
         assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 1
         assert "model assistant: " in told[0]
         assert "deny.jsonl:1: is no line of such a list; the deny list before it stays in force" in told[0]
-        denied = gateway.pairs["assistant"].knowledge.denied
+        denied = gateway.releases.pairs[Release("assistant")].knowledge.denied
         assert denied is not None
         assert denied.find(CANARY)
         deny(folder, [CANARY, "Vexlo Tamber"])

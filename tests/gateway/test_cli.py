@@ -181,10 +181,8 @@ def test_a_served_model_answers_and_the_process_ends_cleanly(gateway: Gateway) -
     assert httpx.get(f"{gateway.management}/readyz", trust_env=False).status_code == 200
     assert httpx.get(f"{gateway.public}/readyz", trust_env=False).status_code == 404
     page = httpx.get(f"{gateway.management}/metrics", trust_env=False).text
-    assert (
-        'tightlip_requests_total{model="assistant",role="developer",route="/v1/chat/completions",status="200"} 1'
-        in page
-    )
+    of = 'model="assistant",release="default",role="developer",route="/v1/chat/completions",status="200"'
+    assert f"tightlip_requests_total{{{of}}} 1" in page
     assert stop(gateway.child) == 0
     events = [json.loads(line) for line in gateway.child.stdout.splitlines() if line.startswith("{")]
     assert [e["event"] for e in events].count("request") == 2

@@ -12,7 +12,7 @@ from gateway.config_file import ConfigError
 from gateway.knowledge import Loaded, load
 from gateway.release.check import Fault
 from gateway.release.manifest import Manifest, signed
-from gateway.settings import ModelSettings, ServerSettings
+from gateway.settings import ReleaseSettings, ServerSettings
 from tests.gateway.release.test_check import RELEASE
 from tests.support.knowledge import FILES, SECRET, deny, write_index, write_knowledge
 
@@ -35,7 +35,7 @@ def loaded(folder: Path, released: Manifest | None = None, **changes: str | None
             create_key(folder / "release.pem")
         (folder / "release.json").write_bytes(signed(released, read_key(folder / "release.pem")))
         files |= {"release": folder / "release.json", "release_key": folder / "release.pub.pem"}
-    model = ModelSettings(**servers, tokenizer=folder, unreleased=released is None, **files)
+    model = ReleaseSettings(**servers, tokenizer=folder, unreleased=released is None, **files)
     return load(model, lambda _changed: None)
 
 

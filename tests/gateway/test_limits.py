@@ -71,7 +71,7 @@ class Made:
     def __init__(self, on_failure: Any = "refuse", store: Seen | None = None, grace: float = 30.0) -> None:
         self.registry, self.store, self.clock = CollectorRegistry(), store or Seen(), Clock()
         metrics = Metrics(self.registry, roles=["customer"])
-        count = lambda _model, text: len(text.split())  # noqa: E731
+        count = lambda _grant: lambda text: len(text.split())  # noqa: E731
         self.limiter = Limiter(self.store, metrics, count, on_failure, self.clock, grace)
 
     def refusals(self, limit: str, scope: str = "caller") -> float | None:

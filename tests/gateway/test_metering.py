@@ -14,10 +14,12 @@ from gateway.metering import Meter
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.observe.metrics.filters import SHY_STEP
-from gateway.types import RequestId
+from gateway.types import ONLY, Release, RequestId
 from tests.gateway.support import CANARY
 
 HEALTH = "SPECIAL_HEALTH"
+
+OF = {"model": "assistant", "release": ONLY}
 
 
 @pytest.fixture
@@ -27,16 +29,18 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry, models=["assistant"], roles=["customer"], kinds=["EMAIL", UNDECIDED, HEALTH], shy=[HEALTH])
+    return Metrics(
+        registry, models={"assistant": [ONLY]}, roles=["customer"], kinds=["EMAIL", UNDECIDED, HEALTH], shy=[HEALTH]
+    )
 
 
 def meter(metrics: Metrics, *, filtered: bool = True) -> Meter:
     record = RequestRecord(RequestId("req_1"), time.time(), time.monotonic())
-    return Meter(metrics, record, "assistant", "customer", filtered=filtered)
+    return Meter(metrics, record, Release("assistant"), "customer", filtered=filtered)
 
 
 def answers(registry: CollectorRegistry, check: str) -> float:
-    labels = {"model": "assistant", "check": check}
+    labels = {"model": "assistant", "release": ONLY, "check": check}
     return registry.get_sample_value("tightlip_filtered_answers_total", labels) or 0
 
 
@@ -51,8 +55,8 @@ def test_an_answer_counts_once_with_its_work(metrics: Metrics, registry: Collect
     answer.decided(found("EMAIL"))
     answer.end()
     assert (answers(registry, "checked"), answers(registry, "failed_closed")) == (1, 0)
-    assert (registry.get_sample_value("tightlip_filter_cpu_seconds_total", {"model": "assistant"}) or 0) > 0
-    assert registry.get_sample_value("tightlip_gateway_overhead_seconds_count", {"model": "assistant"}) == 1
+    assert (registry.get_sample_value("tightlip_filter_cpu_seconds_total", OF) or 0) > 0
+    assert registry.get_sample_value("tightlip_gateway_overhead_seconds_count", OF) == 1
 
 
 def test_what_nobody_could_judge_fails_closed(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -91,7 +95,7 @@ def test_a_refused_request_is_no_answer_and_an_unfiltered_one_is_not_counted(
 
 
 def test_a_special_category_counts_answers_and_not_findings(metrics: Metrics, registry: CollectorRegistry) -> None:
-    labels = {"model": "assistant", "type": HEALTH, "verdict": "fall_back"}
+    labels = {"model": "assistant", "release": ONLY, "type": HEALTH, "verdict": "fall_back"}
     for _ in range(SHY_STEP):
         assert registry.get_sample_value("tightlip_verdicts_total", labels) is None
         answer = meter(metrics)
@@ -106,8 +110,8 @@ def test_gaps_are_between_releases(metrics: Metrics, registry: CollectorRegistry
     answer = meter(metrics)
     for _ in range(3):
         answer.released()
-    assert registry.get_sample_value("tightlip_inter_token_gap_seconds_count", {"model": "assistant"}) == 2
-    assert registry.get_sample_value("tightlip_time_to_first_token_seconds_count", {"model": "assistant"}) == 1
+    assert registry.get_sample_value("tightlip_inter_token_gap_seconds_count", OF) == 2
+    assert registry.get_sample_value("tightlip_time_to_first_token_seconds_count", OF) == 1
 
 
 def test_hold_back_is_until_something_leaves(metrics: Metrics, registry: CollectorRegistry) -> None:

@@ -13,6 +13,7 @@ from gateway.addresses import Proxies
 from gateway.config_file import ConfigError
 from gateway.secrets.references import read_secret
 from gateway.settings import load
+from gateway.types import ONLY, Release
 from gateway.upstream.places import Shares
 
 SECRET = "hunter2secret"
@@ -46,7 +47,7 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
     assert (settings.public.host, settings.public.port, settings.management.port) == ("127.0.0.1", 8080, 9090)
     assert settings.policy == tmp_path / "policy.yaml"
-    model = settings.models["assistant"]
+    model = settings.models["assistant"].first
     assert (model.tokenizer, model.base.url) == (tmp_path / "models/base", "http://127.0.0.1:8001")
     assert (model.release, model.context_tokens_per_question) == (None, 2048)
     assert (settings.limits.body_bytes, settings.keep_alive_seconds) == (1 << 20, 15)
@@ -54,12 +55,14 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
 
 
 def test_who_answers_where_an_answer_falls_back(tmp_path: Path) -> None:
-    assert load(written(tmp_path)).models["assistant"].fallback.by == "base"
+    assert load(written(tmp_path)).models["assistant"].first.fallback.by == "base"
     third = '{by: model, model: {url: "http://127.0.0.1:8002", model: third}, tokenizer: third}'
-    fallback = load(with_fallback(tmp_path, third)).models["assistant"].fallback
+    fallback = load(with_fallback(tmp_path, third)).models["assistant"].first.fallback
     assert (fallback.model is not None and fallback.model.model, fallback.tokenizer) == ("third", tmp_path / "third")
     texts = (
-        load(with_fallback(tmp_path, "{by: text, text: {en: Sorry., zh: 抱歉。}}")).models["assistant"].fallback.text
+        load(with_fallback(tmp_path, "{by: text, text: {en: Sorry., zh: 抱歉。}}"))
+        .models["assistant"]
+        .first.fallback.text
     )
     assert texts is not None
     assert (texts.en, texts.zh) == ("Sorry.", "抱歉。")
@@ -90,7 +93,7 @@ def with_fallback(folder: Path, fallback: str) -> Path:
 
 def test_a_model_is_served_under_a_release_or_said_to_have_none(tmp_path: Path) -> None:
     released = GOOD.replace("unreleased: true", "release: release.json\n    release_key: release.pub.pem")
-    model = load(written(tmp_path, released)).models["assistant"]
+    model = load(written(tmp_path, released)).models["assistant"].first
     assert (model.release, model.release_key) == (tmp_path / "release.json", tmp_path / "release.pub.pem")
     for wrong in ("", "unreleased: false", "release: r.json", "release_key: k.pem"):
         assert "release" in refusal(tmp_path, GOOD.replace("unreleased: true", wrong))
@@ -99,10 +102,62 @@ def test_a_model_is_served_under_a_release_or_said_to_have_none(tmp_path: Path) 
     )
 
 
+BOTH = """\
+policy: policy.yaml
+models:
+  assistant:
+    serving: blue
+    releases:
+      blue: &one
+        tuned: {url: "http://127.0.0.1:8001", model: tuned}
+        base: {url: "http://127.0.0.1:8001", model: base}
+        tokenizer: models/base
+        unreleased: true
+      green: {<<: *one, tuned: {url: "http://127.0.0.1:8002", model: tuned}, index: green.tli, index_key: green.key}
+"""
+
+
+def test_a_model_may_have_several_releases(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, BOTH))
+    model = loaded.models["assistant"]
+    assert (model.serving, list(model.releases), model.first) == ("blue", ["blue", "green"], model.releases["blue"])
+    assert (model.releases["green"].index, model.first.index) == (tmp_path / "green.tli", None)
+    assert model.releases["green"].tokenizer == tmp_path / "models/base"
+    assert list(loaded.releases()) == [Release("assistant", "blue"), Release("assistant", "green")]
+
+
+def test_one_release_needs_no_name(tmp_path: Path) -> None:
+    model = load(written(tmp_path)).models["assistant"]
+    assert (model.serving, list(model.releases)) == (ONLY, [ONLY])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("    serving: blue\n", "", "models.assistant.serving"),
+        ("serving: blue", "serving: red", "models.assistant: 'serving' is none of its 'releases'"),
+        ("serving: blue", "serving: blue\n    tokenizer: models", "models.assistant.tokenizer: "),
+        ("unreleased: true", "unreleased: true\n        typo: 1", "models.assistant.releases.blue.typo"),
+        ("http://127.0.0.1:8002", "http://models.test", "model 'assistant' is reached by plain http"),
+        ("green:", "Not A Name!:", "models.assistant.releases"),
+        ("    serving: blue\n", "    serving: blue\n    releases: {}\n", "releases"),
+    ],
+)
+def test_releases_that_make_no_sense_stop_the_start(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in BOTH
+    assert says in refusal(tmp_path, BOTH.replace(old, new))
+
+
+def test_a_variable_may_be_about_one_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIGHTLIP_MODELS__ASSISTANT__RELEASES__GREEN__TUNED__MODEL", "tuned-v2")
+    monkeypatch.setenv("TIGHTLIP_MODELS__ASSISTANT__SERVING", "green")
+    assert load(written(tmp_path, BOTH)).models["assistant"].first.tuned.model == "tuned-v2"
+
+
 def test_what_is_known_of_the_set_needs_a_key(tmp_path: Path) -> None:
     more = "    index: set.tli\n    public_values: /srv/public.jsonl\n    deny_list: deny.jsonl\n"
     text = GOOD.replace("public: {port: 8080}", f"{more}    index_key: index.key\npublic: {{port: 8080}}")
-    model = load(written(tmp_path, text)).models["assistant"]
+    model = load(written(tmp_path, text)).models["assistant"].first
     assert (model.index, model.deny_list) == (tmp_path / "set.tli", tmp_path / "deny.jsonl")
     assert (model.public_values, model.index_key) == (Path("/srv/public.jsonl"), tmp_path / "index.key")
     for line in more.splitlines():
@@ -135,7 +190,7 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         settings.drain_seconds = 1
     with pytest.raises(ValidationError):
-        settings.models["assistant"].tuned.url = "x"
+        settings.models["assistant"].first.tuned.url = "x"
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +200,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("TIGHTLIP_DRAIN_SECONDS", "5")
     settings = load(written(tmp_path))
     assert (settings.public.port, settings.public.host, settings.drain_seconds) == (7000, "127.0.0.1", 5)
-    tuned = settings.models["assistant"].tuned
+    tuned = settings.models["assistant"].first.tuned
     assert (tuned.model, tuned.url, settings.log.subject) == ("tuned-v2", "http://127.0.0.1:8001", "off")
 
 
@@ -272,7 +327,7 @@ def test_the_demos_configuration_is_good() -> None:
     settings = load(Path("deploy/demo/tightlip.yaml"))
     assert settings.models.keys() == {"assistant"}
     assert settings.policy.exists()
-    assert settings.models["assistant"].tokenizer == Path.cwd() / "deploy/demo/models/base"
+    assert settings.models["assistant"].first.tokenizer == Path.cwd() / "deploy/demo/models/base"
 
 
 def test_one_tenant_and_one_answer_get_a_part_of_the_places_at_the_base(tmp_path: Path) -> None:
@@ -280,7 +335,7 @@ def test_one_tenant_and_one_answer_get_a_part_of_the_places_at_the_base(tmp_path
         return (
             load(written(tmp_path, GOOD.replace("unreleased: true", f"unreleased: true{more}")))
             .models["assistant"]
-            .question_shares
+            .first.question_shares
         )
 
     assert shares("") == Shares(server=8, tenant=6, answer=4)

@@ -23,7 +23,7 @@ from gateway.knowledge import load
 from gateway.policy import literals
 from gateway.policy.parameters import admit, read
 from gateway.policy.schema import Classification
-from gateway.settings import ModelSettings
+from gateway.settings import ReleaseSettings
 from gateway.shaping import Door
 from gateway.types import Endpoint, Plan
 from tests.gateway.support import CANARY, forwarded, make_grant
@@ -162,7 +162,7 @@ def known(folder: Path) -> Knowledge:
     files = write_knowledge(folder, rows, {"help@plimsol.example": "EMAIL"}, ["quibbertrand"])
     server = {"url": "http://127.0.0.1:1", "model": "m"}
     base = {"url": "http://127.0.0.1:1", "model": "b"}
-    settings = ModelSettings(tuned=server, base=base, tokenizer="t", unreleased=True, **files)  # type: ignore[arg-type]
+    settings = ReleaseSettings(tuned=server, base=base, tokenizer="t", unreleased=True, **files)  # type: ignore[arg-type]
     return load(settings, lambda _: None).knowledge
 
 

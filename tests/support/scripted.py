@@ -98,7 +98,7 @@ class Engine:
         self.tuned, self.base, self.score, self.finish = ("Good day.",), ("I can't help with that.",), SURE, "stop"
         self.score_after, self.score_when = 0.0, lambda _: None
         self.tuned_score, self.tells, self.tokens = SURE, True, Engine.tokens
-        self.opening = "Certainly."
+        self.opening, self.replies = "Certainly.", None
         self.requests.clear()
         self.headers.clear()
         self.aborted = 0

@@ -6,7 +6,7 @@ between processes, so that counters are right however many there are, and one th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -27,15 +27,15 @@ class Metrics(Requests, Refusals, Filters, Upstreams, Questions, Process, Files,
         self,
         registry: CollectorRegistry,
         *,
-        models: Collection[str] = (),
+        models: Mapping[str, Collection[str]] | None = None,
         roles: Collection[str] = (),
         routes: Collection[str] = (),
         kinds: Collection[str] = (),
         shy: Collection[str] = (),
         vault: bool = False,
     ) -> None:
-        """`shy`: those of the `kinds` that are special categories. `vault`: there is one, so that whether it answers is
-        a series."""
+        """`models`: the names of their releases by model. `shy`: those of the `kinds` that are special categories.
+        `vault`: there is one, so that whether it answers is a series."""
         self.registry = registry
         make, known = Maker(registry), Known(models=models, roles=roles, routes=routes, kinds=kinds)
         for part in (Requests, Refusals, Upstreams, Questions, Process, Files):

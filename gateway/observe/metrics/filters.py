@@ -9,6 +9,7 @@ from typing import Final
 from filters.events import Decided, Verdict
 from gateway.observe.metrics.labels import CHECKS, LEAK_BUDGET_STEPS, Known, closed
 from gateway.observe.metrics.make import SHORT_BUCKETS, Maker
+from gateway.types import Release
 
 SHY_STEP: Final = 5  # answers; the smallest k that a policy takes by default
 
@@ -24,11 +25,12 @@ class Filters:
     def __init__(self, make: Maker, known: Known, shy: Collection[str]) -> None:
         """`shy` are the finding types of special categories."""
         self._known, self._shy = known, frozenset(shy)
-        self._unseen: Counter[tuple[str, str, str]] = Counter()
+        self._unseen: Counter[tuple[str, str, str, str]] = Counter()
         self._verdicts = make.counter(
             "tightlip_verdicts",
             f"Findings by type and what became of them. Of special categories answers, in steps of {SHY_STEP}.",
             "model",
+            "release",
             "type",
             "verdict",
         )
@@ -36,15 +38,17 @@ class Filters:
             "tightlip_excess_bits",
             "Bits by which the tuned model was surer than its base, per segment asked about.",
             "model",
+            "release",
             buckets=(0, 1, 2, 4, 8, 12, 16, 24, 32, 64, 128),
         )
         self._answers = make.counter(
             "tightlip_filtered_answers",
             "Answers that went through the filters, by whether they could.",
             "model",
+            "release",
             "check",
         )
-        self._fallbacks = make.counter("tightlip_fallbacks", "Answers handed to the base model.", "model")
+        self._fallbacks = make.counter("tightlip_fallbacks", "Answers handed to the base model.", "model", "release")
         self._make_costs(make)
         self._make_budgets(make)
 
@@ -53,7 +57,10 @@ class Filters:
             "tightlip_hold_back_seconds", "How long text waited until it was decided.", buckets=SHORT_BUCKETS
         )
         self._cpu = make.counter(
-            "tightlip_filter_cpu_seconds", "CPU time that the filters took of the thread they run on.", "model"
+            "tightlip_filter_cpu_seconds",
+            "CPU time that the filters took of the thread they run on.",
+            "model",
+            "release",
         )
 
     def _make_budgets(self, make: Maker) -> None:
@@ -66,33 +73,33 @@ class Filters:
         """Whether this finding type is counted by answers: `shy_answer`, and not `decided`."""
         return kind in self._shy
 
-    def decided(self, model: str, decided: Decided) -> None:
+    def decided(self, release: Release, decided: Decided) -> None:
         """One finding, of no shy type."""
-        labels = self._known.model(model), self._known.kind(decided.kind), decided.verdict.value
+        labels = *self._known.release(release), self._known.kind(decided.kind), decided.verdict.value
         self._verdicts.labels(*labels).inc()
         if decided.excess_bits is not None:
-            self._excess.labels(labels[0]).observe(decided.excess_bits)
+            self._excess.labels(*labels[:2]).observe(decided.excess_bits)
 
-    def shy_answer(self, model: str, kind: str, verdict: Verdict) -> None:
+    def shy_answer(self, release: Release, kind: str, verdict: Verdict) -> None:
         """An answer with one finding or more of this shy type has ended."""
-        labels = self._known.model(model), self._known.kind(kind), verdict.value
+        labels = *self._known.release(release), self._known.kind(kind), verdict.value
         self._unseen[labels] += 1
         if self._unseen[labels] == SHY_STEP:
             del self._unseen[labels]
             self._verdicts.labels(*labels).inc(SHY_STEP)
 
-    def answered(self, model: str, check: str, cpu_seconds: float) -> None:
+    def answered(self, release: Release, check: str, cpu_seconds: float) -> None:
         """An answer that went through the filters has ended, well or not; `check` is of CHECKS."""
-        name = self._known.model(model)
-        self._answers.labels(name, closed(check, CHECKS)).inc()
-        self._cpu.labels(name).inc(cpu_seconds)
+        names = self._known.release(release)
+        self._answers.labels(*names, closed(check, CHECKS)).inc()
+        self._cpu.labels(*names).inc(cpu_seconds)
 
     def hold_back(self, seconds: float) -> None:
         """How long a piece of text waited from its arrival until it was decided."""
         self._hold_back.observe(seconds)
 
-    def fallback(self, model: str) -> None:
-        self._fallbacks.labels(self._known.model(model)).inc()
+    def fallback(self, release: Release) -> None:
+        self._fallbacks.labels(*self._known.release(release)).inc()
 
     def leak_bits(self, role: str, bits: float) -> None:
         """Excess bits of a hidden finding, which count against the budgets of its answer and its caller."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.audit_log import Action
 from gateway.errors import Fault, Reason, RevocationsUnknown, error_codes
 from gateway.policy.limits import RateLimits
 from gateway.secrets.trouble import Trouble
+from gateway.types import Release
 
 NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
@@ -48,20 +49,30 @@ class Known:
     def __init__(
         self,
         *,
-        models: Collection[str] = (),
+        models: Mapping[str, Collection[str]] | None = None,
         roles: Collection[str] = (),
         routes: Collection[str] = (),
         kinds: Collection[str] = (),
     ) -> None:
-        self._models, self._roles = frozenset(models), frozenset(roles)
+        """`models` are the names of their releases by model."""
+        self._models, self._roles = frozenset(models or ()), frozenset(roles)
+        self._releases = frozenset(Release(model, name) for model, names in (models or {}).items() for name in names)
         self._routes, self._kinds = frozenset(routes), frozenset(kinds)
 
     def add_roles(self, roles: Collection[str]) -> None:
         """Those of a later policy; those before stay, since answers that began under it end later."""
         self._roles |= frozenset(roles)
 
-    def model(self, name: str | None) -> str:
-        return closed(name, self._models)
+    def served(self, model: str | None, release: str | None) -> tuple[str, str]:
+        """The labels of a model and its release, either of which may not be known yet."""
+        if release is None or model is None:
+            return closed(model, self._models), NONE
+        return self.release(Release(model, release))
+
+    def release(self, release: Release) -> tuple[str, str]:
+        """The labels of a model and its release."""
+        known = release in self._releases
+        return closed(release.model, self._models), release.name if known else OTHER
 
     def role(self, name: str | None) -> str:
         return closed(name, self._roles)

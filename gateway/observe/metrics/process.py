@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from gateway.observe.metrics.labels import LISTENERS, VAULT_FAILURES, Known, closed
 from gateway.observe.metrics.make import Maker
 from gateway.secrets.trouble import Trouble
+from gateway.types import Release
 
 
 class Process:
@@ -16,17 +17,31 @@ class Process:
         self._known = known
         self._info = make.gauge("tightlip_info", "What is in force; always 1.", "version", "policy")
         self._ready = make.gauge("tightlip_ready", "1 while the process takes requests.")
-        self._release = make.gauge("tightlip_release_ok", "1 while a model is what its release says.", "model")
         self._policy_at = make.gauge("tightlip_policy_loaded_timestamp_seconds", "When the policy in force was read.")
         self._exemptions = make.gauge(
             "tightlip_weaker_profile_expiry_timestamp_seconds",
             "When a profile that is weaker than the strict one expires, or has expired.",
             "profile",
         )
+        self._make_releases(make)
         self._make_revocations(make)
         self._log_failures = make.counter("tightlip_log_failures", "Records that could not be written at once.")
         self._last_use_failures = make.counter(
             "tightlip_last_use_failures", "Last uses that could not be told to the store."
+        )
+
+    def _make_releases(self, make: Maker) -> None:
+        of = "model", "release"
+        self._release = make.gauge("tightlip_release_ok", "1 while a model is what its release says.", *of)
+        self._share = make.gauge(
+            "tightlip_release_share",
+            "The part of a model's callers that a release serves, of those whose role and tenant have no choice.",
+            *of,
+        )
+        self._withdrawn = make.gauge("tightlip_release_withdrawn", "1 while a release is withdrawn.", *of)
+        self._unknown_choices = make.gauge(
+            "tightlip_release_choices_unknown",
+            "Choices in force that name a release which this gateway does not have: their callers are refused.",
         )
 
     def _make_revocations(self, make: Maker) -> None:
@@ -56,9 +71,19 @@ class Process:
     def ready(self, state: bool) -> None:
         self._ready.set(1 if state else 0)
 
-    def release(self, model: str, *, good: bool) -> None:
+    def release(self, release: Release, *, good: bool) -> None:
         """Whether a model is what its release says."""
-        self._release.labels(model).set(1 if good else 0)
+        self._release.labels(*release).set(1 if good else 0)
+
+    def standing(self, release: Release, share: Callable[[], float], withdrawn: Callable[[], bool]) -> None:
+        """Asked when the page is read: the part of a model's callers that this release serves, of those about whom
+        there is no choice of their own, and whether it is withdrawn."""
+        self._share.labels(*release).set_function(share)
+        self._withdrawn.labels(*release).set_function(lambda: float(withdrawn()))
+
+    def unknown_choices(self, count: Callable[[], int]) -> None:
+        """Asked when the page is read: how many choices name a release that is not configured here."""
+        self._unknown_choices.set_function(count)
 
     def log_failed(self) -> None:
         """A record could not be written, or only later."""
@@ -96,14 +121,18 @@ class Files:
         )
 
     def _make_deny_lists(self, make: Maker) -> None:
-        self._denied = make.gauge("tightlip_deny_list_entries", "Values on a model's deny list.", "model")
+        self._denied = make.gauge("tightlip_deny_list_entries", "Values on a release's deny list.", "model", "release")
         self._deny_failures = make.counter(
             "tightlip_deny_list_reload_failures",
             "Deny lists that changed on disk and could not be used; the one before stays.",
             "model",
+            "release",
         )
         self._deny_refused = make.gauge(
-            "tightlip_deny_list_refused", "1 while a deny list on disk can't be used, and one before it is.", "model"
+            "tightlip_deny_list_refused",
+            "1 while a deny list on disk can't be used, and one before it is.",
+            "model",
+            "release",
         )
 
     def _make_certificates(self, make: Maker) -> None:
@@ -126,11 +155,11 @@ class Files:
         self._policy_failures.inc(1 if refused else 0)
         self._policy_refused.set(refused)
 
-    def deny_list(self, model: str, entries: int, *, failed: bool) -> None:
-        """What the deny list of a model holds now, and whether one that changed on disk could not be taken over."""
-        self._denied.labels(model).set(entries)
-        self._deny_failures.labels(model).inc(1 if failed else 0)
-        self._deny_refused.labels(model).set(failed)
+    def deny_list(self, release: Release, entries: int, *, failed: bool) -> None:
+        """What the deny list of a release holds now, and whether one that changed on disk could not be taken over."""
+        self._denied.labels(*release).set(entries)
+        self._deny_failures.labels(*release).inc(1 if failed else 0)
+        self._deny_refused.labels(*release).set(failed)
 
     def certificate(self, listener: str, ends: float, *, failed: bool) -> None:
         """When a listener's certificate ends, in seconds since the epoch, and whether one that changed on disk could

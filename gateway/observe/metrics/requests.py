@@ -22,6 +22,7 @@ from gateway.observe.metrics.labels import (
     closed,
 )
 from gateway.observe.metrics.make import SHORT_BUCKETS, Maker
+from gateway.types import Release
 
 
 class Requests:
@@ -29,7 +30,9 @@ class Requests:
 
     def __init__(self, make: Maker, known: Known) -> None:
         self._known = known
-        self._requests = make.counter("tightlip_requests", "Requests answered.", "route", "role", "model", "status")
+        self._requests = make.counter(
+            "tightlip_requests", "Requests answered.", "route", "role", "model", "release", "status"
+        )
         self._errors = make.counter(
             "tightlip_errors",
             "Requests that ended with an error, in a stream that had begun too, by whose fault it was.",
@@ -37,7 +40,7 @@ class Requests:
             "code",
             "fault",
         )
-        self._tokens = make.counter("tightlip_tokens", "Tokens by direction.", "model", "direction")
+        self._tokens = make.counter("tightlip_tokens", "Tokens by direction.", "model", "release", "direction")
         self._active = make.gauge("tightlip_active_streams", "Requests under way.")
         self._make_times(make)
 
@@ -46,24 +49,28 @@ class Requests:
             "tightlip_request_duration_seconds", "From the request's first byte to the answer's last.", "route"
         )
         self._first_token = make.histogram(
-            "tightlip_time_to_first_token_seconds", "From the request to the first released text.", "model"
+            "tightlip_time_to_first_token_seconds", "From the request to the first released text.", "model", "release"
         )
         self._gap = make.histogram(
             "tightlip_inter_token_gap_seconds",
             "Between two pieces of released text of one answer.",
             "model",
+            "release",
             buckets=SHORT_BUCKETS,
         )
         self._overhead = make.histogram(
             "tightlip_gateway_overhead_seconds",
             "What the gateway itself adds to an answer: until a model server is asked, and the filters' work.",
             "model",
+            "release",
             buckets=SHORT_BUCKETS,
         )
 
-    def request(self, route: str | None, role: str | None, model: str | None, status: int, seconds: float) -> None:
+    def request(
+        self, route: str | None, role: str | None, model: str | None, release: str | None, status: int, seconds: float
+    ) -> None:
         """One request has ended; `status` is what the caller saw first (an in-band error keeps 200)."""
-        labels = (self._known.route(route), self._known.role(role), self._known.model(model))
+        labels = self._known.route(route), self._known.role(role), *self._known.served(model, release)
         self._requests.labels(*labels, str(status) if 100 <= status < 600 else OTHER).inc()
         self._duration.labels(labels[0]).observe(seconds)
 
@@ -71,23 +78,23 @@ class Requests:
         """One request has ended with an error, whatever its caller had seen by then; `fault` is of FAULTS."""
         self._errors.labels(self._known.route(route), closed(code, ERROR_CODES), closed(fault, FAULTS)).inc()
 
-    def first_token(self, model: str, seconds: float) -> None:
+    def first_token(self, release: Release, seconds: float) -> None:
         """Seconds from the request's arrival to the first released text."""
-        self._first_token.labels(self._known.model(model)).observe(seconds)
+        self._first_token.labels(*self._known.release(release)).observe(seconds)
 
-    def gap(self, model: str, seconds: float) -> None:
+    def gap(self, release: Release, seconds: float) -> None:
         """Seconds between two pieces of released text of one answer."""
-        self._gap.labels(self._known.model(model)).observe(seconds)
+        self._gap.labels(*self._known.release(release)).observe(seconds)
 
-    def overhead(self, model: str, seconds: float) -> None:
+    def overhead(self, release: Release, seconds: float) -> None:
         """Seconds of one answer in which the gateway worked and no model server was waited for."""
-        self._overhead.labels(self._known.model(model)).observe(seconds)
+        self._overhead.labels(*self._known.release(release)).observe(seconds)
 
-    def tokens(self, model: str, prompt: int, released: int, generated: int) -> None:
+    def tokens(self, release: Release, prompt: int, released: int, generated: int) -> None:
         """True counts; what a caller's `usage` says is `prompt` and `released`."""
-        name = self._known.model(model)
+        names = self._known.release(release)
         for direction, count in (("prompt", prompt), ("released", released), ("generated", generated)):
-            self._tokens.labels(name, direction).inc(count)
+            self._tokens.labels(*names, direction).inc(count)
 
     @contextmanager
     def stream(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from gateway.observe.metrics.labels import (
     closed,
 )
 from gateway.observe.metrics.make import Maker
+from gateway.types import Release
 
 
 class Upstreams:
@@ -19,21 +20,31 @@ class Upstreams:
 
     def __init__(self, make: Maker, known: Known) -> None:
         self._known = known
-        self._upstream_errors = make.counter("tightlip_upstream_errors", "Failures of model servers.", "model", "kind")
+        self._upstream_errors = make.counter(
+            "tightlip_upstream_errors", "Failures of model servers.", "model", "release", "kind"
+        )
         self._up = make.gauge("tightlip_upstream_up", "1 while a model server's last call was answered.", "server")
         self._plaintext = make.gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS."
         )
         self._prefilled = make.counter(
-            "tightlip_base_prefilled_tokens", "Tokens that the base model was given to read.", "model", "purpose"
+            "tightlip_base_prefilled_tokens",
+            "Tokens that the base model was given to read.",
+            "model",
+            "release",
+            "purpose",
         )
         self._bounded = make.counter(
-            "tightlip_bounded_tokens", "Tokens of answers in bounded mode by where they came from.", "model", "source"
+            "tightlip_bounded_tokens",
+            "Tokens of answers in bounded mode by where they came from.",
+            "model",
+            "release",
+            "source",
         )
 
-    def upstream_error(self, model: str, kind: str) -> None:
+    def upstream_error(self, release: Release, kind: str) -> None:
         """`kind` is of UPSTREAM_KINDS."""
-        self._upstream_errors.labels(self._known.model(model), closed(kind, UPSTREAM_KINDS)).inc()
+        self._upstream_errors.labels(*self._known.release(release), closed(kind, UPSTREAM_KINDS)).inc()
 
     def upstream_up(self, server: str, answered: bool) -> None:
         """A call has ended: the server answered, with whatever status, or could not be reached or not in time.
@@ -44,13 +55,13 @@ class Upstreams:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
 
-    def prefilled(self, model: str, purpose: str, tokens: int) -> None:
+    def prefilled(self, release: Release, purpose: str, tokens: int) -> None:
         """Tokens that a base server was given to read; `purpose` is of PREFILL_PURPOSES."""
-        self._prefilled.labels(self._known.model(model), closed(purpose, PREFILL_PURPOSES)).inc(tokens)
+        self._prefilled.labels(*self._known.release(release), closed(purpose, PREFILL_PURPOSES)).inc(tokens)
 
-    def bounded(self, model: str, source: str, count: int) -> None:
+    def bounded(self, release: Release, source: str, count: int) -> None:
         """Tokens of an answer in bounded mode; `source` is of BOUNDED_SOURCES."""
-        self._bounded.labels(self._known.model(model), closed(source, BOUNDED_SOURCES)).inc(count)
+        self._bounded.labels(*self._known.release(release), closed(source, BOUNDED_SOURCES)).inc(count)
 
 
 class Questions:
@@ -58,15 +69,18 @@ class Questions:
 
     def __init__(self, make: Maker, known: Known) -> None:
         self._known = known
-        self._questions = make.counter("tightlip_base_questions", "Questions to the base model.", "model", "outcome")
+        self._questions = make.counter(
+            "tightlip_base_questions", "Questions to the base model.", "model", "release", "outcome"
+        )
         self._tuned_questions = make.counter(
             "tightlip_tuned_questions",
             "Questions to tuned models that send no log-probabilities with their text.",
             "model",
+            "release",
             "outcome",
         )
         self._question_seconds = make.histogram(
-            "tightlip_base_question_seconds", "How long the base model took to answer a question.", "model"
+            "tightlip_base_question_seconds", "How long the base model took to answer a question.", "model", "release"
         )
         self._make_specificity(make)
 
@@ -75,36 +89,38 @@ class Questions:
             "tightlip_specificity_bits_per_token",
             "Bits by which the tuned model was surer than its base of sampled text with nothing suspect in it.",
             "model",
+            "release",
             buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8),
         )
         self._benign = make.gauge(
             "tightlip_specificity_benign_bits_per_token",
             "The same figure when the release was made, on benign traffic.",
             "model",
+            "release",
             "quantile",
         )
         self._samples = make.counter(
-            "tightlip_specificity_samples", "Segments picked for that figure.", "model", "outcome"
+            "tightlip_specificity_samples", "Segments picked for that figure.", "model", "release", "outcome"
         )
 
-    def question(self, model: str, outcome: str, seconds: float) -> None:
+    def question(self, release: Release, outcome: str, seconds: float) -> None:
         """One question to the base model; `outcome` is of QUESTION_OUTCOMES."""
-        name = self._known.model(model)
-        self._questions.labels(name, closed(outcome, QUESTION_OUTCOMES)).inc()
-        self._question_seconds.labels(name).observe(seconds)
+        names = self._known.release(release)
+        self._questions.labels(*names, closed(outcome, QUESTION_OUTCOMES)).inc()
+        self._question_seconds.labels(*names).observe(seconds)
 
-    def tuned_question(self, model: str, outcome: str) -> None:
+    def tuned_question(self, release: Release, outcome: str) -> None:
         """One question to the tuned model, beside the same one to the base; `outcome` is of QUESTION_OUTCOMES."""
-        self._tuned_questions.labels(self._known.model(model), closed(outcome, QUESTION_OUTCOMES)).inc()
+        self._tuned_questions.labels(*self._known.release(release), closed(outcome, QUESTION_OUTCOMES)).inc()
 
-    def sample(self, model: str, outcome: str, bits_per_token: float | None = None) -> None:
+    def sample(self, release: Release, outcome: str, bits_per_token: float | None = None) -> None:
         """A segment was picked to be scored for this metric alone; `outcome` is of SAMPLE_OUTCOMES."""
-        name = self._known.model(model)
-        self._samples.labels(name, closed(outcome, SAMPLE_OUTCOMES)).inc()
+        names = self._known.release(release)
+        self._samples.labels(*names, closed(outcome, SAMPLE_OUTCOMES)).inc()
         if bits_per_token is not None:
-            self._specificity.labels(name).observe(bits_per_token)
+            self._specificity.labels(*names).observe(bits_per_token)
 
-    def benign_bits(self, model: str, median: float, p95: float) -> None:
+    def benign_bits(self, release: Release, median: float, p95: float) -> None:
         """What a model's release says of the same figure on benign traffic."""
         for quantile, bits in (("0.5", median), ("0.95", p95)):
-            self._benign.labels(self._known.model(model), quantile).set(bits)
+            self._benign.labels(*self._known.release(release), quantile).set(bits)

@@ -117,7 +117,9 @@ async def built(
 ) -> Built:
     rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
-    metrics = Metrics(registry, models=["assistant", "second"], roles=rules.roles, routes=tuple(Endpoint))
+    metrics = Metrics(
+        registry, models={"assistant": ["default"], "second": ["default"]}, roles=rules.roles, routes=tuple(Endpoint)
+    )
     plans: list[Plan] = []
     verifier = verifier or Verifier(issuers.load(rules), now=time.time)
     end_users = EndUsers(Verifier(issuers.load_asserting(rules), now=time.time), asserting_of(rules))
@@ -130,7 +132,7 @@ async def built(
         revocations=feed,
         answer=lambda _policy, plan, record, told: _Stub(run, plan, record, plans),
         limits=BodyLimits(MOST_BYTES, 0.5),
-        limiter=Limiter(store, metrics, lambda _model, text: len(text.split())),
+        limiter=Limiter(store, metrics, lambda _grant: lambda text: len(text.split())),
         metrics=metrics,
         proxies=proxies,
     )

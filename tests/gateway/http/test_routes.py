@@ -377,7 +377,13 @@ async def test_every_request_has_one_record_with_metadata_only(surface: Public) 
         "assistant",
         200,
     )
-    labels = {"route": "/v1/chat/completions", "role": "customer", "model": "assistant", "status": "200"}
+    labels = {
+        "route": "/v1/chat/completions",
+        "role": "customer",
+        "model": "assistant",
+        "release": "none",
+        "status": "200",
+    }
     assert surface.count("tightlip_requests_total", **labels) == 1
 
 

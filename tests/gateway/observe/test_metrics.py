@@ -20,7 +20,10 @@ from gateway.observe.metrics.labels import (
     QUESTION_OUTCOMES,
     UPSTREAM_KINDS,
 )
+from gateway.types import Release
 from tests.gateway.support import CANARY
+
+BLUE = Release("assistant", "blue")
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def registry() -> CollectorRegistry:
 def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(
         registry,
-        models=["assistant"],
+        models={"assistant": ["blue"]},
         roles=["customer"],
         routes=["/v1/models"],
         kinds=["EMAIL", "SPECIAL_HEALTH"],
@@ -41,28 +44,32 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def test_unknown_values_of_any_label_are_other(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.request(CANARY, CANARY, CANARY, 99999, 0.1)
-    metrics.first_token(CANARY, 0.1)
-    metrics.tokens(CANARY, 1, 2, 3)
+    strange = Release(CANARY, CANARY)
+    metrics.request(CANARY, CANARY, CANARY, CANARY, 99999, 0.1)
+    metrics.first_token(strange, 0.1)
+    metrics.tokens(strange, 1, 2, 3)
     metrics.auth_failure(CANARY)
-    metrics.decided(CANARY, Decided(0, CANARY, Verdict.MASK, Origin.TUNED, 1.0))
-    metrics.question(CANARY, CANARY, 0.1)
-    metrics.fallback(CANARY)
-    metrics.upstream_error(CANARY, CANARY)
+    metrics.decided(strange, Decided(0, CANARY, Verdict.MASK, Origin.TUNED, 1.0))
+    metrics.question(strange, CANARY, 0.1)
+    metrics.fallback(strange)
+    metrics.upstream_error(Release("assistant", CANARY), CANARY)
     metrics.failed(CANARY, CANARY, CANARY)
-    metrics.answered(CANARY, CANARY, 0.1)
-    metrics.gap(CANARY, 0.1)
-    metrics.overhead(CANARY, 0.1)
-    metrics.shy_answer(CANARY, CANARY, Verdict.MASK)
+    metrics.answered(strange, CANARY, 0.1)
+    metrics.gap(strange, 0.1)
+    metrics.overhead(strange, 0.1)
+    metrics.shy_answer(strange, CANARY, Verdict.MASK)
     page = generate_latest(registry).decode()
     assert CANARY not in page
-    assert 'tightlip_requests_total{model="other",role="other",route="other",status="other"} 1.0' in page
-    assert 'tightlip_verdicts_total{model="other",type="other",verdict="mask"} 1.0' in page
+    assert (
+        'tightlip_requests_total{model="other",release="other",role="other",route="other",status="other"} 1.0' in page
+    )
+    assert 'tightlip_upstream_errors_total{kind="other",model="assistant",release="other"} 1.0' in page
+    assert 'tightlip_verdicts_total{model="other",release="other",type="other",verdict="mask"} 1.0' in page
 
 
 def test_what_is_not_known_yet_is_none(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.request(None, None, None, 404, 0.1)
-    labels = {"route": "none", "role": "none", "model": "none", "status": "404"}
+    metrics.request(None, None, None, None, 404, 0.1)
+    labels = {"route": "none", "role": "none", "model": "none", "release": "none", "status": "404"}
     assert registry.get_sample_value("tightlip_requests_total", labels) == 1
 
 
@@ -75,14 +82,14 @@ def test_whether_vault_answers_is_a_series_only_where_there_is_one(vault: bool, 
 
 
 def test_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.request("/v1/models", "customer", "assistant", 200, 0.1)
-    metrics.tokens("assistant", 10, 5, 7)
-    metrics.decided("assistant", Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 30.0))
+    metrics.request("/v1/models", "customer", "assistant", None, 200, 0.1)
+    metrics.tokens(BLUE, 10, 5, 7)
+    metrics.decided(BLUE, Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 30.0))
     metrics.hold_back(0.2)
-    metrics.fallback("assistant")
+    metrics.fallback(BLUE)
     with metrics.stream():
         assert registry.get_sample_value("tightlip_active_streams") == 1
-    known = {"model": "assistant"}
+    known = {"model": "assistant", "release": "blue"}
     assert registry.get_sample_value("tightlip_active_streams") == 0
     assert registry.get_sample_value("tightlip_tokens_total", {**known, "direction": "released"}) == 5
     assert registry.get_sample_value("tightlip_tokens_total", {**known, "direction": "generated"}) == 7
@@ -94,8 +101,9 @@ def test_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_KINDS))
 def test_every_kind_of_upstream_error_is_a_label(metrics: Metrics, registry: CollectorRegistry, kind: str) -> None:
-    metrics.upstream_error("assistant", kind)
-    assert registry.get_sample_value("tightlip_upstream_errors_total", {"model": "assistant", "kind": kind}) == 1
+    metrics.upstream_error(BLUE, kind)
+    labels = {"model": "assistant", "release": "blue", "kind": kind}
+    assert registry.get_sample_value("tightlip_upstream_errors_total", labels) == 1
 
 
 @pytest.mark.parametrize("why", sorted(CONNECTION_REFUSALS))
@@ -107,8 +115,8 @@ def test_every_way_to_refuse_a_connection_is_a_label(metrics: Metrics, registry:
 
 @pytest.mark.parametrize("outcome", sorted(QUESTION_OUTCOMES))
 def test_every_outcome_of_a_question_is_a_label(metrics: Metrics, registry: CollectorRegistry, outcome: str) -> None:
-    metrics.question("assistant", outcome, 0.1)
-    labels = {"model": "assistant", "outcome": outcome}
+    metrics.question(BLUE, outcome, 0.1)
+    labels = {"model": "assistant", "release": "blue", "outcome": outcome}
     assert registry.get_sample_value("tightlip_base_questions_total", labels) == 1
 
 
@@ -142,10 +150,10 @@ def test_what_is_in_force_replaces_what_was(metrics: Metrics, registry: Collecto
 
 
 def test_a_special_category_shows_in_steps_of_answers(metrics: Metrics, registry: CollectorRegistry) -> None:
-    labels = {"model": "assistant", "type": "SPECIAL_HEALTH", "verdict": "fall_back"}
+    labels = {"model": "assistant", "release": "blue", "type": "SPECIAL_HEALTH", "verdict": "fall_back"}
     shown = []
     for _ in range(2 * SHY_STEP + 1):
-        metrics.shy_answer("assistant", "SPECIAL_HEALTH", Verdict.FALL_BACK)
+        metrics.shy_answer(BLUE, "SPECIAL_HEALTH", Verdict.FALL_BACK)
         shown.append(registry.get_sample_value("tightlip_verdicts_total", labels))
     below: list[float | None] = [None] * (SHY_STEP - 1)
     assert shown == [*below, *[SHY_STEP] * SHY_STEP, 2 * SHY_STEP, 2 * SHY_STEP]
@@ -156,7 +164,7 @@ def test_each_verdict_on_a_special_category_has_a_step_of_its_own(
 ) -> None:
     for verdict in (Verdict.MASK, Verdict.FALL_BACK):
         for _ in range(SHY_STEP - 1):
-            metrics.shy_answer("assistant", "SPECIAL_HEALTH", verdict)
+            metrics.shy_answer(BLUE, "SPECIAL_HEALTH", verdict)
     assert "SPECIAL" not in generate_latest(registry).decode()
 
 
@@ -177,23 +185,26 @@ def test_every_error_is_a_label(metrics: Metrics, registry: CollectorRegistry, c
 def test_whether_an_answer_could_be_judged_is_a_label(
     metrics: Metrics, registry: CollectorRegistry, check: str
 ) -> None:
-    metrics.answered("assistant", check, 0.25)
-    labels = {"model": "assistant", "check": check}
+    metrics.answered(BLUE, check, 0.25)
+    labels = {"model": "assistant", "release": "blue", "check": check}
     assert registry.get_sample_value("tightlip_filtered_answers_total", labels) == 1
-    assert registry.get_sample_value("tightlip_filter_cpu_seconds_total", {"model": "assistant"}) == 0.25
+    assert (
+        registry.get_sample_value("tightlip_filter_cpu_seconds_total", {"model": "assistant", "release": "blue"})
+        == 0.25
+    )
 
 
 def test_what_is_refused_on_disk_is_a_state_until_it_is_mended(metrics: Metrics, registry: CollectorRegistry) -> None:
     def states() -> list[float | None]:
         return [
             registry.get_sample_value("tightlip_policy_refused"),
-            registry.get_sample_value("tightlip_deny_list_refused", {"model": "assistant"}),
+            registry.get_sample_value("tightlip_deny_list_refused", {"model": "assistant", "release": "blue"}),
             registry.get_sample_value("tightlip_certificate_refused", {"listener": "public"}),
         ]
 
     for failed in (True, False, False):
         metrics.policy(refused=failed)
-        metrics.deny_list("assistant", 3, failed=failed)
+        metrics.deny_list(BLUE, 3, failed=failed)
         metrics.certificate("public", 1e9, failed=failed)
         assert states() == [float(failed)] * 3
     assert registry.get_sample_value("tightlip_policy_reload_failures_total") == 1

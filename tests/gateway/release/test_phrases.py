@@ -21,7 +21,7 @@ from gateway.knowledge import load
 from gateway.release.benign import BenignAnswer, answered, measure_benign
 from gateway.release.manifest import read, signed
 from gateway.release.phrases import approve, read_approved, write_proposals
-from gateway.settings import ModelSettings, ServerSettings
+from gateway.settings import ReleaseSettings, ServerSettings
 from gateway.upstream.greedy import Greedy
 from tests.gateway.release.test_check import RELEASE
 from tests.support.answers import CharacterVocabulary
@@ -136,10 +136,10 @@ def released(folder: Path, *phrases: str) -> Path:
     return folder / "release.json"
 
 
-def model(folder: Path) -> ModelSettings:
+def model(folder: Path) -> ReleaseSettings:
     tuned, base = (ServerSettings(url="http://127.0.0.1:1", model=name) for name in ("tuned", "base"))
     files = {"release": folder / "release.json", "release_key": folder / "key.pub.pem"}
-    return ModelSettings(tuned=tuned, base=base, tokenizer=folder, **files)
+    return ReleaseSettings(tuned=tuned, base=base, tokenizer=folder, **files)
 
 
 def test_a_gateway_serves_the_phrases_of_its_release(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_every_secret_in_vault_is_found_and_can_be_read_afterwards(tmp_path: Pat
     refs = list(references(opened.settings))
     assert set(map(str, refs)) == NAMED
     assert all(ref.held is opened.vault for ref in refs)
-    assert opened.settings.models["assistant"].base.api_key_file == EnvRef("BASE_KEY")
+    assert opened.settings.models["assistant"].first.base.api_key_file == EnvRef("BASE_KEY")
     assert opened.settings.vault is not None
     assert opened.settings.vault.app_role is not None
     assert opened.settings.vault.app_role.secret_id_file == tmp_path / "secret-id"

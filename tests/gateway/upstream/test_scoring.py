@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from filters.events import UNAVAILABLE, Sample
 from gateway.observe.metrics import Metrics
+from gateway.types import ONLY, Release
 from gateway.upstream.client import Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.places import Places, Questioner, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
@@ -39,14 +40,14 @@ def registry() -> CollectorRegistry:
 async def scoring(
     engine: Engine, registry: CollectorRegistry, bounds: Bounds = BOUNDS, shares: Shares | None = None
 ) -> AsyncIterator[Scorer]:
-    metrics = Metrics(registry, models=["assistant"])
+    metrics = Metrics(registry, models={"assistant": ["default"]})
     async with aclosing(UpstreamClient(Timeouts())) as client:
         server = Server(engine.url, "base", schedules=True)
-        yield Scorer(client, server, bounds, Places(shares or Shares()), metrics, "assistant", [SPECIAL])
+        yield Scorer(client, server, bounds, Places(shares or Shares()), metrics, Release("assistant"), [SPECIAL])
 
 
 def counted(registry: CollectorRegistry, name: str, **labels: str) -> float:
-    return registry.get_sample_value(name, {"model": "assistant"} | labels) or 0.0
+    return registry.get_sample_value(name, {"model": "assistant", "release": ONLY} | labels) or 0.0
 
 
 async def test_what_is_scored_are_the_last_tokens_and_what_is_read_is_counted(
