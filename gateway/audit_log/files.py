@@ -45,7 +45,7 @@ from gateway.audit_log.lines import (
 )
 from gateway.observe.logs import stamp
 
-LOCK_SECONDS: Final = 3.0  # a line takes milliseconds; who holds the lock for longer hangs
+LOCK_SECONDS: Final = 5.0  # a line takes milliseconds; who holds the lock for longer hangs
 TAIL_BYTES: Final = 8 * MAX_LINE_BYTES  # what is looked through for the last whole line
 _NAME: Final = re.compile(r"audit-(\d{6,12})-(\d{8})\.jsonl", re.ASCII)
 _NEW: Final = ".audit-new"  # a file in the making; left by who was killed, and made anew

@@ -335,7 +335,8 @@ KINDS = ["remove", "alter", "swap", "double", "insert", "truncate", "remove a fi
     change=st.builds(Change, st.sampled_from(KINDS), st.integers(0, 1 << 32)),
 )
 def test_any_one_change_is_found(days: list[int], change: Change) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("os.fsync", lambda descriptor: None)  # no power is cut here
         log = Path(name)
         head = write(log, days)
         assert walked(log, head).whole
