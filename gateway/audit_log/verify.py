@@ -152,6 +152,7 @@ class _Walk:
         self._next_file = 1
         self._entered = self._newer = False  # whether this file has had its header, or one of a version to come
         self._last: Head | None = None
+        self._last_known = True  # not where lines of a version to come are behind it
         self._deleted = 0
         self._rest = Rest()
         self._open: dict[str, tuple[str, int, str]] = {}
@@ -209,7 +210,7 @@ class _Walk:
                 return read_line(raw)
             self._say(Fault.ALTERED, f"is longer than any line of ours ({MAX_LINE_BYTES} bytes)")
         except NewerFormat:
-            self._newer = True
+            self._newer, self._last_known, self._rest = True, False, Rest()
             self._say(Fault.NEWER, "is of a format that this version does not know, and so are the lines behind it")
         except NotALine:
             self._say(Fault.ALTERED, "was altered or inserted: it is no line of ours as it stands")
@@ -347,7 +348,7 @@ class _Walk:
         if n < first.n:
             text = f"line {n}, that was told elsewhere, is older than what was kept"
             self._report.add(Finding(self._path, None, None, text))
-        elif n > last.n:
+        elif n > last.n and self._last_known:
             text = f"ends with line {last.n}: {_lines(last.n + 1, n)} cut off; the last of them was told elsewhere"
             self._report.add(Finding(self._path, self._at, Fault.CUT, text))
 
