@@ -27,7 +27,7 @@ Rules
    can have put there, or into other channels, is masked.
 8. Where the base has to say first whether it would decline (opening.py), nothing of any choice leaves before it has.
 9. After an exception the pipeline refuses more input, and what it held is gone.
-10. Once the budget of excess bits is spent (budget.py), which is read at each segment's end, the base model says the
+10. Once the budget is spent (budget.py), which is read at each segment's end, the base model says the
     rest of the choice; where it can't, nobody does.
 """
 
@@ -39,7 +39,7 @@ from functools import partial
 from itertools import count
 
 from filters.begun import BegunValues
-from filters.budget import LEAK_BUDGET, Budget, counted_bits
+from filters.budget import LEAK_BUDGET, Budget, cost_of
 from filters.channels import ANSWERS, PROSE, Choice, End, Hidden, Pending
 from filters.documents import Documents, Schemas, Told
 from filters.events import (
@@ -442,7 +442,7 @@ class Pipeline:
             if self._budget.spent and choice.origin is Origin.TUNED and not isinstance(head, End):
                 return events + self._give_way(choice)
             acted = self._act(choice, head)
-            self._budget.spend(counted_bits(acted, self._profile.memorised_bits))
+            self._budget.spend(cost_of(acted, self._profile.memorised_bits))
             events += acted
         return events
 

@@ -121,6 +121,7 @@ class Gateway:
     revocations: RevocationFeed
     uses: LastUses | None
     limiter: Limiter
+    budgets: Budgets
     client: UpstreamClient
     releases: Releases
     desk: ReleaseDesk
@@ -210,6 +211,7 @@ async def assemble(
             revocations=revocations,
             uses=uses,
             limiter=limiter,
+            budgets=budgets,
             client=client,
             releases=releases,
             desk=ReleaseDesk(store, releases),
@@ -601,6 +603,7 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
         await _begin_audit(gateway.audit)
     await asyncio.gather(policies.begin(), *(guard.look() for guard in guards))
     watched = [policies.watch(), gateway.revocations.watch(), gateway.limiter.watch(), gateway.administration.watch()]
+    watched.append(gateway.budgets.watch())
     if gateway.uses is not None:
         watched.append(gateway.uses.watch())
     if gateway.audit is not None:

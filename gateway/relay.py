@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from filters.budget import Budget
+from filters.budget import Budget, Cost
 from filters.events import (
     UNAVAILABLE,
     Channel,
@@ -155,9 +155,15 @@ class Relay:
         record.release = pair.release.name  # from here on its withdrawal ends the request
         if not pair.open:
             raise UpstreamUnavailable("release")
-        principal, profile = plan.grant.principal, plan.grant.profile
-        budget = await self._budgets.admit(principal, profile.budget)
-        meter = Meter(self._metrics, record, pair.release, principal.role, filtered=profile.detect)
+        admitted = await self._budgets.admit(plan)
+        try:
+            return await self._answer(admitted.plan, pair, record, sink, admitted.budget)
+        finally:
+            admitted.end()
+
+    async def _answer(self, plan: Plan, pair: Pair, record: RequestRecord, sink: Sink, budget: Budget) -> Counts:
+        profile, role = plan.grant.profile, plan.grant.principal.role
+        meter = Meter(self._metrics, record, pair.release, role, filtered=profile.detect)
         try:
             pipeline = await self._pipeline(plan, pair, budget, meter)
             errand = self.errand(plan, record.request_id)
@@ -179,7 +185,7 @@ class Relay:
             return PassThrough(plan.stop, pair.vocabulary if plan.tells.anything else None, pair.knowledge.denied)
         detector = self._detectors(profile)
         if await self._door.base_answers(plan, detector, pair.knowledge):
-            budget.spend(profile.memorised_bits)  # somebody guesses at what is in the set
+            budget.spend(Cost(profile.memorised_bits, 1))  # somebody guesses at what is in the set
             budget.end()
         request = await self._read_request(plan, pair.knowledge, detector, meter)
         key = self._keys.replacements(plan.grant.principal)

@@ -141,6 +141,7 @@ class Grant:
     limits: RateLimits = NO_RATE_LIMITS  # of the caller
     total_limits: RateLimits = NO_RATE_LIMITS  # of all of his tenant in his role
     end_user_limits: RateLimits = NO_RATE_LIMITS  # of each end user of the caller's
+    strict: Profile | None = None  # in place of `profile`, once he has spent his budget; None: there is none stricter
 
     def forwards(self, name: str) -> bool:
         """Whether this role was given a field that is refused by default."""

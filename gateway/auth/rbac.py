@@ -38,6 +38,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         limits=role.limits,
         total_limits=role.total_limits,
         end_user_limits=role.end_user_limits,
+        strict=rules.tightened(role.profile, now),
     )
 
 

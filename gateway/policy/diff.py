@@ -29,6 +29,7 @@ from gateway.policy.schema import (
     BudgetPolicy,
     Classification,
     EndUserIssuer,
+    HourPolicy,
     IssuerPolicy,
     PersonsPolicy,
     Policy,
@@ -262,7 +263,7 @@ PROFILE: Final[Mapping[str, Weakens]] = {
     "k": _fewer_people,
     "languages": _more_or_any,
     "bounded": lambda old, new: old is not None and (new is None or _any_weaker(old, new, BOUNDED)),
-    "budget": lambda old, new: _any_weaker(old, new, BUDGET),
+    "budget": lambda old, new: _any_weaker(old, new, BUDGET) or _any_weaker(old.of_all, new.of_all, HOUR),
     "sample": _lower,
     "refusals": _later(RefusalCheck.ALWAYS, RefusalCheck.ON_SUSPICION, RefusalCheck.NEVER),
     "refusal_words": _fewer,
@@ -276,10 +277,12 @@ LETS_PASS: Final[Mapping[str, Weakens]] = {
 }
 BY_TYPE: Final = ("actions", "min_scores")  # what of them lets pass hangs on the rest of the profile
 BOUNDED: Final[Mapping[str, Weakens]] = {"ratio": _higher, "answer_bits": _higher, "draft_tokens": _never}
+HOUR: Final[Mapping[str, Weakens]] = dict.fromkeys(HourPolicy.model_fields, _higher)
 BUDGET: Final[Mapping[str, Weakens]] = {
+    **HOUR,
     "answer_bits": _higher,
-    "caller_bits_per_hour": _higher,
-    "refuse_bits_per_hour": _higher,
+    "reserve": _never,  # the limit holds with any
+    "application": _never,  # what all of it come to is compared, which has a limit without this, too
 }
 REQUEST: Final[Mapping[str, Weakens]] = dict.fromkeys(RequestLimits.model_fields, _higher)
 RATES: Final[Mapping[str, Weakens]] = dict.fromkeys(RateLimits.model_fields, _higher)
@@ -309,6 +312,7 @@ DIRECTIONS: Final[Mapping[type[BaseModel], Mapping[str, Weakens]]] = {
     ProfilePolicy: PROFILE,
     BoundedPolicy: BOUNDED,
     BudgetPolicy: BUDGET,
+    HourPolicy: HOUR,
     RequestLimits: REQUEST,
     RateLimits: RATES,
     Policy: POLICY,

@@ -71,9 +71,16 @@ class Rules:
 
     def profile(self, name: str, now: float) -> Profile:
         """The one in force under a name. `now` is seconds since the epoch. Raises KeyError: there is none."""
+        return self.expired[name] if self._over(name, now) else self.profiles[name]
+
+    def tightened(self, name: str, now: float) -> Profile | None:
+        """The one under this name as it is when it has expired: as strict as the strict one wherever it is weaker.
+        None where it is so already."""
+        return None if self._over(name, now) else self.expired.get(name)
+
+    def _over(self, name: str, now: float) -> bool:
         written = self.policy.profiles.get(name)
-        over = written is not None and written.expires_at is not None and now >= written.expires_at
-        return self.expired[name] if over else self.profiles[name]
+        return written is not None and written.expires_at is not None and now >= written.expires_at
 
     def exemptions(self) -> list[Exemption]:
         """The profiles that are weaker than the strict one, by name."""

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from filters.budget import Limits
+from filters.budget import NO_HOUR, Hour, Limits, Steps
 from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUnit, highest_minimum
@@ -52,6 +52,7 @@ LEVELS: Final = ("public", "internal", "sensitive", "core")
 MAX_LEVELS: Final = 16
 MAX_DUTIES: Final = 64
 STRICT: Final = "strict"  # the profile of roles that name none, and of what has expired
+MEASURES: Final = ("bits", "findings")  # of a leak budget
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.
@@ -59,6 +60,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0
 Claim = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Score = Annotated[float, Field(ge=0, le=1)]
 MostBits = Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)]
+MostFindings = Annotated[int, Field(ge=1, le=10**9)]
 # A host's name or the end of one, in which * is any run of letters, digits and "-".
 _HOST_PART = r"[A-Za-z0-9_*-]{1,63}"
 HostName = Annotated[str, StringConstraints(pattern=rf"^\.?{_HOST_PART}(?:\.{_HOST_PART}){{0,8}}$")]
@@ -301,22 +303,63 @@ class BoundedPolicy(_Strict):
         return Bounds(self.ratio, self.answer_bits, self.draft_tokens)
 
 
-class BudgetPolicy(_Strict):
-    """Excess bits of what was hidden as memorised (filters/budget.py), and from how many on what follows."""
+class HourPolicy(_Strict):
+    """What somebody's answers may come to within the hour (filters/budget.py): excess bits of what was hidden as
+    memorised, and findings; and from how many on what follows."""
 
-    answer_bits: MostBits | None = None
     caller_bits_per_hour: MostBits | None = None
     refuse_bits_per_hour: MostBits | None = None
+    caller_findings_per_hour: MostFindings | None = None
+    refuse_findings_per_hour: MostFindings | None = None
 
     @model_validator(mode="after")
     def _in_steps(self) -> Self:
-        first, second = self.caller_bits_per_hour, self.refuse_bits_per_hour
-        if first is not None and second is not None and not first < second:
-            raise ValueError("'refuse_bits_per_hour' must be more than 'caller_bits_per_hour'")
+        for measure in MEASURES:
+            first, second = self.steps(measure)
+            if first is not None and second is not None and not first < second:
+                raise ValueError(f"'refuse_{measure}_per_hour' must be more than 'caller_{measure}_per_hour'")
         return self
 
+    def steps(self, measure: str) -> tuple[float | None, float | None]:
+        """The first and the second limit of one of MEASURES."""
+        return getattr(self, f"caller_{measure}_per_hour"), getattr(self, f"refuse_{measure}_per_hour")
+
+    def hour(self) -> Hour:
+        return Hour(*(Steps(*self.steps(measure)) for measure in MEASURES))
+
+
+class BudgetPolicy(HourPolicy):
+    """Of each caller, or of his end user where that is signed. With `application` an end user whom only the request
+    names has these limits too, and all of a caller's together those."""
+
+    answer_bits: MostBits | None = None
+    reserve: int = Field(default=5, ge=1, le=1000)
+    application: HourPolicy | None = None
+
+    @model_validator(mode="after")
+    def _applications_have_more(self) -> Self:
+        if self.application is not None:
+            self._check_beside(self.application)
+        return self
+
+    def _check_beside(self, application: HourPolicy) -> None:
+        """So that one end user, who is refused at the second limit, can't use up what all have together, and who makes
+        up users gets no more of any measure than that. Raises ValueError."""
+        for measure in MEASURES:
+            own, of_all = ([limit for limit in each.steps(measure) if limit] for each in (self, application))
+            if bool(own) != bool(of_all):
+                raise ValueError(f"'application' needs limits of {measure} where there are others, and nowhere else")
+            if own and (self.steps(measure)[1] is None or max(own) >= min(of_all)):
+                raise ValueError(f"'application' needs 'refuse_{measure}_per_hour' beside it, and higher limits")
+
+    @property
+    def of_all(self) -> HourPolicy:
+        """What all of a caller's answers may come to together, whoever it is that they are for."""
+        return self.application or HourPolicy(**{key: getattr(self, key) for key in HourPolicy.model_fields})
+
     def limits(self) -> Limits:
-        return Limits(self.answer_bits, self.caller_bits_per_hour, self.refuse_bits_per_hour)
+        of_all = self.application.hour() if self.application is not None else NO_HOUR
+        return Limits(self.answer_bits, self.hour(), of_all, self.reserve)
 
 
 class ProfilePolicy(_Strict):

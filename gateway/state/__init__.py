@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gateway.state.holds import Draw, Drawn
 from gateway.state.windows import Lease, Taken, Window
 
 FORMAT: Final = 1  # of what is written; the one before is read as well
@@ -30,10 +31,11 @@ class StateUnfit(StateUnavailable):
 
 
 class HourlyTotals(Protocol):
-    """A running sum for each key, over the last hour."""
+    """A running sum for each key, over the last hour, and what is held of it."""
 
-    async def add(self, key: str, amount: float, now: float) -> float:
-        """Add `amount` (0 only looks) and return the key's total over the hour up to `now`, in seconds since the epoch.
+    async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
+        """All of it in one step, and what comes of each; a key's total is that over the hour up to `now`, in seconds
+        since the epoch. Keys stand here once each.
 
         A total may count up to a minute more than the hour, never less. Raises StateUnavailable.
         """

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Changes, Entry, Position, Use
+from gateway.state.holds import Draw, Drawn, drawn
 from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
 MINUTES: Final = 60
@@ -17,21 +18,37 @@ class MemoryTotals:
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[int, float]] = {}
+        self._holds: dict[str, dict[str, tuple[float, float]]] = {}  # amount and end, by key and holder
         self._swept = 0
 
-    async def add(self, key: str, amount: float, now: float) -> float:
-        """As `HourlyTotals.add`; never raises."""
-        minute = int(now // 60)
-        self._sweep(minute)
-        if amount > 0:
-            sums = self._sums.setdefault(key, {})
-            sums[minute] = sums.get(minute, 0.0) + amount
-        return sum(amount for at, amount in self._sums.get(key, {}).items() if at >= minute - MINUTES)
+    async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
+        """As `HourlyTotals.draw`; never raises."""
+        self._sweep(int(now // 60), now)
+        return [self._draw(draw, now) for draw in draws]
 
-    def _sweep(self, minute: int) -> None:
+    def _draw(self, draw: Draw, now: float) -> Drawn:
+        minute, hold = int(now // 60), draw.hold
+        if draw.amount > 0:
+            sums = self._sums.setdefault(draw.key, {})
+            sums[minute] = sums.get(minute, 0.0) + draw.amount
+        total = sum(amount for at, amount in self._sums.get(draw.key, {}).items() if at >= minute - MINUTES)
+        held = self._holds.get(draw.key, {})
+        own = hold.id if hold is not None else None
+        found = drawn(draw, total, sum(amount for name, (amount, ends) in held.items() if ends > now and name != own))
+        if hold is not None:
+            held.pop(hold.id, None)
+            if found.held > 0:
+                self._holds.setdefault(draw.key, held)[hold.id] = found.held, hold.ends
+        return found
+
+    def _sweep(self, minute: int, now: float) -> None:
         if minute <= self._swept:
             return
         self._swept = minute
+        for key, held in list(self._holds.items()):
+            self._holds[key] = {name: (amount, ends) for name, (amount, ends) in held.items() if ends > now}
+            if not self._holds[key]:
+                del self._holds[key]
         for key, sums in list(self._sums.items()):
             kept = {at: amount for at, amount in sums.items() if at >= minute - MINUTES}
             if kept:

@@ -55,6 +55,7 @@ from gateway.state import (
     Use,
     check_format,
 )
+from gateway.state.holds import Draw, Drawn, Hold
 from gateway.state.memory import MINUTES
 from gateway.state.windows import Lease, Standing, Taken, Window
 
@@ -70,7 +71,7 @@ TURNS: Final = 64  # of them at once for what counts; the rest is for revocation
 TURN_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
-LEASES_KEPT: Final = 3600  # seconds after the last lease of a key
+LEASES_KEPT: Final = 3600  # seconds after the last lease or hold of a key
 TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
 
 # A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
@@ -122,22 +123,47 @@ for i, id in ipairs(ids) do values[i] = redis.call('HGET', entries, id) end
 return {is[1], is[2], is[3], is[4], known and 0 or 1, ids, values}
 """
 )
-# ARGV: amount, minute, minutes, seconds to keep.
-_ADD: Final = """
-local minute, sum = tonumber(ARGV[2]), 0
-if tonumber(ARGV[1]) > 0 then
-  redis.call('HINCRBYFLOAT', KEYS[1], ARGV[2], ARGV[1])
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
-end
-local sums = redis.call('HGETALL', KEYS[1])
-for i = 1, #sums, 2 do
-  if tonumber(sums[i]) >= minute - tonumber(ARGV[3]) then
-    sum = sum + tonumber(sums[i + 1])
-  else
-    redis.call('HDEL', KEYS[1], sums[i])
+# KEYS: of each draw the sums by minute and the holds. ARGV: now, minute, minutes, seconds to keep sums, and holds; of
+# each draw the amount, and of its hold the name or '', what is wished, most and end.
+_DRAW: Final = """
+local now, minute, told = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
+local function written(number) return string.format('%.17g', number) end
+for i = 1, #KEYS / 2 do
+  local sums_at, holds_at, at = KEYS[2 * i - 1], KEYS[2 * i], 1 + 5 * i
+  local name, total, others, held = ARGV[at + 1], 0, 0, 0
+  if tonumber(ARGV[at]) > 0 then
+    redis.call('HINCRBYFLOAT', sums_at, ARGV[2], ARGV[at])
+    redis.call('EXPIRE', sums_at, ARGV[4])
   end
+  local sums = redis.call('HGETALL', sums_at)
+  for j = 1, #sums, 2 do
+    if tonumber(sums[j]) >= minute - tonumber(ARGV[3]) then
+      total = total + tonumber(sums[j + 1])
+    else
+      redis.call('HDEL', sums_at, sums[j])
+    end
+  end
+  local holds = redis.call('HGETALL', holds_at)
+  for j = 1, #holds, 2 do
+    local amount, ends = string.match(holds[j + 1], '(%S+) (%S+)')
+    if tonumber(ends) <= now then
+      redis.call('HDEL', holds_at, holds[j])
+    elseif holds[j] ~= name then
+      others = others + tonumber(amount)
+    end
+  end
+  if name ~= '' then
+    held = math.max(0, math.min(tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) - total - others))
+    if held > 0 then
+      redis.call('HSET', holds_at, name, written(held) .. ' ' .. ARGV[at + 4])
+      redis.call('EXPIRE', holds_at, ARGV[5])
+    else
+      redis.call('HDEL', holds_at, name)
+    end
+  end
+  told[#told + 1], told[#told + 2], told[#told + 3] = written(total), written(others), written(held)
 end
-return tostring(sum)
+return told
 """
 
 
@@ -266,7 +292,7 @@ class RedisStore:
         self._turns = asyncio.Semaphore(TURNS)
         self._writing = client.register_script(_WRITE)
         self._changing = client.register_script(_CHANGES)
-        self._adding = client.register_script(_ADD)
+        self._drawing = client.register_script(_DRAW)
         self._using = client.register_script(_USED)
         self._taking = client.register_script(_TAKE)
         self._settling = client.register_script(_SETTLE)
@@ -310,11 +336,16 @@ class RedisStore:
             return ["Redis does not sync every write: a second's revocations may be lost (appendfsync always)"]
         return []
 
-    async def add(self, key: str, amount: float, now: float) -> float:
-        """As `HourlyTotals.add`."""
-        arguments: list[str | int] = [repr(amount), int(now // 60), MINUTES, TOTALS_KEPT]
+    async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
+        """As `HourlyTotals.draw`."""
+        arguments: list[str | int] = [repr(now), int(now // 60), MINUTES, TOTALS_KEPT, LEASES_KEPT]
+        for each in draws:
+            hold = each.hold or Hold("", 0.0, 0.0, 0.0)
+            arguments += [repr(each.amount), hold.id, repr(hold.amount), repr(hold.most), repr(hold.ends)]
+        keys = [f"{PREFIX}{kind}:{each.key}" for each in draws for kind in ("total", "hold")]
         async with self._turn():
-            return float(await _mapped(self._adding([f"{PREFIX}total:{key}"], arguments)))
+            told = [float(number) for number in await _mapped(self._drawing(keys, arguments))]
+        return [Drawn(*told[at : at + 3]) for at in range(0, len(told), 3)]
 
     async def put(self, entry: Entry, now: float) -> None:
         await self._write(entry.id, entry.text, entry.expires_at, now)

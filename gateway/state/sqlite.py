@@ -39,6 +39,7 @@ from gateway.state import (
     Use,
     check_format,
 )
+from gateway.state.holds import Draw, Drawn, drawn
 from gateway.state.memory import MINUTES
 from gateway.state.windows import Lease, Taken, Window, outcome, standing
 
@@ -67,6 +68,10 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_by_end ON windows (over);
 CREATE TABLE IF NOT EXISTS leases (account TEXT, id TEXT, ends REAL NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_end ON leases (ends);
+CREATE TABLE IF NOT EXISTS holds (
+    account TEXT, id TEXT, amount REAL NOT NULL, ends REAL NOT NULL, PRIMARY KEY (account, id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS holds_by_end ON holds (ends);
 CREATE TABLE IF NOT EXISTS anchors (
     chain TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, instance TEXT NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
@@ -91,10 +96,9 @@ class SqliteStore:
         await self._reading.run(lambda _: None)
         return ()
 
-    async def add(self, key: str, amount: float, now: float) -> float:
-        """As `HourlyTotals.add`."""
-        minute = int(now // 60)
-        return await self._counting.run(lambda connection: _add(connection, key, amount, minute), QUEUE_SECONDS)
+    async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
+        """As `HourlyTotals.draw`."""
+        return await self._counting.run(lambda connection: _draw(connection, draws, now), QUEUE_SECONDS)
 
     async def put(self, entry: Entry, now: float) -> None:
         await self._revoking.run(lambda connection: _put(connection, entry, now))
@@ -282,17 +286,33 @@ def sqlite_name(error: sqlite3.Error) -> str:
 # ---- what is done with it --------------------------------------------------------------------------------------------
 
 
-def _add(connection: sqlite3.Connection, key: str, amount: float, minute: int) -> float:
-    if amount > 0:
-        with _writing(connection):
-            connection.execute("DELETE FROM totals WHERE minute < ?", (minute - MINUTES,))
-            connection.execute(
-                "INSERT INTO totals VALUES (?, ?, ?) "
-                "ON CONFLICT (account, minute) DO UPDATE SET amount = amount + excluded.amount",
-                (key, minute, amount),
-            )
-    look = "SELECT coalesce(sum(amount), 0.0) FROM totals WHERE account = ? AND minute >= ?"
-    return float(connection.execute(look, (key, minute - MINUTES)).fetchone()[0])
+def _draw(connection: sqlite3.Connection, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
+    with _writing(connection):
+        connection.execute("DELETE FROM totals WHERE minute < ?", (int(now // 60) - MINUTES,))
+        connection.execute("DELETE FROM holds WHERE ends <= ?", (now,))
+        return [_draw_one(connection, draw, int(now // 60)) for draw in draws]
+
+
+def _draw_one(connection: sqlite3.Connection, draw: Draw, minute: int) -> Drawn:
+    if draw.amount > 0:
+        connection.execute(
+            "INSERT INTO totals VALUES (?, ?, ?) "
+            "ON CONFLICT (account, minute) DO UPDATE SET amount = amount + excluded.amount",
+            (draw.key, minute, draw.amount),
+        )
+    hold = draw.hold
+    if hold is not None:
+        connection.execute("DELETE FROM holds WHERE account = ? AND id = ?", (draw.key, hold.id))
+    found = drawn(draw, _sum(connection, "totals", draw.key), _sum(connection, "holds", draw.key))
+    if hold is not None and found.held > 0:
+        connection.execute("INSERT INTO holds VALUES (?, ?, ?, ?)", (draw.key, hold.id, found.held, hold.ends))
+    return found
+
+
+def _sum(connection: sqlite3.Connection, table: Literal["totals", "holds"], key: str) -> float:
+    """Of what counts: the rest has been deleted."""
+    found = connection.execute(f"SELECT coalesce(sum(amount), 0.0) FROM {table} WHERE account = ?", (key,))  # noqa: S608
+    return float(found.fetchone()[0])
 
 
 def _take(connection: sqlite3.Connection, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:

@@ -10,10 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.budget import LEAK_BUDGET, Budget, Limits, counted_bits
-from filters.events import Channel, Decided, Ending, FallBack, Field, Finished, Origin, RawText, Released, Verdict
+from filters.budget import LEAK_BUDGET, Budget, Cost, Limits, cost_of
+from filters.events import (
+    Channel,
+    Decided,
+    Ending,
+    Event,
+    FallBack,
+    Field,
+    Finished,
+    Origin,
+    RawText,
+    Released,
+    Verdict,
+)
 from filters.evidence import UNDECIDED
 from filters.grounding import RequestGrounds
+from filters.opening import REFUSAL
 from filters.pipeline import Pipeline, RequestEvidence
 from filters.profile import Profile
 from filters.spans import Span
@@ -56,14 +69,16 @@ BITS = (9.0 + SURE) / math.log(2) * len(SECRETS[0])  # of one of them, where the
 class Hour:
     """A caller's account that others write to as well."""
 
-    def __init__(self, bits: float = 0.0) -> None:
-        self.bits = bits
+    def __init__(self, bits: float = 0.0, most: float = math.inf) -> None:
+        self.bits, self.most, self.findings = bits, most, 0
 
-    def spend(self, bits: float) -> None:
-        self.bits += bits
+    def spend(self, cost: Cost) -> None:
+        self.bits += cost.bits
+        self.findings += cost.findings
 
-    def reaches(self, bits: float) -> bool:
-        return self.bits >= bits
+    @property
+    def spent(self) -> bool:
+        return self.bits >= self.most
 
 
 def pipeline(
@@ -108,17 +123,17 @@ def test_what_a_finding_costs_is_what_the_comparison_says(evidence: Evidence, bi
 
 
 def test_the_caller_s_hour_is_read_at_each_segment_s_end() -> None:
-    hour = Hour(50.0)
-    outcome = told(pipeline(Limits(caller_bits_per_hour=50.0 + ENOUGH / 2), hour))
+    hour = Hour(50.0, 50.0 + ENOUGH / 2)
+    outcome = told(pipeline(Limits(), hour))
     assert outcome.content == "The key is [SECRET_1]. I can't help with that."
     assert hour.bits == 50.0 + ENOUGH
 
 
 def test_what_another_answer_shows_ends_this_one() -> None:
-    hour = Hour()
-    answer = pipeline(Limits(caller_bits_per_hour=50.0), hour)
+    hour = Hour(most=50.0)
+    answer = pipeline(Limits(), hour)
     first = answer.feed([RawText(CONTENT, "Boats came in. The harbour was qui")])
-    hour.spend(50.0)
+    hour.spend(Cost(50.0))
     second = answer.feed([RawText(CONTENT, "et that morning. Rain fell later on. ")])
     assert [event.text for event in first if isinstance(event, Released)] == ["Boats came in. "]
     assert [type(event) for event in second] == [Decided, FallBack]
@@ -126,19 +141,19 @@ def test_what_another_answer_shows_ends_this_one() -> None:
 
 
 def test_a_caller_over_his_hour_hears_the_base_from_the_start() -> None:
-    outcome = told(pipeline(Limits(caller_bits_per_hour=50.0), Hour(50.0)))
+    outcome = told(pipeline(Limits(), Hour(50.0, 50.0)))
     assert (outcome.content, outcome.questions) == ("I can't help with that.", [])
     assert [fallback.released_text for fallback in outcome.fallbacks] == [""]
 
 
 @pytest.mark.parametrize("channel", [TEXT, ARGUMENTS], ids=["legacy", "tool"])
 def test_where_the_base_can_not_go_on_nobody_does(channel: Channel) -> None:
-    hour = Hour()
-    answer = pipeline(Limits(caller_bits_per_hour=50.0), hour, chat=channel is not TEXT)
+    hour = Hour(most=50.0)
+    answer = pipeline(Limits(), hour, chat=channel is not TEXT)
     start = "Boats came in. The harb" if channel is TEXT else '{"a": "Boats came in. The harb'
     name = [] if channel is TEXT else [RawText(Channel(0, Field.TOOL_NAME), "send")]
     assert any(isinstance(event, Released) for event in answer.feed([*name, RawText(channel, start)]))
-    hour.spend(50.0)
+    hour.spend(Cost(50.0))
     late = answer.feed([RawText(channel, "our was quiet. Rain fell later on. ")])
     assert [event.ending for event in late if isinstance(event, Finished)] == [Ending.CONTENT_FILTER]
     assert not any("harbour" in event.text for event in late if isinstance(event, Released))
@@ -167,7 +182,39 @@ def _decided(kind: str, bits: float | None, verdict: Verdict = Verdict.MASK, ori
     ],
 )
 def test_what_counts(decided: list[Decided], counted: float) -> None:
-    assert counted_bits(decided, ENOUGH) == counted
+    assert cost_of(decided, ENOUGH).bits == counted
+
+
+FELL_BACK = FallBack(0, "")
+
+
+@pytest.mark.parametrize(
+    ("acted", "findings"),
+    [
+        ([], 0),
+        ([_decided("SECRET", 60.0), _decided("EMAIL", 4.0)], 2),
+        ([_decided("SECRET", 60.0, Verdict.FALL_BACK), FELL_BACK], 1),
+        ([_decided(REFUSAL, None, Verdict.FALL_BACK), FELL_BACK], 1),
+        ([_decided("SPECIAL_HEALTH", None, Verdict.FALL_BACK), FELL_BACK], 1),
+        ([_decided("SPECIAL_HEALTH", None)], 0),
+        ([_decided("QUASI_IDENTIFIER", None, Verdict.GENERALISE)], 0),
+        ([_decided("EMAIL", None), _decided("EMAIL", None), _decided(FEW_SUBJECTS, None)], 2),
+        ([_decided("EMAIL", None), _decided(CONFIRMATION, None), _decided(FEW_SUBJECTS, None)], 2),
+        ([_decided("SECRET", 60.0, Verdict.STOP)], 1),
+        ([_decided("SECRET", 60.0, Verdict.RELEASE)], 0),
+        ([_decided("SECRET", 60.0, origin=Origin.BASE)], 0),
+        ([_decided(UNDECIDED, None)], 0),
+    ],
+)
+def test_what_is_a_finding(acted: list[Event], findings: int) -> None:
+    assert cost_of(acted, ENOUGH).findings == findings
+
+
+def test_a_fallback_for_the_budget_s_sake_costs_nothing() -> None:
+    hour = Hour(most=ENOUGH)
+    outcome = told(pipeline(Limits(), hour))
+    assert outcome.content.endswith("I can't help with that.")
+    assert (hour.bits, hour.findings) == (ENOUGH, 1)
 
 
 PIECES = st.sampled_from([*SECRETS, "The harbour was quiet. ", "您可以退货。", ". ", " ", "Her key: ", "\n"])
@@ -184,17 +231,17 @@ PIECES = st.sampled_from([*SECRETS, "The harbour was quiet. ", "您可以退货�
 def test_however_it_arrives_the_same_is_said_spent_and_sampled(
     pieces: list[tuple[Channel, str]], answer_bits: float | None, spent: float, on_memorised: Verdict, seed: int
 ) -> None:
-    def once(seed: int | None) -> tuple[Outcome, float]:
-        hour = Hour(spent)
-        limits = Limits(answer_bits, caller_bits_per_hour=200.0)
+    def once(seed: int | None) -> tuple[Outcome, tuple[float, int]]:
+        hour = Hour(spent, 200.0)
+        limits = Limits(answer_bits)
         answer = pipeline(
             limits, hour, on_memorised=on_memorised, sampler=Sampler(0.5, KEY), style=StyleShift(0.0, 13.0)
         )
-        return run(answer, Script(pieces, evidence=mixed), seed), hour.bits
+        return run(answer, Script(pieces, evidence=mixed), seed), (hour.bits, hour.findings)
 
-    (whole, bits), (cut, bits_cut) = once(None), once(seed)
+    (whole, cost), (cut, cost_cut) = once(None), once(seed)
     assert (cut.texts, cut.endings) == (whole.texts, whole.endings)
-    assert bits_cut == bits
+    assert cost_cut == cost
     assert not any(secret in cut.everything for secret in SECRETS)
     if not whole.fallbacks:
         assert [(each.ids, each.start) for each in cut.samples] == [(each.ids, each.start) for each in whole.samples]

@@ -67,6 +67,11 @@ class Filters:
         self._leak_bits = make.counter(
             "tightlip_leak_budget_bits", "Excess bits of what was judged memorised and hidden.", "role"
         )
+        self._leak_findings = make.counter(
+            "tightlip_leak_budget_findings",
+            "What was hidden, and what else made an answer fall back: how often somebody pulls.",
+            "role",
+        )
         self._leak_budget = make.counter("tightlip_leak_budget_spent", "What spent budgets led to.", "role", "step")
 
     def is_shy(self, kind: str) -> bool:
@@ -101,11 +106,12 @@ class Filters:
     def fallback(self, release: Release) -> None:
         self._fallbacks.labels(*self._known.release(release)).inc()
 
-    def leak_bits(self, role: str, bits: float) -> None:
-        """Excess bits of a hidden finding, which count against the budgets of its answer and its caller."""
+    def leaks(self, role: str, bits: float, findings: int) -> None:
+        """What was hidden, and counts against the budgets of its answer, its caller and his end user."""
         self._leak_bits.labels(self._known.role(role)).inc(bits)
+        self._leak_findings.labels(self._known.role(role)).inc(findings)
 
     def leak_budget(self, role: str, step: str) -> None:
-        """A budget is spent; `step` is of LEAK_BUDGET_STEPS: the rest of an answer is the base's, a whole answer is, or
-        there is none."""
+        """A budget is spent; `step` is of LEAK_BUDGET_STEPS: the rest of an answer is the base's, a whole answer is
+        under the strict profile or the base's, or there is none."""
         self._leak_budget.labels(self._known.role(role), closed(step, LEAK_BUDGET_STEPS)).inc()

@@ -25,7 +25,7 @@ UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "
 BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
 # "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
-LEAK_BUDGET_STEPS: Final = frozenset({"answer", "moved", "refused"})
+LEAK_BUDGET_STEPS: Final = frozenset({"answer", "strict", "moved", "refused"})
 PREFILL_PURPOSES: Final = frozenset({"question", "opening", "fallback", "bounded", "sample"})
 REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})

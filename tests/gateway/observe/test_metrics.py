@@ -133,9 +133,10 @@ def test_roles_of_a_later_policy_are_labels_and_those_before_stay(
 ) -> None:
     metrics.running(version="1", policy="b", roles=["support"])
     for role in ("customer", "support", "nobody"):
-        metrics.leak_bits(role, 3)
+        metrics.leaks(role, 3, 2)
         label = "other" if role == "nobody" else role
         assert registry.get_sample_value("tightlip_leak_budget_bits_total", {"role": label}) == 3
+        assert registry.get_sample_value("tightlip_leak_budget_findings_total", {"role": label}) == 2
 
 
 def test_what_is_in_force_replaces_what_was(metrics: Metrics, registry: CollectorRegistry) -> None:

@@ -117,6 +117,16 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
         ("refusal_words: [lockpick]", "memorised_bits: 12", "profiles.strict.refusal_words"),
         ("budget: {answer_bits: 50}", "budget: {answer_bits: 60}", "profiles.strict.budget"),
         ("budget: {answer_bits: 50}", "memorised_bits: 12", "profiles.strict.budget"),
+        (
+            "budget: {refuse_findings_per_hour: 5}",
+            "budget: {refuse_findings_per_hour: 5, application: {refuse_findings_per_hour: 50}}",
+            "profiles.strict.budget",
+        ),
+        (
+            "budget: {refuse_findings_per_hour: 5, application: {refuse_findings_per_hour: 50}}",
+            "budget: {refuse_findings_per_hour: 5, application: {refuse_findings_per_hour: 60}}",
+            "profiles.strict.budget",
+        ),
     ],
 )
 def test_what_weakens_is_named_and_the_way_back_does_not(tmp_path: Path, old: str, new: str, key: str) -> None:

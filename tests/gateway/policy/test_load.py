@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from filters.budget import NO_LIMITS, Limits
+from filters.budget import NO_LIMITS, Hour, Limits, Steps
 from filters.events import Verdict
 from filters.profile import Action, OnFailure, RefusalCheck, ReleaseUnit
 from filters.specificity.crowd_tables import SHIPPED, shipped_crowds
@@ -82,7 +82,23 @@ def test_a_profile_has_budgets_and_a_share_that_is_sampled(tmp_path: Path) -> No
     assert (rules.profiles["strict"].budget, rules.profiles["strict"].sample) == (NO_LIMITS, 0.02)
     more = "  strict: {sample: 0.5, budget: {answer_bits: 60, caller_bits_per_hour: 300, refuse_bits_per_hour: 900}}\n"
     strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
-    assert (strict.budget, strict.sample) == (Limits(60, 300, 900), 0.5)
+    assert (strict.budget, strict.sample) == (Limits(60, Hour(Steps(300, 900))), 0.5)
+    budget = "refuse_findings_per_hour: 9, reserve: 2, application: {refuse_findings_per_hour: 90}"
+    more = f"  strict: {{budget: {{{budget}}}}}\n"
+    strict = load(write_policy(tmp_path, POLICY + more)).profiles["strict"]
+    assert strict.budget == Limits(None, Hour(findings=Steps(None, 9)), Hour(findings=Steps(None, 90)), 2)
+
+
+def test_a_weaker_profile_has_a_strict_form_until_it_is_that_itself(tmp_path: Path) -> None:
+    more = "  loose: {persons: false, on_failure: stop, reason: so it was agreed, expires: 2027-01-01}\n"
+    rules = load(write_policy(tmp_path, POLICY + more))
+    until = next(each.until for each in rules.exemptions() if each.profile == "loose")
+    tightened = rules.tightened("loose", until - 1)
+    assert tightened == rules.profile("loose", until)
+    assert tightened is not None
+    assert (tightened.persons, tightened.on_failure, rules.profile("loose", until - 1).persons) == (True, "stop", False)
+    assert rules.tightened("loose", until) is None
+    assert rules.tightened("strict", until) is None
 
 
 @pytest.mark.parametrize(
@@ -92,6 +108,16 @@ def test_a_profile_has_budgets_and_a_share_that_is_sampled(tmp_path: Path) -> No
         "{budget: {answer_bits: .inf}}",
         "{budget: {caller_bits: 5}}",
         "{budget: {caller_bits_per_hour: 900, refuse_bits_per_hour: 300}}",
+        "{budget: {caller_findings_per_hour: 9, refuse_findings_per_hour: 9}}",
+        "{budget: {refuse_findings_per_hour: 0}}",
+        "{budget: {refuse_findings_per_hour: 1.5}}",
+        "{budget: {reserve: 0}}",
+        "{budget: {application: {refuse_findings_per_hour: 9}}}",
+        "{budget: {refuse_findings_per_hour: 9, application: {}}}",
+        "{budget: {refuse_findings_per_hour: 9, application: {caller_findings_per_hour: 9}}}",
+        "{budget: {caller_findings_per_hour: 5, application: {caller_findings_per_hour: 9}}}",
+        "{budget: {refuse_findings_per_hour: 9, refuse_bits_per_hour: 90, application: {refuse_bits_per_hour: 100}}}",
+        "{budget: {refuse_findings_per_hour: 9, application: {answer_bits: 5, refuse_findings_per_hour: 10}}}",
         "{budget: {answer_bits: 60}, compare: false, reason: the base is not there yet, expires: 2099-01-01}",
         "{sample: 1.5}",
     ],

@@ -26,6 +26,7 @@ from gateway.state.windows import Lease, Window
 from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis, redis_program, sentinel_program
 from tests.support.tls import Authority
+from tests.support.totals import added
 
 pytestmark = needs_redis
 NOW = 1_700_000_000.0
@@ -143,7 +144,7 @@ async def test_tls_with_an_own_ca_and_a_user_with_few_rights(tmp_path: Path) -> 
             await store.put(FIRST, NOW)
             assert list((await store.changes(None)).entries) == [FIRST]
             assert await store.withdraw(FIRST.id, NOW)
-            assert await store.add("a", 1.0, NOW) == 1.0
+            assert await added(store, "a", 1.0, NOW) == 1.0
         async with using(server.port, Access("gateway", password), tls=True) as store:
             with pytest.raises(StateUnavailable):
                 await store.prepare()

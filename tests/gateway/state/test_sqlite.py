@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from gateway.state import Entry, StateUnavailable, StateUnfit
+from gateway.state.holds import Draw, Drawn, Hold
 from gateway.state.sqlite import SqliteStore
 from gateway.state.windows import Lease, Window
+from tests.support.totals import added
 
 NOW = 1_700_000_000.0
 FIRST, SECOND = Entry("id-1", "{}", None), Entry("id-2", "{}", NOW + 60)
@@ -55,11 +57,11 @@ async def test_the_file_and_what_stands_beside_it_are_their_owner_s_alone(tmp_pa
 async def test_what_was_acknowledged_is_there_for_the_next_process(tmp_path: Path) -> None:
     one = SqliteStore(tmp_path / "state.db")
     await one.put(FIRST, NOW)
-    await one.add("a", 2.0, NOW)
+    await added(one, "a", 2.0, NOW)
     await one.aclose()
     other = SqliteStore(tmp_path / "state.db")
     assert list((await other.changes(None)).entries) == [FIRST]
-    assert await other.add("a", 1.0, NOW) == 3.0
+    assert await added(other, "a", 1.0, NOW) == 3.0
     await other.aclose()
 
 
@@ -195,8 +197,8 @@ async def test_who_waits_behind_a_hanging_writer_is_refused_when_his_time_is_ove
             thread.submit(other.execute, "BEGIN IMMEDIATE").result()
             told = await asyncio.gather(*(store.take([window], [], NOW) for _ in range(20)), return_exceptions=True)
             more = await asyncio.gather(
-                store.add("a", 1.0, NOW),
-                *(work for _ in range(9) for work in (store.add("a", 1.0, NOW), store.used({"b": NOW}, NOW))),
+                added(store, "a", 1.0, NOW),
+                *(work for _ in range(9) for work in (added(store, "a", 1.0, NOW), store.used({"b": NOW}, NOW))),
                 return_exceptions=True,
             )
             thread.submit(other.close).result()
@@ -204,13 +206,13 @@ async def test_who_waits_behind_a_hanging_writer_is_refused_when_his_time_is_ove
         assert ["too slow" in str(error) for error in told] == [False] + [True] * 19
         assert ["too slow" in str(error) for error in more] == [False] + [True] * 18
         assert (await store.take([window], [], NOW)).windows[0].used == 0
-        assert await store.add("a", 0.0, NOW) == 0.0
+        assert await added(store, "a", 0.0, NOW) == 0.0
 
 
 async def test_a_full_disk_is_said_and_nothing_is_acknowledged_that_is_not_there(tmp_path: Path) -> None:
-    """The process may write no file beyond 100 kB: what the system says to it is what a full disk says."""
+    """The process may write no file beyond 200 kB: what the system says to it is what a full disk says."""
     path = tmp_path / "state.db"
-    child = _writer(path, 200, limit=100_000)
+    child = _writer(path, 200, limit=200_000)
     lines = []
     while not lines or not lines[-1].startswith("refused"):
         lines.append(child.stdout.readline() if child.stdout else "")
@@ -270,13 +272,15 @@ def _writer(path: Path, count: int, limit: int | None = None) -> subprocess.Pope
     )
 
 
-async def test_a_file_from_before_there_were_limits_gets_them(tmp_path: Path) -> None:
+async def test_a_file_from_before_there_were_limits_and_holds_gets_them(tmp_path: Path) -> None:
     old = SqliteStore(tmp_path / "state.db")
     await old.put(FIRST, NOW)
+    await added(old, "a", 2.0, NOW)
     await old.aclose()
     with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
-        connection.executescript("DROP TABLE windows; DROP TABLE leases;")
+        connection.executescript("DROP TABLE windows; DROP TABLE leases; DROP TABLE holds;")
     store = SqliteStore(tmp_path / "state.db")
+    assert await store.draw([Draw("a", 1.0, Hold("one", 5.0, 4.0, NOW + 30))], NOW) == [Drawn(3.0, 0.0, 1.0)]
     assert (await store.take([Window("m", 60, 1, 1)], [Lease("p", 1, "a", NOW + 30)], NOW)).granted
     assert list((await store.changes(None)).entries) == [FIRST]
     await store.aclose()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
 from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Entry, Position, StateUnfit, Store, Use, check_format
+from gateway.state.holds import Draw, Drawn, Hold
+from tests.support.totals import added
 
 NOW = 1_700_000_000.0
 FIRST, SECOND, THIRD = (Entry(f"id-{at}", f'{{"at": {at}}}', None) for at in range(3))
@@ -68,17 +71,53 @@ async def test_a_reader_who_knows_writes_that_were_lost_is_told_everything(share
 
 
 async def test_totals_are_those_of_an_hour(store: Store) -> None:
-    assert await store.add("a", 5.0, NOW) == 5.0
-    assert await store.add("a", 2.5, NOW + 1800) == 7.5
-    assert await store.add("b", 0.0, NOW + 1800) == 0.0
-    assert await store.add("a", 0.0, NOW + 3599) == 7.5
-    assert await store.add("a", 1.0, NOW + 3661) == 3.5
-    assert await store.add("a", 0.0, NOW + 9000) == 0.0
+    assert await added(store, "a", 5.0, NOW) == 5.0
+    assert await added(store, "a", 2.5, NOW + 1800) == 7.5
+    assert await added(store, "b", 0.0, NOW + 1800) == 0.0
+    assert await added(store, "a", 0.0, NOW + 3599) == 7.5
+    assert await added(store, "a", 1.0, NOW + 3661) == 3.5
+    assert await added(store, "a", 0.0, NOW + 9000) == 0.0
 
 
 async def test_totals_stay_exact_whoever_adds_at_once(store: Store) -> None:
-    await asyncio.gather(*(store.add("a", 0.25, NOW) for _ in range(100)))
-    assert await store.add("a", 0.0, NOW) == 25.0
+    await asyncio.gather(*(added(store, "a", 0.25, NOW) for _ in range(100)))
+    assert await added(store, "a", 0.0, NOW) == 25.0
+
+
+async def test_what_one_holds_no_other_is_given(store: Store) -> None:
+    def draw(holder: str, amount: float, wish: float, now: float = NOW, most: float = 10.0) -> Awaitable[Drawn]:
+        return _one(store, Draw("a", amount, Hold(holder, wish, most, now + 30)), now)
+
+    assert await draw("one", 0.0, 4.0) == Drawn(0.0, 0.0, 4.0)
+    assert await draw("two", 1.0, 7.5) == Drawn(1.0, 4.0, 5.0)
+    assert await draw("three", 0.0, 1.0) == Drawn(1.0, 9.0, 0.0)
+    assert await draw("three", 0.0, 1.0, most=20.0) == Drawn(1.0, 9.0, 1.0), "of another limit"
+    assert await draw("three", 0.0, 0.0) == Drawn(1.0, 9.0, 0.0)
+    assert await draw("one", 3.0, 4.0) == Drawn(4.0, 5.0, 1.0), "it holds its own no more"
+    assert await draw("two", 0.0, 0.0) == Drawn(4.0, 1.0, 0.0)
+    assert await _one(store, Draw("a", 0.5), NOW) == Drawn(4.5, 1.0, 0.0), "who holds nothing takes nothing from others"
+    assert await draw("one", 0.0, 9.0, NOW + 29) == Drawn(4.5, 0.0, 5.5)
+    assert await draw("two", 0.0, 9.0, NOW + 31) == Drawn(4.5, 5.5, 0.0), "it was renewed"
+    assert await draw("two", 0.0, 9.0, NOW + 60) == Drawn(4.5, 0.0, 5.5)
+    assert await draw("two", 20.0, 9.0, NOW + 61) == Drawn(24.5, 0.0, 0.0)
+    assert await draw("two", 0.0, 9.0, NOW + 3650) == Drawn(20.0, 0.0, 0.0)
+
+
+async def test_several_accounts_are_drawn_on_in_one_step(store: Store) -> None:
+    draws = [Draw("a", 1.5, Hold("one", 2.0, 3.0, NOW + 30)), Draw("b", 0.0), Draw("c", 0.25)]
+    assert await store.draw(draws, NOW) == [Drawn(1.5, 0.0, 1.5), Drawn(0.0, 0.0, 0.0), Drawn(0.25, 0.0, 0.0)]
+
+
+async def test_however_many_draw_at_once_no_more_is_held_than_there_is(store: Store) -> None:
+    drawn = await asyncio.gather(
+        *(_one(store, Draw("a", 0.0, Hold(f"holder-{at}", 0.75, 10.0, NOW + 30)), NOW) for at in range(40))
+    )
+    assert sum(each.held for each in drawn) == 10.0
+
+
+async def _one(store: Store, draw: Draw, now: float) -> Drawn:
+    (drawn,) = await store.draw([draw], now)
+    return drawn
 
 
 async def test_a_last_use_only_moves_on_and_is_forgotten_after_a_year(store: Store) -> None:
