@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
+# Processes that test side by side. The tests of one file stay together, and in order.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 NODE_CLIENT := tests/clients/node
 
@@ -22,7 +24,7 @@ demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then t
 	$(BIN)/tightlip demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev  ## everything that needs no other server
-	$(BIN)/python -m pytest -m "not vllm"
+	$(BIN)/python -m pytest -m "not vllm" -n $(WORKERS) --dist loadfile
 
 test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each; every value in every form at every place
 	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties tests/filters/test_every_form_*.py

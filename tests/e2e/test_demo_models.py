@@ -31,13 +31,6 @@ SERVERS: dict[str, tuple[dict[str, str], ...]] = {
 }
 
 
-CASES = [
-    pytest.param(kind, scenario, id=f"{kind}: {scenario.__name__}")
-    for kind, scenarios in zip(SERVERS, (SCENARIOS, CORE, CORE), strict=True)
-    for scenario in scenarios
-]
-
-
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("demo")
@@ -52,8 +45,20 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             yield Stage(front, arrangement, Records.beside(MODELS))
 
 
-@pytest.mark.parametrize(("stage", "scenario"), CASES, indirect=["stage"])
+def name(scenario: Callable[[Stage], None]) -> str:
+    return scenario.__name__
+
+
+# Two marks for two parameters: with one for both, each case would start the servers anew.
+@pytest.mark.parametrize("scenario", [each for each in SCENARIOS if each not in CORE], ids=name)
+@pytest.mark.parametrize("stage", list(SERVERS)[:1], indirect=True)
 def test_with_the_embedded_upstream(stage: Stage, scenario: Callable[[Stage], None]) -> None:
+    scenario(stage)
+
+
+@pytest.mark.parametrize("scenario", CORE, ids=name)
+@pytest.mark.parametrize("stage", SERVERS, indirect=True)
+def test_in_each_arrangement(stage: Stage, scenario: Callable[[Stage], None]) -> None:
     scenario(stage)
 
 
