@@ -101,7 +101,7 @@ async def watching(running: Running) -> AsyncIterator[None]:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - what changes is a file's reader, which has no event
             await asyncio.sleep(0.005)
 

@@ -158,7 +158,7 @@ def test_a_client_that_leaves_stops_the_engine(base: Endpoint, streamed: bool) -
 
 def leave_early(endpoint: Endpoint, streamed: bool) -> None:
     body = {"model": endpoint.model, **LONG, "stream": streamed}
-    timeout = httpx.Timeout(TIMEOUT_S) if streamed else httpx.Timeout(0.3)
+    timeout = httpx.Timeout(TIMEOUT_S, read=TIMEOUT_S if streamed else 0.3)
     try:
         with httpx.stream("POST", endpoint.url + CHAT, json=body, timeout=timeout, trust_env=False) as response:
             list(itertools.islice(response.iter_raw(), 3))

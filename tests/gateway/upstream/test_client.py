@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from gateway.upstream.client import CHAT, COMPLETIONS, TOKENIZE, Errand, Server, Timeouts, UpstreamClient, _mapped
+from tests.support.clock import leap
 from tests.support.processes import HOST, free_port
 
 SECRET = "10.20.30.40 Bearer secret"
@@ -63,13 +64,13 @@ async def test_an_answer_that_stalls_ends() -> None:
 
 
 async def test_reads_that_keep_coming_may_take_longer_than_one_may() -> None:
-    async with serving(HEAD, *[b"1\r\nx\r\n"] * 6, b"0\r\n\r\n", pause=0.1) as server, patient(0.3) as client:
+    async with serving(HEAD, *[b"1\r\nx\r\n"] * 6, b"0\r\n\r\n", pause=10.0) as server, patient(30.0) as client:
         assert await read_all(client, server) == b"x" * 6
 
 
 async def test_a_slow_caller_is_no_stall() -> None:
-    async with serving(HEAD + b"1\r\nx\r\n", b"1\r\ny\r\n0\r\n\r\n", pause=0.02) as server, patient(0.15) as client:
-        assert await read_all(client, server, pause=0.4) == b"xy"
+    async with serving(HEAD + b"1\r\nx\r\n", b"1\r\ny\r\n0\r\n\r\n") as server, patient(30.0) as client:
+        assert await read_all(client, server, pause=80.0) == b"xy"
 
 
 async def test_an_answer_that_is_cut_off_is_broken() -> None:
@@ -147,7 +148,8 @@ class serving:  # noqa: N801 - reads as a verb
         await reader.readuntil(b"\r\n\r\n")
         for piece in self._pieces:
             writer.write(piece)
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(0.005)
+            leap(self._pause)
         if not self._close:
             await self._over.wait()
         writer.close()
@@ -174,7 +176,9 @@ async def read_all(client: UpstreamClient, server: Server, pause: float = 0.0) -
 
 async def slowly(pieces: AsyncIterator[bytes], pause: float) -> AsyncIterator[bytes]:
     async for piece in pieces:
-        await asyncio.sleep(pause)
+        await asyncio.sleep(0.05)
+        leap(pause)
+        await asyncio.sleep(0.005)  # what is late by now has ended
         yield piece
 
 

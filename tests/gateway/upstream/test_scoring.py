@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from gateway.upstream.places import Places, Questioner, Shares
 from gateway.upstream.scoring import Bounds, Samples, Scorer
 from tests.support import scripted
 from tests.support.scripted import Engine, Error
+from tests.support.waiting import until_async
 
 WHO = Questioner(("issuer", "acme"), Errand("req_1"))
 SPECIAL = 0
@@ -99,13 +101,15 @@ async def test_who_gets_no_place_in_time_knows_nothing(engine: Engine, registry:
 async def test_samples_wait_for_nobody_and_keep_nobody_waiting(engine: Engine, registry: CollectorRegistry) -> None:
     sample = Sample(0, (2, 3), 0, (-0.1, -0.1))
     async with scoring(engine, registry, shares=Shares(server=2)) as scorer:
-        engine.score_after = 1.0
+        go_on = threading.Event()
+        engine.score_when = lambda _: go_on
         question = asyncio.create_task(scorer.score([1], [2], 0, WHO))
-        await asyncio.sleep(0.1)
+        await until_async(engine.questions)
         samples = Samples()
         samples.take(scorer, [1], sample, WHO)
+        await until_async(lambda: counted(registry, "tightlip_specificity_samples_total", outcome="skipped"))
+        go_on.set()
         await question
-        engine.score_after = 0.0
         await scorer.sample([1], sample, WHO)
         engine.score = Error(500)
         await scorer.sample([1], sample, WHO)
