@@ -47,6 +47,8 @@ from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList
+from gateway.encryption.keys import KeyRing
+from gateway.encryption.opening import Opener
 from gateway.errors import PolicyChanged
 from gateway.http import management, routes
 from gateway.http.accounting import Accounted
@@ -129,6 +131,7 @@ class Gateway:
     keys: TenantKeys
     audit: ChainedAuditLog | None
     watch_vault: Callable[[], Coroutine[object, object, None]] | None
+    key_ring: KeyRing | None
 
     @property
     def guards(self) -> list[Guard]:
@@ -145,6 +148,7 @@ async def assemble(
     logs = build_logs(settings.log, metrics.log_failed)
     doors = _doors(settings, metrics, logs, warn)
     keys = TenantKeys(master_key(settings.pseudonym_key_file))
+    ring = _key_ring(settings, metrics, logs, warn)
     known = knowledge.load_all(settings.releases(), metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
     client, fetcher = (
@@ -163,6 +167,7 @@ async def assemble(
         logs.process(code)
         warn(f"state: {words}")
 
+    opener = Opener(ring, store) if ring is not None else None
     grace = settings.state.grace_seconds if settings.state else GRACE_SECONDS
     standing = Standing()
     revocations = RevocationFeed(store, metrics, grace, lifecycle.end, state_told, [standing])
@@ -199,7 +204,7 @@ async def assemble(
         uncaught = partial(logs.uncaught, where="administration")
         administration = Administration(parts, revocations, audit or NO_AUDIT_LOG, metrics, uncaught)
         yield Gateway(
-            public=_public(settings, policies, revocations, limiter, uses, metrics, logs, lifecycle),
+            public=_public(settings, policies, revocations, limiter, opener, uses, metrics, logs, lifecycle),
             connections=_connections(settings.limits),
             doors=doors,
             management=management.create_app(registry, lambda: not not_ready(), administration_app(administration)),
@@ -219,6 +224,7 @@ async def assemble(
             keys=keys,
             audit=audit,
             watch_vault=partial(vault.watch, _VaultNews(metrics, logs, warn)) if vault else None,
+            key_ring=ring,
         )
     finally:
         await samples.aclose()
@@ -481,6 +487,7 @@ def _public(
     policies: Policies,
     revocations: RevocationFeed,
     limiter: Limiter,
+    opener: Opener | None,
     uses: LastUses | None,
     metrics: Metrics,
     logs: Logs,
@@ -495,6 +502,7 @@ def _public(
         limiter=limiter,
         metrics=metrics,
         proxies=proxies,
+        opener=opener,
     )
     app = routes.create_app(surface)
     return Accounted(
@@ -507,6 +515,18 @@ def _public(
         policy=lambda: policies.now.rules.version,
         used=uses.note if uses is not None else lambda record: None,
     )
+
+
+def _key_ring(settings: Settings, metrics: Metrics, logs: Logs, warn: Callable[[str], None]) -> KeyRing | None:
+    """Our keys for encryption, where there are any. Raises ConfigError."""
+
+    def hear(refused: str | None) -> None:
+        logs.process("encryption_keys", "reloaded" if refused is None else "refused")
+        metrics.encryption_keys(refused=refused is not None)
+        if refused is not None:
+            warn(f"encryption keys: {refused}; those before stay")
+
+    return KeyRing(settings.encryption_keys_file, hear) if settings.encryption_keys_file is not None else None
 
 
 def _connections(limits: LimitSettings) -> ConnectionLimits:
@@ -610,6 +630,8 @@ async def watching(gateway: Gateway) -> AsyncIterator[None]:
         watched.append(gateway.audit.watch())
     if gateway.watch_vault is not None:
         watched.append(gateway.watch_vault())
+    if gateway.key_ring is not None:
+        watched.append(gateway.key_ring.watch())
     watched += [guard.watch() for guard in guards]
     watched += [deny_list.watch() for deny_list in gateway.deny_lists]
     watched += [tls.watch() for tls in gateway.doors.with_tls]

@@ -149,6 +149,44 @@ class MethodNotAllowed(CallerError):
         self.allowed = allowed
 
 
+class EncryptionRequired(CallerError):
+    """His role's requests come encrypted or not at all."""
+
+    status = 403
+    type = "permission_error"
+    code = "encryption_required"
+    message = "This role's requests must be encrypted."
+
+
+class EncryptionNotAccepted(CallerError):
+    status = 403
+    type = "permission_error"
+    code = "encryption_not_accepted"
+    message = "This role's requests are not taken encrypted."
+
+
+class NotDecrypted(CallerError):
+    """What came encrypted can't be read, or was made for another token or path. `reason` is an EncryptionFault."""
+
+    code = "decryption_failed"
+    message = "The encrypted request is not one that this service can read."
+
+
+class UnknownEncryptionKey(NotDecrypted):
+    code = "unknown_encryption_key"
+    message = "The request is encrypted to a key that this service does not have."
+
+
+class UnknownAnswerKey(NotDecrypted):
+    code = "unknown_answer_key"
+    message = "This service has no such key of this caller to encrypt the answer to."
+
+
+class StaleRequest(NotDecrypted):
+    code = "stale_request"
+    message = "The encrypted request was not made just now, or came before."
+
+
 class LeakBudgetSpent(CallerError):
     """His answers came to too much that only fine-tuning can have put there; trying again soon is of no use."""
 
@@ -252,6 +290,14 @@ class LimitsUnavailable(GatewayError):
     status = 503
     code = "limits_unavailable"
     message = "The gateway can't tell at the moment how much this caller may ask. Try again."
+
+
+class ReplaysUnknown(GatewayError):
+    """Nobody can tell whether an encrypted request came before."""
+
+    status = 503
+    code = "replays_unknown"
+    message = "The gateway can't tell at the moment whether this request came before. Encrypt it again and try again."
 
 
 class ShuttingDown(GatewayError):
@@ -405,3 +451,17 @@ class Reason(enum.StrEnum):
     NOT_BOUND = "not_bound"
     CERTIFICATE = "certificate"  # bound to another one than came
     END_USER = "end_user"  # who sits before the application is said in no good way, or in two
+
+
+class EncryptionFault(enum.StrEnum):
+    """Why an encrypted request was refused: for metrics, never for the caller."""
+
+    MALFORMED = "malformed"  # not a compact JWE of five parts
+    HEADER = "header"  # an algorithm, a member or a value that is not the protocol's
+    KEY = "key"  # to a key that is not ours
+    CONTENT = "content"  # altered, or encrypted to something else
+    TOKEN = "token"  # noqa: S105 - the name of a reason: made for another token
+    PATH = "path"  # made for another path
+    ANSWER_KEY = "answer_key"  # the caller has no such key
+    STALE = "stale"  # its time is not now
+    REPLAYED = "replayed"

@@ -18,6 +18,7 @@ from filters.specificity.described import Describing
 from gateway.auth import issuers
 from gateway.auth.end_users import EndUsers, asserting_of
 from gateway.auth.jwks import PageFetcher, RemoteKeys
+from gateway.encryption.keys import NO_CLIENTS, ClientKeys, load_clients
 from gateway.observe.metrics import Metrics
 from gateway.policy import load as policies
 from gateway.policy.load import Rules
@@ -39,6 +40,7 @@ class InForce:
     persons: Describing
     files: frozenset[Path]
     administrators: issuers.Verifier | None = None  # of their tokens; None: nobody administrates
+    clients: ClientKeys = NO_CLIENTS  # to whom answers can be encrypted
 
     @property
     def remote(self) -> list[RemoteKeys]:
@@ -91,6 +93,7 @@ class Loader:
             persons=persons,
             files=frozenset(_files(rules)),
             administrators=self._administrators(rules),
+            clients=_clients(rules),
         )
         self._fetcher.know(issuers.pages(rules))  # last: the policy in force fetches with it too
         return made
@@ -114,9 +117,23 @@ class Loader:
         )
 
 
+def _clients(rules: Rules) -> ClientKeys:
+    """Raises ConfigError."""
+    folder = rules.document.path.parent
+    found = [
+        load_clients(folder / issuer.client_keys, issuer.issuer, issuer.tenant.fixed, issuer.tenant.allowed).keys
+        for issuer in rules.issuers
+        if issuer.client_keys is not None
+    ]
+    return ClientKeys({name: keys for each in found for name, keys in each.items()})
+
+
 def _files(rules: Rules) -> Iterator[Path]:
     folder = rules.document.path.parent
     yield rules.document.path
+    for issuer in rules.issuers:
+        if issuer.client_keys is not None:
+            yield folder / issuer.client_keys
     for signer in (*rules.signers, *rules.administrators):
         for source in signer.keys:
             yield from (folder / name for name in (source.file, source.ca_file) if name is not None)

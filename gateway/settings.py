@@ -461,6 +461,7 @@ class Settings(BaseSettings):
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names
     state: StateSettings | None = None
     vault: VaultSettings | None = None
+    encryption_keys_file: SecretRef | None = None  # private keys for roles that encrypt (docs/encryption.md)
     pseudonym_key_file: SecretRef | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
     drain_seconds: Seconds = 30.0
@@ -632,6 +633,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "state": state,
             "vault": _anchored_vault(root, settings.vault) if settings.vault else None,
             "pseudonym_key_file": pseudonym_key,
+            "encryption_keys_file": _from(root, settings.encryption_keys_file),
         }
     )
 

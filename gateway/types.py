@@ -19,12 +19,15 @@ ONLY: Final = "default"  # the release of a model that the configuration gives o
 
 # What is done with a token's certificate: it must name one, one that it names is checked, or nobody looks.
 CertificateBinding = Literal["required", "checked", "ignored"]
+# Of requests and answers, on top of TLS (docs/encryption.md): they must be, they may be, they are not.
+Encryption = Literal["required", "accepted", "none"]
 
 
 class Endpoint(enum.StrEnum):
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
     MODELS = "/v1/models"
+    KEYS = "/v1/encryption-keys"
 
 
 class AdminRole(enum.StrEnum):
@@ -142,6 +145,7 @@ class Grant:
     total_limits: RateLimits = NO_RATE_LIMITS  # of all of his tenant in his role
     end_user_limits: RateLimits = NO_RATE_LIMITS  # of each end user of the caller's
     strict: Profile | None = None  # in place of `profile`, once he has spent his budget; None: there is none stricter
+    encryption: Encryption = "none"
 
     def forwards(self, name: str) -> bool:
         """Whether this role was given a field that is refused by default."""

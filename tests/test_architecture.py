@@ -19,6 +19,7 @@ PURE = [
         for name in ("upstream/sse.py", "upstream/frames.py", "auth/tokens.py", "auth/rbac.py", "auth/revocation.py")
     ),
 ]
+BODY = "http.response.body"
 WAITING = {"asyncio", "aiohttp", "uvicorn", "fastapi", "starlette", "structlog", "prometheus_client", "socket", "time"}
 
 
@@ -90,3 +91,15 @@ def _subclasses(kind: type[errors.GatewayError]) -> Iterator[type[errors.Gateway
     yield kind
     for sub in kind.__subclasses__():
         yield from _subclasses(sub)
+
+
+def test_only_the_envelopes_put_bodies_into_answers() -> None:
+    """What leaves is `Wire`, which nobody else makes and nobody else sends: what has to be sealed can't pass by."""
+    public = [path for path in SOURCES if not path.is_relative_to(ROOT / "gateway" / "embedded")]
+    nodes = {(path, node) for path in public for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))}
+    bodies = {path.name for path, node in nodes if isinstance(node, ast.Constant) and node.value == BODY}
+    calls = {(path.name, ast.unparse(node.func)) for path, node in nodes if isinstance(node, ast.Call)}
+    assert bodies == {"envelope.py"}
+    assert {name for name, called in calls if called.split(".")[-1] == "Wire"} == {"envelope.py"}
+    responses = {name for name, called in calls if called.split(".")[-1].endswith("Response")}
+    assert responses == {"envelope.py", "management.py"}

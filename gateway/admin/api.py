@@ -49,6 +49,7 @@ from gateway.errors import (
 from gateway.http import inbound
 from gateway.http.accounting import new_request_id
 from gateway.http.arrivals import caller_certificate, origin_of
+from gateway.http.envelope import PLAIN
 from gateway.http.headers import error_response, json_response
 from gateway.in_force import InForce
 from gateway.observe.metrics import Metrics
@@ -112,7 +113,7 @@ class Administration:
         policy = self.parts.policies.now
         call = _call(action.name, request, policy)
         if policy.administrators is None:
-            return error_response(NotFound(), call.id)
+            return error_response(NotFound(), call.id, PLAIN)
         try:
             prepared = await self._admitted(action, request, policy, call)
         except GatewayError as error:
@@ -124,7 +125,7 @@ class Administration:
         policy = self.parts.policies.now
         call = _call(Name.UNKNOWN, request, policy)
         if policy.administrators is None:
-            return error_response(NotFound(), call.id)
+            return error_response(NotFound(), call.id, PLAIN)
         return await self._refuse(call, error)
 
     # ---- may he ------------------------------------------------------------------------------------------------------
@@ -164,16 +165,16 @@ class Administration:
         if isinstance(error, NotAuthenticated):
             self.metrics.auth_failure(error.reason)
         if not self.refusals.take(call.who, self.clock()):
-            return error_response(TooManyRefused(), call.id)
+            return error_response(TooManyRefused(), call.id, PLAIN)
         await self._tried(call.record(Outcome.REFUSED, code_of(error)))
-        return error_response(error, call.id)
+        return error_response(error, call.id, PLAIN)
 
     async def _do(self, prepared: Prepared, call: Call) -> Response:
         try:
             await self.audit.write(call.record(Outcome.ASKED))
         except AuditUnavailable:
             self.metrics.administration(call.action, "failed")
-            return error_response(NotRecordable(), call.id)
+            return error_response(NotRecordable(), call.id, PLAIN)
         try:
             answer = await _run(prepared)
         except GatewayError as error:
@@ -184,15 +185,15 @@ class Administration:
         self.metrics.administration(call.action, "done")
         now = self.parts.policies.now.rules.version
         if not await self._tried(call.record(Outcome.DONE, policy_after=now)):
-            return error_response(OutcomeNotRecorded(), call.id)
-        return json_response(answer, call.id)
+            return error_response(OutcomeNotRecorded(), call.id, PLAIN)
+        return json_response(answer, call.id, PLAIN)
 
     async def _failed(self, call: Call, error: GatewayError, code: str) -> Response:
         """The server's fault may have left it half done; the caller's did not."""
         self.metrics.administration(call.action, "failed")
         outcome = Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
         await self._tried(call.record(outcome, code, self.parts.policies.now.rules.version))
-        return error_response(error, call.id)
+        return error_response(error, call.id, PLAIN)
 
     async def _tried(self, record: AuditRecord) -> bool:
         """Whether it was written. What is beside the point by now stands without it."""

@@ -9,7 +9,7 @@ from pydantic import IPvAnyNetwork
 
 from gateway.auth import binding
 from gateway.auth.binding import CallerCertificate
-from gateway.errors import ModelNotFound, NotAllowed
+from gateway.errors import EncryptionNotAccepted, EncryptionRequired, ModelNotFound, NotAllowed, NotFound
 from gateway.policy.load import Rules
 from gateway.policy.schema import Role
 from gateway.types import Endpoint, Grant, Principal
@@ -39,6 +39,7 @@ def authorize(principal: Principal, rules: Rules, endpoint: Endpoint, model: str
         total_limits=role.total_limits,
         end_user_limits=role.end_user_limits,
         strict=rules.tightened(role.profile, now),
+        encryption=role.encryption,
     )
 
 
@@ -61,6 +62,23 @@ def check_network(address: str | None, networks: Collection[IPvAnyNetwork]) -> N
         return
     if address is None or not any(ipaddress.ip_address(address) in network for network in networks):
         raise NotAllowed
+
+
+def check_encryption(principal: Principal, rules: Rules, *, encrypted: bool) -> None:
+    """Before anything of the request is used. Raises EncryptionRequired, EncryptionNotAccepted."""
+    role = rules.roles.get(principal.role)
+    said = role.encryption if role is not None else "none"
+    if said == "required" and not encrypted:
+        raise EncryptionRequired
+    if said == "none" and encrypted:
+        raise EncryptionNotAccepted
+
+
+def check_keys_wanted(principal: Principal, rules: Rules) -> None:
+    """Raises NotFound: nobody with this role encrypts, so that there are no keys for him."""
+    role = rules.roles.get(principal.role)
+    if role is None or role.encryption == "none":
+        raise NotFound
 
 
 def visible_models(principal: Principal, rules: Rules) -> list[str]:

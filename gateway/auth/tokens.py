@@ -12,9 +12,6 @@ longest life.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +21,7 @@ from typing import Any, Final
 from jwt.api_jws import PyJWS
 from jwt.exceptions import InvalidSignatureError, PyJWTError
 
+from gateway import jose
 from gateway.auth import binding
 from gateway.auth.keys import ALGORITHMS, Key, Keys
 from gateway.errors import NotAuthenticated, Reason, TokenExpired
@@ -124,45 +122,17 @@ def _parts(raw_token: str) -> tuple[str, str, str]:
 
 
 def _decoded(part: str) -> bytes:
-    """Base64url without padding, in its canonical form: spare bits that are set would give a token a second name."""
     try:
-        raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except (binascii.Error, ValueError):
+        return jose.decoded(part)
+    except jose.NotCanonical:
         raise NotAuthenticated(Reason.MALFORMED) from None
-    if base64.urlsafe_b64encode(raw).rstrip(b"=") != part.encode("ascii"):
-        raise NotAuthenticated(Reason.MALFORMED)
-    return raw
 
 
 def _json(part: str) -> _Json:
-    raw = _decoded(part)
     try:
-        value = _DECODER.decode(raw.decode("utf-8"))
-    except (ValueError, RecursionError):  # they carry the token's text, which goes no further
+        return jose.json_object(part)
+    except jose.NotCanonical:
         raise NotAuthenticated(Reason.MALFORMED) from None
-    if type(value) is not dict:
-        raise NotAuthenticated(Reason.MALFORMED)
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Json:
-    found = dict(pairs)
-    if len(found) != len(pairs):  # two parsers may each pick another one
-        raise ValueError
-    return found
-
-
-def _integer(text: str) -> int:
-    if len(text) > 20:  # 2^64 has 20 digits
-        raise ValueError
-    return int(text)
-
-
-def _no_constant(_name: str) -> float:
-    raise ValueError  # NaN and Infinity are not JSON
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_no_constant)
 
 
 # ---- issuer, algorithm, key ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.errors import GatewayError, ShuttingDown, UpstreamTimeout
+from gateway.http import envelope
 from gateway.http.arrivals import origin_of
 from gateway.http.headers import error_event, error_response
 from gateway.http.lifecycle import Lifecycle, Running
@@ -65,6 +66,7 @@ class Accounted:
         scope[_RECORD] = record = _new_record(scope, self._proxies)
         record.policy = self._policy()
         scope[_SERVER_SEND] = send
+        envelope.begin(scope)
         exchange = _Exchange(send, record)
         try:
             with self._lifecycle.request(record) as running, self._metrics.stream():
@@ -118,10 +120,11 @@ class _Exchange:
     async def end(self, error: GatewayError, scope: Scope, receive: Receive) -> None:
         """Say why it ends here, in the form that the answer has by now; half a JSON document is only cut off."""
         self._record.failed(error)
+        way = envelope.envelope_of(scope)
         if not self._record.status:
-            await error_response(error, self._record.request_id)(scope, receive, self.send)
+            await error_response(error, self._record.request_id, way)(scope, receive, self.send)
         elif self._streams and not self._complete:
-            await self.send({"type": "http.response.body", "body": error_event(error), "more_body": False})
+            await self.send(envelope.piece(error_event(error, way), more=False))
 
 
 def _new_record(scope: Scope, proxies: Proxies) -> RequestRecord:

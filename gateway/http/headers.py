@@ -10,9 +10,8 @@ import msgspec
 from starlette.responses import Response
 
 from gateway.errors import GatewayError, LeakBudgetSpent, LimitReached, MethodNotAllowed, NotAuthenticated
+from gateway.http.envelope import Envelope, Wire, response
 from gateway.types import RequestId
-
-JSON: Final = "application/json"
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -48,21 +47,17 @@ def answer_headers(
     return headers
 
 
-def json_response(content: object, request_id: RequestId) -> Response:
-    return _response(_ENCODE(content), 200, answer_headers(request_id, JSON))
+def json_response(content: object, request_id: RequestId, envelope: Envelope) -> Response:
+    headers = answer_headers(request_id, envelope.whole_type)
+    return response(envelope.whole(_ENCODE(content), 200), 200, headers)
 
 
-def error_response(error: GatewayError, request_id: RequestId) -> Response:
+def error_response(error: GatewayError, request_id: RequestId, envelope: Envelope) -> Response:
     """OpenAI's error object, with the status of the error's class."""
-    return _response(_ENCODE(error.body()), error.status, answer_headers(request_id, JSON, error=error))
+    headers = answer_headers(request_id, envelope.whole_type, error=error)
+    return response(envelope.whole(_ENCODE(error.body()), error.status), error.status, headers)
 
 
-def error_event(error: GatewayError) -> bytes:
-    """The same as one frame of an event stream, for an error after the first byte."""
-    return b"data: " + _ENCODE(error.body()) + b"\n\n"
-
-
-def _response(body: bytes, status: int, headers: Headers) -> Response:
-    response = Response(body, status)
-    response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
-    return response
+def error_event(error: GatewayError, envelope: Envelope) -> Wire:
+    """The same as the last event of a stream, for an error after the first byte."""
+    return envelope.events([_ENCODE(error.body())], last=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -40,6 +41,8 @@ _NO_SIGNS: Final = str.maketrans("", "", "-_")
 _JWT: Final = re.compile(r"eyJ|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.")
 MAX_QUERY_BYTES: Final = 4096  # no endpoint takes a query; more than this is not even looked at
 END_USER: Final = "tightlip-end-user"
+ENCRYPTED: Final = "tightlip-request"
+ENCRYPTED_MORE: Final = 4096  # bytes that a message has beside its content: header, keys, tag
 BODY_GRACE_SECONDS: Final = 5.0  # before the least rate counts: a round trip, a client that pauses once
 
 
@@ -60,9 +63,24 @@ class Head:
     content_encoding: Sequence[bytes]
     content_length: Sequence[bytes]
     end_user: Sequence[bytes] = ()  # a signed assertion of who sits before the application
+    encrypted: Sequence[bytes] = ()  # a request without a body
 
 
-_READ: Final = (b"authorization", b"content-type", b"content-encoding", b"content-length", END_USER.encode())
+_READ: Final = (
+    b"authorization",
+    b"content-type",
+    b"content-encoding",
+    b"content-length",
+    END_USER.encode(),
+    ENCRYPTED.encode(),
+)
+
+
+class Media(enum.Enum):
+    """What a body may be."""
+
+    JSON = "application/json"
+    JOSE = "application/jose"  # RFC 7515, 9.2.1: one JWE in its compact form
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
@@ -89,7 +107,8 @@ def refuse_token_in_query(query: bytes) -> None:
 
 async def read_body(head: Head, receive: Receive, limits: BodyLimits) -> bytes:
     """The whole body. Raises UnsupportedMedia, BodyTooLarge, RequestTimeout; BadJson when the caller went away."""
-    _check_media(head)
+    if media_of(head) is Media.JOSE:
+        limits = replace(limits, size=limits.size * 4 // 3 + ENCRYPTED_MORE)
     if head.content_length and int(head.content_length[0]) > limits.size:
         raise BodyTooLarge
     try:
@@ -99,13 +118,18 @@ async def read_body(head: Head, receive: Receive, limits: BodyLimits) -> bytes:
         raise RequestTimeout from None
 
 
-def _check_media(head: Head) -> None:
-    """JSON, in UTF-8 as JSON is, and not compressed: a small body must not become a large one."""
+def media_of(head: Head) -> Media:
+    """JSON, in UTF-8 as JSON is, or encrypted; not compressed: a small body must not become a large one. Raises
+    UnsupportedMedia."""
     if len(head.content_type) != 1 or head.content_encoding not in ([], [b"identity"]):
         raise UnsupportedMedia
     kind, _, parameters = head.content_type[0].decode("latin-1").lower().partition(";")
-    if kind.strip() != "application/json" or parameters.replace(" ", "").replace('"', "") not in ("", "charset=utf-8"):
-        raise UnsupportedMedia
+    said = parameters.replace(" ", "").replace('"', "")
+    if kind.strip() == Media.JSON.value and said in ("", "charset=utf-8"):
+        return Media.JSON
+    if kind.strip() == Media.JOSE.value and not said:
+        return Media.JOSE
+    raise UnsupportedMedia
 
 
 async def _collect(receive: Receive, limits: BodyLimits, deadline: asyncio.Timeout) -> bytes:

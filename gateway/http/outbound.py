@@ -2,7 +2,7 @@
 
 Frames, ids, names and finish reasons are the gateway's own. Text enters here as `Released` and as nothing else. The
 response's head is sent with the first event, so that whatever fails before has a status of its own; what fails after
-is an error frame and a closed stream.
+is an error frame and a closed stream. What leaves is `Wire`, which the request's envelope makes of it (envelope.py).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from filters.events import Channel, Ending, Field, Finished, Released, ReleasedT
 from gateway.auth.tokens import LEEWAY
 from gateway.errors import GatewayError, Reason, TokenExpired
 from gateway.http.accounting import server_send
-from gateway.http.headers import JSON, NOTHING_TOLD, Headers, answer_headers, error_event
+from gateway.http.envelope import COMMENT, SSE, Envelope, Wire, envelope_of, fitting, piece
+from gateway.http.headers import NOTHING_TOLD, Headers, answer_headers, error_event
 from gateway.http.token_entries import Tokens, entries
 from gateway.observe.logs import RequestRecord
 from gateway.relay import Counts, Relay
 from gateway.types import Endpoint, Plan, Tells
 
 FINGERPRINT = "fp_tightlip"
-SSE = "text/event-stream; charset=utf-8"
-_COMMENT = b": keep-alive\n\n"
+_DONE = b"[DONE]"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -62,25 +62,25 @@ def usage(counts: Counts) -> dict[str, int]:
 
 
 class FrameWriter:
-    """Writes the frames of one stream."""
+    """Writes the frames of one stream: the data of its events."""
 
     def __init__(self, look: Look, tells: Tells) -> None:
         self._look, self._tells = look, tells
         head = _encode(look.frame(streamed=True))[:-1]
-        self._head = b"data: " + head + b',"system_fingerprint":"%s","choices":[{"index":' % FINGERPRINT.encode()
+        self._head = head + b',"system_fingerprint":"%s","choices":[{"index":' % FINGERPRINT.encode()
         self._calls: set[tuple[int, int]] = set()
         self._spoken: set[int] = set()
 
-    def write(self, events: Sequence[Released | Finished]) -> bytes:
-        """The bytes of these events; a choice's first one is preceded by its role."""
-        return b"".join([frame for event in events for frame in self._frames(event)])
+    def write(self, events: Sequence[Released | Finished]) -> list[bytes]:
+        """The frames of these events; a choice's first one is preceded by its role."""
+        return [frame for event in events for frame in self._frames(event)]
 
-    def end(self, counts: Counts | None) -> bytes:
+    def end(self, counts: Counts | None) -> list[bytes]:
         """The usage, where it was asked for, and the end mark."""
         if counts is None:
-            return b"data: [DONE]\n\n"
+            return [_DONE]
         body = self._look.frame(streamed=True) | {"system_fingerprint": FINGERPRINT, "choices": []}
-        return b"data: " + _encode(body | {"usage": usage(counts)}) + b"\n\ndata: [DONE]\n\n"
+        return [_encode(body | {"usage": usage(counts)}), _DONE]
 
     def _frames(self, event: Released | Finished) -> list[bytes]:
         index = _choice(event)
@@ -102,7 +102,7 @@ class FrameWriter:
         """The frame that nearly all are; the same bytes as `_frame` would give."""
         if self._tells.anything:
             return self._frame(index, {"content": event.text}, tokens=event.tokens)
-        return b'%s%d,"delta":{"content":%s},"logprobs":null,"finish_reason":null}]}\n\n' % (
+        return b'%s%d,"delta":{"content":%s},"logprobs":null,"finish_reason":null}]}' % (
             self._head,
             index,
             _encode(event.text),
@@ -117,7 +117,7 @@ class FrameWriter:
         return self._written(index, {"text": text, "logprobs": None, "finish_reason": ending} | told)
 
     def _written(self, index: int, choice: dict[str, Any]) -> bytes:
-        return b"%s%d,%s]}\n\n" % (self._head, index, _encode(choice)[1:])
+        return b"%s%d,%s]}" % (self._head, index, _encode(choice)[1:])
 
     def _finish(self, index: int, ending: Ending) -> bytes:
         return self._frame(index, {}, ending) if self._look.chat else self._legacy(index, "", ending)
@@ -210,9 +210,10 @@ class Answer:
             raise error
 
     def _response(self, scope: Scope, send: Send) -> _Streamed | _Whole:
+        envelope = fitting(envelope_of(scope), self._plan.grant)
         if self._plan.stream:
-            return _Streamed(self._plan, self._record, send, server_send(scope), self._limits)
-        return _Whole(self._plan, self._record, send, self._limits)
+            return _Streamed(self._plan, self._record, send, server_send(scope), self._limits, envelope)
+        return _Whole(self._plan, self._record, send, self._limits, envelope)
 
     def _life(self) -> float:
         """Seconds until the token expires; an answer that begins after that has what clocks may differ by."""
@@ -248,39 +249,47 @@ class _Streamed:
     """Sends events as they come."""
 
     def __init__(
-        self, plan: Plan, record: RequestRecord, send: Send, send_body: Send, limits: Mapping[str, str]
+        self,
+        plan: Plan,
+        record: RequestRecord,
+        send: Send,
+        send_body: Send,
+        limits: Mapping[str, str],
+        envelope: Envelope,
     ) -> None:
         """`send` takes the head and the end, `send_body` what stands between them."""
         self._writer = FrameWriter(Look.of(plan, time.time()), plan.tells)
         self._include_usage = plan.include_usage
         self._record, self._send, self._send_body, self._limits = record, send, send_body, limits
+        self._envelope = envelope
         self._started = self._ended = False
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
-        data = self._writer.write(events)
+        frames = self._writer.write(events)
         if not self._started:
             await self._start()
-        await self._send_body({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send_body(piece(self._envelope.events(frames), more=True))
 
     async def done(self, counts: Counts) -> None:
         await self._start()
-        await self._close(self._writer.end(counts if self._include_usage else None))
+        frames = self._writer.end(counts if self._include_usage else None)
+        await self._close(self._envelope.events(frames, last=True))
 
     async def fail(self, error: GatewayError) -> None:
         """A status before the first byte; an error frame and a closed stream after."""
         self._record.failed(error)
         if self._started:
-            await self._close(error_event(error))
+            await self._close(error_event(error, self._envelope))
         else:
             self._started = self._ended = True
-            await _send_error(self._send, self._record, error, self._limits)
+            await _send_error(self._send, self._record, error, self._limits, self._envelope)
 
     async def tick(self, seconds: float) -> None:
         """A comment on a fixed clock, so that nobody can tell by silence whether text is held."""
         while not self._ended:
             await asyncio.sleep(seconds)
             await self._start()
-            await self._send_body({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            await self._send_body(piece(COMMENT, more=True))
 
     async def _start(self) -> None:
         if not self._started:
@@ -288,17 +297,19 @@ class _Streamed:
             headers = answer_headers(self._record.request_id, SSE, limits=self._limits)
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _close(self, data: bytes) -> None:
+    async def _close(self, data: Wire) -> None:
         self._ended = True
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._send(piece(data, more=False))
 
 
 class _Whole:
     """Collects the same events and sends them as one body."""
 
-    def __init__(self, plan: Plan, record: RequestRecord, send: Send, limits: Mapping[str, str]) -> None:
+    def __init__(
+        self, plan: Plan, record: RequestRecord, send: Send, limits: Mapping[str, str], envelope: Envelope
+    ) -> None:
         self._look, self._tells = Look.of(plan, time.time()), plan.tells
-        self._record, self._send, self._limits = record, send, limits
+        self._record, self._send, self._limits, self._envelope = record, send, limits, envelope
         self._choices = [_Collected() for _ in range(plan.n)]
 
     async def emit(self, events: Sequence[Released | Finished]) -> None:
@@ -310,12 +321,12 @@ class _Whole:
         choices = [choice.choice(index, self._tells, chat=chat) for index, choice in enumerate(self._choices)]
         body = self._look.frame(streamed=False) | {"choices": choices, "usage": usage(counts)}
         body |= {"system_fingerprint": FINGERPRINT}
-        headers = answer_headers(self._record.request_id, JSON, limits=self._limits)
-        await _send_json(self._send, 200, headers, _encode(body))
+        headers = answer_headers(self._record.request_id, self._envelope.whole_type, limits=self._limits)
+        await _send_whole(self._send, 200, headers, self._envelope.whole(_encode(body), 200))
 
     async def fail(self, error: GatewayError) -> None:
         self._record.failed(error)
-        await _send_error(self._send, self._record, error, self._limits)
+        await _send_error(self._send, self._record, error, self._limits, self._envelope)
 
     async def tick(self, seconds: float) -> None:
         """Nothing can be said before the whole answer is known."""
@@ -325,12 +336,14 @@ def _choice(event: Released | Finished) -> int:
     return event.choice if isinstance(event, Finished) else event.channel.choice
 
 
-async def _send_error(send: Send, record: RequestRecord, error: GatewayError, limits: Mapping[str, str]) -> None:
-    headers = answer_headers(record.request_id, JSON, error=error, limits=limits)
-    await _send_json(send, error.status, headers, _encode(error.body()))
+async def _send_error(
+    send: Send, record: RequestRecord, error: GatewayError, limits: Mapping[str, str], envelope: Envelope
+) -> None:
+    headers = answer_headers(record.request_id, envelope.whole_type, error=error, limits=limits)
+    await _send_whole(send, error.status, headers, envelope.whole(_encode(error.body()), error.status))
 
 
-async def _send_json(send: Send, status: int, headers: Headers, body: bytes) -> None:
+async def _send_whole(send: Send, status: int, headers: Headers, body: Wire) -> None:
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+    await send(piece(body, more=False))

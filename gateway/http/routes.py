@@ -1,4 +1,4 @@
-"""The public surface: three paths. A request is read downwards here; each stop has a type that the next asks for."""
+"""The public surface: four paths. A request is read downwards here; each stop has a type that the next asks for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.addresses import NO_PROXIES, Proxies
 from gateway.auth import rbac, tokens
-from gateway.errors import CallerError, GatewayError, MethodNotAllowed, NotAuthenticated, NotFound
+from gateway.encryption.opening import Caller, Opener
+from gateway.errors import (
+    BodyTooLarge,
+    CallerError,
+    EncryptionFault,
+    GatewayError,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotDecrypted,
+    NotFound,
+)
 from gateway.http import inbound
 from gateway.http.accounting import record_of
 from gateway.http.arrivals import caller_certificate
+from gateway.http.envelope import Sealed, envelope_of, seal
 from gateway.http.headers import error_response, json_response
 from gateway.in_force import InForce
 from gateway.limits import Admission, Limiter
@@ -51,6 +62,7 @@ class Surface:
     limiter: Limiter
     metrics: Metrics
     proxies: Proxies = NO_PROXIES
+    opener: Opener | None = None  # None: no role encrypts
 
     async def chat(self, request: Request) -> ASGIApp:
         return await self._complete(request, Endpoint.CHAT)
@@ -60,15 +72,29 @@ class Surface:
 
     async def models(self, request: Request) -> Response:
         policy, record = self._open(request, Endpoint.MODELS)
-        principal = await self._authenticate(request, inbound.read_head(request.scope["headers"]), policy, record)
+        head = inbound.read_head(request.scope["headers"])
+        principal = await self._authenticate(request, head, policy, record)
+        await self._read_bodiless(request, head, principal, policy)
         names = rbac.visible_models(principal, policy.rules)
-        return json_response({"object": "list", "data": [_model(name) for name in names]}, record.request_id)
+        listed = {"object": "list", "data": [_model(name) for name in names]}
+        return json_response(listed, record.request_id, envelope_of(request.scope))
+
+    async def keys(self, request: Request) -> Response:
+        """Our public keys, for those whose role encrypts: to whoever asks in the plain, too, since they are public."""
+        policy, record = self._open(request, Endpoint.KEYS)
+        head = inbound.read_head(request.scope["headers"])
+        principal = await self._authenticate(request, head, policy, record)
+        rbac.check_keys_wanted(principal, policy.rules)
+        if head.encrypted:
+            await self._read_bodiless(request, head, principal, policy)
+        assert self.opener is not None, "a policy with roles that encrypt is refused without keys"
+        return json_response(self.opener.ring.now.jwks(), record.request_id, envelope_of(request.scope))
 
     async def _complete(self, request: Request, endpoint: Endpoint) -> ASGIApp:
         policy, record = self._open(request, endpoint)
         head = inbound.read_head(request.scope["headers"])
         principal = await self._authenticate(request, head, policy, record)
-        raw_body = await inbound.read_body(head, request.receive, self.limits)
+        raw_body = await self._read_body(request, head, principal, policy)
         asked = parameters.read(raw_body, endpoint, self.limits.json)
         grant = rbac.authorize(principal, policy.rules, endpoint, asked.model, time.time())
         record.model = grant.model
@@ -93,6 +119,34 @@ class Surface:
         rbac.check_address(principal, policy.rules, record.address)
         return principal
 
+    async def _read_body(self, request: Request, head: inbound.Head, principal: Principal, policy: InForce) -> bytes:
+        encrypted = inbound.media_of(head) is inbound.Media.JOSE
+        rbac.check_encryption(principal, policy.rules, encrypted=encrypted)
+        raw = await inbound.read_body(head, request.receive, self.limits)
+        return await self._decrypt(request, head, principal, policy, raw) if encrypted else raw
+
+    async def _read_bodiless(self, request: Request, head: inbound.Head, principal: Principal, policy: InForce) -> None:
+        """A request without a body is encrypted in a header line: what it asks stands in its path, and the message says
+        to whom and to what the answer belongs."""
+        rbac.check_encryption(principal, policy.rules, encrypted=bool(head.encrypted))
+        if len(head.encrypted) > 1:
+            raise NotDecrypted(EncryptionFault.MALFORMED)
+        for message in head.encrypted:
+            await self._decrypt(request, head, principal, policy, message)
+
+    async def _decrypt(
+        self, request: Request, head: inbound.Head, principal: Principal, policy: InForce, message: bytes
+    ) -> bytes:
+        """Its plain text. Once it is known to be this caller's, whatever he is told is sealed."""
+        assert self.opener is not None, "a policy with roles that encrypt is refused without keys"
+        caller = Caller(principal, _credentials(head), request.scope["path"])
+        opened, sealer = await self.opener.open(message, caller, policy.clients)
+        seal(request.scope, Sealed(sealer))
+        await self.opener.take(opened, principal)
+        if len(opened.body) > self.limits.size:
+            raise BodyTooLarge
+        return opened.body
+
 
 def create_app(surface: Surface) -> FastAPI:
     """The public application. Its paths are those added here; everything else is 404 in OpenAI's shape.
@@ -104,9 +158,16 @@ def create_app(surface: Surface) -> FastAPI:
     app.add_route(Endpoint.CHAT.value, surface.chat, methods=["POST"])  # type: ignore[arg-type]
     app.add_route(Endpoint.COMPLETIONS.value, surface.completions, methods=["POST"])  # type: ignore[arg-type]
     app.add_route(Endpoint.MODELS.value, surface.models, methods=["GET"])
+    app.add_route(Endpoint.KEYS.value, surface.keys, methods=["GET"])
     for kind, handle in _handlers(surface.metrics):
         app.add_exception_handler(kind, handle)
     return app
+
+
+def _credentials(head: inbound.Head) -> str:
+    """All that says whose request it is: the access token, and an assertion of who sits before the application."""
+    assertions = [line.decode("latin-1") for line in head.end_user]
+    return "\n".join([tokens.bearer(head.authorization), *assertions])
 
 
 def _settling(answer: ASGIApp, admission: Admission, record: RequestRecord) -> ASGIApp:
@@ -138,6 +199,8 @@ def _handlers(metrics: Metrics) -> list[tuple[type[Exception], Handler]]:
         assert isinstance(error, GatewayError)
         if isinstance(error, NotAuthenticated):
             metrics.auth_failure(error.reason)
+        if isinstance(error, NotDecrypted):
+            metrics.not_decrypted(error.reason)
         return _refuse(request, error)
 
     return [
@@ -158,4 +221,4 @@ def _from_status(error: Exception) -> GatewayError:
 def _refuse(request: Request, error: GatewayError) -> Response:
     record = record_of(request.scope)
     record.failed(error)
-    return error_response(error, record.request_id)
+    return error_response(error, record.request_id, envelope_of(request.scope))

@@ -44,6 +44,18 @@ _CALL_ID: Final[Schema] = {"type": "string", "pattern": "^call_[0-9a-f]{24}$"}
 _FUNCTION: Final = _closed({"name": _TEXT, "arguments": _TEXT})
 _CALL: Final = _closed({"id": _CALL_ID, "type": {"const": "function"}, "function": _FUNCTION})
 _USAGE: Final = _closed({"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT})
+_KEY: Final = _closed(
+    {
+        "kid": _TEXT,
+        "use": {"const": "enc"},
+        "alg": {"const": "ECDH-ES+A256KW"},
+        "crv": {"enum": ["P-256", "X25519"]},
+        "kty": {"enum": ["EC", "OKP"]},
+        "x": _TEXT,
+        "y": _TEXT,
+    },
+    optional=("y",),
+)
 _LOGPROB: Final[Schema] = {"type": ["number", "null"]}
 _TOKEN: Final = _closed(
     {
@@ -129,6 +141,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Completion": _frame("text_completion", "cmpl", _choice({"text": _TEXT}, _TOKENS, ended=True), streamed=False),
     "CompletionChunk": _frame("text_completion", "cmpl", _choice({"text": _TEXT}, _TOKENS, ended=False), streamed=True),
     "Models": _closed({"object": {"const": "list"}, "data": _listed(_MODEL)}),
+    "Keys": _closed({"keys": _listed(_KEY)}),
 }
 
 

@@ -9,19 +9,21 @@ from typing import Final
 
 from gateway import errors
 from gateway.errors import GatewayError
+from gateway.http.envelope import JOSE, JSON
 from gateway.http.inbound import END_USER
 from gateway.openapi import answers, requests
 from gateway.openapi.answers import Refusal, Schema, component
 from gateway.types import Endpoint
 
 VERSION: Final = "3.2.0"
-JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
 
 _ABOUT: Final = """\
 OpenAI's protocol in front of a fine-tuned model, whose answers are filtered while they stream. Bodies are UTF-8 JSON
 without a content encoding; a key stands once in an object. What a role may send (fields, models, endpoints, how much)
-is the policy's to say: a request that this document allows may be refused with 400, 403 or 404. The text of an answer
+is the policy's to say: a request that this document allows may be refused with 400, 403 or 404. Where a role encrypts,
+requests and answers are each a JWE, `application/jose`, whose plain text is what this document describes, and the data
+of each event is one. The text of an answer
 is what the filters released; `finish_reason` is `content_filter` where they ended it, and `usage` counts what was
 released."""
 _STREAM: Final = """\
@@ -60,7 +62,8 @@ def document(version: str) -> Schema:
         "paths": {
             Endpoint.CHAT.value: {"post": _completing(Endpoint.CHAT, "ChatCompletion", "Answer a chat.")},
             Endpoint.COMPLETIONS.value: {"post": _completing(Endpoint.COMPLETIONS, "Completion", "Continue a text.")},
-            Endpoint.MODELS.value: {"get": _listing()},
+            Endpoint.MODELS.value: {"get": _listing("listModels", "The models that this caller may use.", "Models")},
+            Endpoint.KEYS.value: {"get": _listing("listKeys", "The gateway's public keys, where he encrypts.", "Keys")},
         },
         "components": {"schemas": _components(), "headers": _HEADERS, "securitySchemes": {"token": _TOKEN}},
     }
@@ -71,6 +74,8 @@ def text(version: str) -> str:
     return json.dumps(document(version), indent=1, ensure_ascii=False) + "\n"
 
 
+# A compact JWE (RFC 7516, 7.1).
+_SEALED: Final[Schema] = {"schema": {"type": "string", "pattern": r"^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$"}}
 _TOKEN: Final[Schema] = {
     "type": "http",
     "scheme": "bearer",
@@ -138,29 +143,32 @@ def kinds() -> Iterator[type[GatewayError]]:
 
 def _completing(endpoint: Endpoint, name: str, summary: str) -> Schema:
     stream = {"itemSchema": answers.event(f"{name}Chunk", component("Error"))}
-    good = {JSON: {"schema": component(name)}, EVENTS: stream}
+    good = {JSON: {"schema": component(name)}, JOSE: _SEALED, EVENTS: stream}
     asked = {"schema": component(f"{name}Request"), "examples": dict(requests.EXAMPLES[endpoint])}
     return {
         "operationId": f"create{name}",
         "summary": summary,
         "parameters": [_END_USER],
-        "requestBody": {"required": True, "content": {JSON: asked}},
+        "requestBody": {"required": True, "content": {JSON: asked, JOSE: _SEALED}},
         "responses": {"200": _answer(f"The answer. {_STREAM}", good, told=_OF_CALLERS)}
         | _failures(set(kinds()) - _ELSEWHERE),
     }
 
 
-def _listing() -> Schema:
+def _listing(operation: str, summary: str, name: str) -> Schema:
     """A request without a body, that asks no model."""
     unmet: set[type[GatewayError]] = {errors.BodyTooLarge, errors.UnsupportedMedia, errors.ModelNotFound}
     unmet |= {kind for kind in kinds() if issubclass(kind, (*_OF_ANSWERS, *_OF_LIMITS))}
     unmet |= {kind for kind in kinds() if kind.status == 400 and kind is not errors.CallerError}  # of bodies
+    unmet -= {kind for kind in kinds() if issubclass(kind, errors.NotDecrypted)}
+    good = {JSON: {"schema": component(name)}, JOSE: _SEALED}
+    line = {"name": "tightlip-request", "in": "header", "description": "The request, encrypted.", **_SEALED}
+    met = set(kinds()) - (_ELSEWHERE - {errors.NotFound} if name == "Keys" else _ELSEWHERE) - unmet
     return {
-        "operationId": "listModels",
-        "summary": "The models that this caller may use.",
-        "parameters": [_END_USER],
-        "responses": {"200": _answer("The models.", {JSON: {"schema": component("Models")}})}
-        | _failures(set(kinds()) - _ELSEWHERE - unmet),
+        "operationId": operation,
+        "summary": summary,
+        "parameters": [line, _END_USER],
+        "responses": {"200": _answer(summary, good)} | _failures(met),
     }
 
 
@@ -174,7 +182,7 @@ def _failure(status: int, met: list[type[GatewayError]]) -> Schema:
     before = [BEFORE[status]] if status in BEFORE else []
     refusals = sorted({*before, *map(_refusal, met)}, key=lambda each: (each.code, each.message))
     described = " ".join(dict.fromkeys(each.message for each in refusals))
-    content = {JSON: {"schema": answers.refusal(refusals)}}
+    content = {JSON: {"schema": answers.refusal(refusals)}, JOSE: _SEALED}
     return {"description": described, "content": content} if before else _answer(described, content, met)
 
 

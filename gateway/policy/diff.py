@@ -223,6 +223,7 @@ ISSUER: Final[Mapping[str, Weakens]] = {
     "types": lambda old, new: _more(_types(old), _types(new)),
     "max_life_seconds": _higher,
     "certificate_binding": _later("required", "checked", "ignored"),
+    "client_keys": _always,  # who can read answers
     "tenant": _always,
     "end_user": _always,  # who is counted as whom, and who is stopped by a revocation
 }
@@ -243,6 +244,7 @@ ROLE: Final[Mapping[str, Weakens]] = {
     "max_choices": _higher,
     "networks": _more_or_any,
     "certificate_bound": _off,
+    "encryption": _later("required", "accepted", "none"),
     "profile": _never,  # what it comes to is compared
     "duties": _more,
 }

@@ -138,6 +138,7 @@ def check_fit(rules: Rules, settings: Settings) -> None:
         addresses=settings.knows_addresses,
         certificates=settings.knows_certificates,
         vault=settings.vault is not None,
+        encryption=settings.encryption_keys_file is not None,
     )
     check_administration(rules, settings)
 
@@ -165,10 +166,10 @@ def _crowds(persons: PersonsPolicy, document: Document) -> Crowds:
     return crowds
 
 
-def check_sources(rules: Rules, *, addresses: bool, certificates: bool, vault: bool) -> None:
+def check_sources(rules: Rules, *, addresses: bool, certificates: bool, vault: bool, encryption: bool) -> None:
     """A role for certain networks needs to know where callers are, a token that has to be bound to a certificate needs
-    one to be compared with, and keys in Vault need one; each says whether that is known. Raises ConfigError with every
-    place."""
+    one to be compared with, keys in Vault need one, and a role that encrypts needs keys of ours; each says whether that
+    is known. Raises ConfigError with every place."""
     found: list[Problem] = []
     if not addresses:
         text = "needs the setting 'trusted_proxies': what stands before the gateway, or {networks: []} for nothing"
@@ -180,6 +181,12 @@ def check_sources(rules: Rules, *, addresses: bool, certificates: bool, vault: b
     if not certificates:
         text = "needs the setting 'client_certificates' of 'public.tls', or 'client_cert_header' of 'trusted_proxies'"
         found += [rules.document.problem(place, text) for place in _bound(rules)]
+    if not encryption:
+        found += [
+            rules.document.problem(("roles", name, "encryption"), "needs the setting 'encryption_keys_file'")
+            for name, role in rules.roles.items()
+            if _encrypts(role)
+        ]
     if not vault:
         found += [rules.document.problem(place, "needs the setting 'vault'") for place in _in_vault(rules)]
     if found:
@@ -260,6 +267,10 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
         for role in sorted(issuer.roles - policy.roles.keys()):
             yield document.problem(("issuers", index, "roles"), f"{role!r} is not a role of this policy")
         yield from _table_problems(("issuers", index), issuer, document)
+        encrypting = sorted(name for name in issuer.roles & policy.roles.keys() if _encrypts(policy.roles[name]))
+        if encrypting and issuer.client_keys is None:
+            text = f"is missing: the role {encrypting[0]!r} encrypts, and nobody would know to whom"
+            yield document.problem(("issuers", index, "client_keys"), text)
     yield from _administration_problems(policy, document)
     yield from _unknown_levels(policy, document)
     yield from _duty_problems(policy, document)
@@ -272,6 +283,10 @@ def _contradictions(policy: Policy, document: Document) -> Iterator[Problem]:
         if sum(map(str.isalnum, host)) < MIN_HOST_CHARS:
             text = f"needs {MIN_HOST_CHARS} letters or digits: it would be found in ordinary words"
             yield document.problem(("internal_hosts", index), text)
+
+
+def _encrypts(role: Role) -> bool:
+    return role.encryption != "none"
 
 
 def _profile_problems(name: str, profile: ProfilePolicy, document: Document) -> Iterator[Problem]:

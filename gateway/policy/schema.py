@@ -27,7 +27,7 @@ from filters.specificity.quasi_identifiers import FEWEST
 from filters.verdicts import Bits, Known, Rule
 from gateway.policy.limits import DEFAULT_LIMITS, NO_RATE_LIMITS, RateLimits, RequestLimits
 from gateway.secrets.references import parse_vault
-from gateway.types import AdminRole, CertificateBinding, Clearance, Endpoint, FieldAction, PartType
+from gateway.types import AdminRole, CertificateBinding, Clearance, Encryption, Endpoint, FieldAction, PartType
 
 DEFAULT_LIFE: Final = 3600.0  # seconds; a stolen token is good for no longer than this
 LONGEST_LIFE: Final = 86400.0  # nobody may configure more than a day
@@ -194,6 +194,7 @@ class IssuerPolicy(SignerPolicy):
     max_life_seconds: float = Field(default=DEFAULT_LIFE, gt=0, le=LONGEST_LIFE)
     certificate_binding: CertificateBinding = "checked"
     end_user: EndUserPolicy | None = None
+    client_keys: str | None = None  # a file: to whom answers can be encrypted (gateway/encryption/keys.py)
 
     @property
     def role_path(self) -> tuple[str, ...]:
@@ -258,6 +259,7 @@ class Role(_Strict):
     profile: Name = STRICT
     networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=MAX_OWN_NAMES)  # callers elsewhere are refused
     certificate_bound: bool = False  # only with the certificate that the token names (RFC 8705)
+    encryption: Encryption = "none"  # of requests and answers, on top of TLS
     clearance: Name | None = None  # a level of the classification; the lowest where nothing is said
     duties: frozenset[Name] = frozenset()
 

@@ -78,6 +78,8 @@ def _filtered(role: Role, profile: Profile) -> str:
         told.append(f"only from {_list(map(str, role.networks))}")
     if role.certificate_bound:
         told.append("only with the certificate of the token")
+    if role.encryption != "none":
+        told.append(f"encryption {role.encryption}")
     if role.clearance is not None:
         told.append(f"cleared for {role.clearance}")
     if role.duties:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.audit_log import Action
-from gateway.errors import Fault, Reason, RevocationsUnknown, error_codes
+from gateway.errors import EncryptionFault, Fault, Reason, RevocationsUnknown, error_codes
 from gateway.policy.limits import RateLimits
 from gateway.secrets.trouble import Trouble
 from gateway.types import Release
@@ -15,6 +15,7 @@ NONE: Final = "none"  # not known at that point of the request
 OTHER: Final = "other"  # not in the closed set
 
 REASONS: Final = frozenset(Reason)
+ENCRYPTION_FAULTS: Final = frozenset(EncryptionFault)
 REVOKED_REASONS: Final = frozenset(name for name in Reason if name.startswith("revoked_")) | {
     str(RevocationsUnknown.code)
 }

@@ -110,6 +110,7 @@ class Files:
         self._make_policy(make)
         self._make_deny_lists(make)
         self._make_certificates(make)
+        self._make_encryption(make)
 
     def _make_policy(self, make: Maker) -> None:
         self._policy_failures = make.counter(
@@ -149,6 +150,20 @@ class Files:
             "1 while a certificate on disk can't be used, and one before it is shown.",
             "listener",
         )
+
+    def _make_encryption(self, make: Maker) -> None:
+        self._encryption_failures = make.counter(
+            "tightlip_encryption_key_reload_failures",
+            "Keys for encryption that changed and could not be used; those before stay.",
+        )
+        self._encryption_refused = make.gauge(
+            "tightlip_encryption_keys_refused", "1 while the keys for encryption can't be used, and those before are."
+        )
+
+    def encryption_keys(self, *, refused: bool) -> None:
+        """Our keys for encryption have changed: they are in use, or can't be and those before stay."""
+        self._encryption_failures.inc(1 if refused else 0)
+        self._encryption_refused.set(refused)
 
     def policy(self, *, refused: bool) -> None:
         """The policy was read: it is in force, or can't be used and the one before stays."""

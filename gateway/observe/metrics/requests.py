@@ -9,6 +9,7 @@ from gateway.observe.metrics.labels import (
     ADMIN_ACTIONS,
     ADMIN_RESULTS,
     CONNECTION_REFUSALS,
+    ENCRYPTION_FAULTS,
     ERROR_CODES,
     FAULTS,
     LIMIT_SCOPES,
@@ -109,6 +110,9 @@ class Refusals:
     def __init__(self, make: Maker, known: Known) -> None:
         self._known = known
         self._auth_failures = make.counter("tightlip_auth_failures", "Refused tokens.", "reason")
+        self._not_decrypted = make.counter(
+            "tightlip_requests_not_decrypted", "Encrypted requests that were refused.", "reason"
+        )
         self._revoked = make.counter(
             "tightlip_revocation_refusals",
             "Requests refused and streams ended for a revocation, or because the store's are not known.",
@@ -137,6 +141,10 @@ class Refusals:
 
     def auth_failure(self, reason: str) -> None:
         self._auth_failures.labels(closed(reason, REASONS)).inc()
+
+    def not_decrypted(self, fault: str) -> None:
+        """An encrypted request was refused; `fault` is an EncryptionFault."""
+        self._not_decrypted.labels(closed(fault, ENCRYPTION_FAULTS)).inc()
 
     def administration(self, action: str, result: str) -> None:
         """A call of the administration API has ended; `action` is of ADMIN_ACTIONS, `result` of ADMIN_RESULTS."""

@@ -23,6 +23,8 @@ from gateway.auth import issuers
 from gateway.auth.end_users import EndUsers, asserting_of
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Revocation
+from gateway.encryption.keys import NO_CLIENTS, ClientKeys
+from gateway.encryption.opening import Opener
 from gateway.http.accounting import Accounted
 from gateway.http.entrance import Door
 from gateway.http.inbound import BodyLimits
@@ -114,6 +116,8 @@ async def built(
     proxies: Proxies = NO_PROXIES,
     policy: str = POLICY,
     verifier: Verifier | None = None,
+    opener: Opener | None = None,
+    clients: ClientKeys = NO_CLIENTS,
 ) -> Built:
     rules = load(write_policy(folder, policy))
     registry, log, lifecycle = CollectorRegistry(), io.BytesIO(), Lifecycle()
@@ -123,7 +127,7 @@ async def built(
     plans: list[Plan] = []
     verifier = verifier or Verifier(issuers.load(rules), now=time.time)
     end_users = EndUsers(Verifier(issuers.load_asserting(rules), now=time.time), asserting_of(rules))
-    in_force = InForce(rules, verifier, end_users, NO_RELAY, {}, NOBODY, frozenset())
+    in_force = InForce(rules, verifier, end_users, NO_RELAY, {}, NOBODY, frozenset(), clients=clients)
     store = MemoryStore()
     feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)
     await feed.begin()
@@ -135,6 +139,7 @@ async def built(
         limiter=Limiter(store, metrics, lambda _grant: lambda text: len(text.split())),
         metrics=metrics,
         proxies=proxies,
+        opener=opener,
     )
     logs = Logs(log, Pseudonyms(b"k" * 32))
     app = Accounted(create_app(surface), logs, metrics, lifecycle, longest, proxies)

@@ -11,7 +11,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ShuttingDown, UpstreamTimeout
-from gateway.http.headers import JSON, answer_headers
+from gateway.http.envelope import JSON
+from gateway.http.headers import answer_headers
 from gateway.types import Plan, RequestId
 from tests.gateway.http.surface import Public, public
 from tests.support.clock import leap

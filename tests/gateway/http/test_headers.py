@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from gateway.errors import BadField, LeakBudgetSpent, MethodNotAllowed, NotAuthenticated, TokenExpired, UpstreamTimeout
-from gateway.http.headers import JSON, answer_headers, error_event, error_response
+from gateway.http.envelope import JSON, PLAIN
+from gateway.http.headers import answer_headers, error_event, error_response
 from gateway.types import RequestId
 
 ID = RequestId("req_1")
@@ -33,9 +34,9 @@ def test_errors_add_what_their_status_demands() -> None:
 
 def test_an_error_is_the_same_object_as_a_body_and_as_a_frame() -> None:
     error = BadField(param="top_p")
-    response = error_response(error, ID)
+    response = error_response(error, ID, PLAIN)
     assert (response.status_code, json.loads(response.body)) == (400, error.body())
-    frame = error_event(UpstreamTimeout())
+    frame = error_event(UpstreamTimeout(), PLAIN)
     assert frame.startswith(b"data: ")
     assert frame.endswith(b"\n\n")
     assert json.loads(frame.removeprefix(b"data: ")) == UpstreamTimeout().body()

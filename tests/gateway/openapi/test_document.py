@@ -34,7 +34,9 @@ def test_it_is_an_openapi_document() -> None:
 
 def test_it_has_the_paths_and_methods_that_the_application_has() -> None:
     application = create_app(
-        cast(Surface, SimpleNamespace(**dict.fromkeys(("chat", "completions", "models"), _nobody), metrics=None))
+        cast(
+            Surface, SimpleNamespace(**dict.fromkeys(("chat", "completions", "models", "keys"), _nobody), metrics=None)
+        )
     )
     served = {(r.path, m) for r in application.routes if isinstance(r, Route) for m in r.methods or ()}
     told = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}

@@ -310,19 +310,19 @@ def test_what_a_policy_needs_to_know_of_callers_has_to_be_known(tmp_path: Path) 
         (False, False, [network, issuer, role]),
     ):
         if not keys:
-            check_sources(rules, addresses=addresses, certificates=certificates, vault=True)
+            check_sources(rules, addresses=addresses, certificates=certificates, vault=True, encryption=False)
             continue
         with pytest.raises(ConfigError) as refused:
-            check_sources(rules, addresses=addresses, certificates=certificates, vault=True)
+            check_sources(rules, addresses=addresses, certificates=certificates, vault=True, encryption=False)
         assert [problem.key for problem in refused.value.problems] == keys
-    check_sources(load(write_policy(tmp_path)), addresses=False, certificates=False, vault=False)
+    check_sources(load(write_policy(tmp_path)), addresses=False, certificates=False, vault=False, encryption=False)
 
 
 def test_keys_in_vault_need_one(tmp_path: Path) -> None:
     rules = load(write_policy(tmp_path, POLICY.replace("{file: key.pem}", "{vault: 'issuer#key'}")))
     with pytest.raises(ConfigError, match=r"policy.yaml:\d+: issuers\[0\].keys\[0\].vault: needs the setting 'vault'"):
-        check_sources(rules, addresses=True, certificates=True, vault=False)
-    check_sources(rules, addresses=True, certificates=True, vault=True)
+        check_sources(rules, addresses=True, certificates=True, vault=False, encryption=False)
+    check_sources(rules, addresses=True, certificates=True, vault=True, encryption=False)
 
 
 @pytest.mark.parametrize(
