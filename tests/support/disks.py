@@ -1,0 +1,46 @@
+"""A small file system of its own, that can be filled up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+MOUNT = shutil.which("mount")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`path` is its root."""
+
+    path: Path
+
+    def fill(self, left: int = 0) -> None:
+        """Until so many bytes are left."""
+        found = os.statvfs(self.path)
+        size = found.f_bavail * found.f_frsize - left
+        with (self.path / "ballast").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+    def empty(self) -> None:
+        """Take away what filled it."""
+        (self.path / "ballast").unlink()
+
+
+@contextmanager
+def small_disk(path: Path, kilobytes: int) -> Iterator[Disk]:
+    """In memory, at this path, for as long as the block lasts. Skips the test where nobody may mount one."""
+    path.mkdir()
+    command = [MOUNT or "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=0700", "tmpfs", str(path)]
+    if MOUNT is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system can't be mounted (wants root, and the right to mount)")
+    try:
+        yield Disk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
