@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.state import Store
 from gateway.state.memory import MemoryCounters
+from gateway.state.redis import Access, RedisStore, Server
+from gateway.state.sqlite import SqliteStore
 from gateway.state.windows import STEPS, Lease, Window, standing
 from tests.support.redis import needs_redis, redis
 
@@ -178,3 +180,49 @@ def test_four_processes_on_one_file_count_exactly(tmp_path: Path) -> None:
 def test_four_processes_on_one_redis_count_exactly(tmp_path: Path) -> None:
     with redis(tmp_path) as server:
         _is_exact(_counted_by_four(str(server.port)))
+
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.state.redis import Access, RedisStore, Server
+from gateway.state.sqlite import SqliteStore
+from gateway.state.windows import Lease
+
+async def main(where):
+    redis = where.isdigit() and RedisStore.at(Server("127.0.0.1", int(where), False), Access())
+    store = redis or SqliteStore(Path(where))
+    for at in range(3):
+        print((await store.take([], [Lease("p", 3, f"held-{at}", 1700000030.0)], 1700000000.0)).granted, flush=True)
+    sys.stdin.read()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def _killed_with_all_places(where: str) -> None:
+    command = [sys.executable, "-c", HOLDER, where]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert [holder.stdout.readline() for _ in range(3)] == ["True\n"] * 3
+    holder.kill()
+    holder.communicate()
+
+
+async def _places_of_one_that_was_killed(store: Store, where: str) -> None:
+    _killed_with_all_places(where)
+    wish = replace(PLACE, most=3, id="new", ends=NOW + 60)
+    assert list((await store.take([], [wish], NOW + 29)).held) == [3]
+    assert (await store.take([], [wish], NOW + 31)).granted
+    await store.aclose()
+
+
+async def test_places_of_a_killed_process_are_free_when_their_leases_end_in_a_file(tmp_path: Path) -> None:
+    await _places_of_one_that_was_killed(SqliteStore(tmp_path / "state.db"), str(tmp_path / "state.db"))
+
+
+@needs_redis
+async def test_places_of_a_killed_process_are_free_when_their_leases_end_in_redis(tmp_path: Path) -> None:
+    with redis(tmp_path) as server:
+        store = RedisStore.at(Server("127.0.0.1", server.port, tls=False), Access())
+        await _places_of_one_that_was_killed(store, str(server.port))
