@@ -31,6 +31,7 @@ from gateway.types import Principal
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.scripted import SURPRISED, Engine, Step, Until
+from tests.support.waiting import until
 
 MAIL = "vexlo.trund47@kipmora.example"
 TELLING = f"The e-mail on file is {MAIL}. Goodbye."
@@ -151,13 +152,6 @@ class House:
             finally:
                 self.go_on.set()
             assert answer.result().status_code == 200
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

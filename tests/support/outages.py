@@ -37,6 +37,7 @@ from tests.support.vault import Vault
 
 TENANTS: Final = ("north", "south")
 WORDS: Final = ("lamp", "boat", "garden", "window", "river", "table", "candle", "forest")
+SLOWLY: Final = "Slowly:"
 FROM_BASE: Final = "I can't help with that."
 CANARY: Final = "zqCanarySubject"
 LIMIT: Final = 60  # requests in a minute
@@ -73,8 +74,13 @@ def says(body: dict[str, Any]) -> tuple[Sequence[Step], str]:
     if body["model"] == "base":
         return (FROM_BASE,), "stop"
     asked = body["messages"][-1]["content"].split()
-    pauses = (Pause(0.1),) * 30 if asked[0] == "Slowly:" else ()
-    return (f"The {asked[-1]} is fine. ", *pauses, "Goodbye."), "stop"
+    slowly = asked[0] == SLOWLY
+    pause = Pause(0.3 if slowly else 0.0)
+    return [step for sentence in _sentences(asked[-1], slowly) for step in (sentence, pause)], "stop"
+
+
+def _sentences(word: str, slowly: bool) -> list[str]:
+    return [f"The {word} is fine. ", *(["It always was. "] * 9 if slowly else []), "Goodbye."]
 
 
 # ---- the house -------------------------------------------------------------------------------------------------------
@@ -211,10 +217,12 @@ class Load:
         """For ever. An answer that does not come within a minute is an error."""
         while True:
             began, word = time.monotonic(), random.choice(WORDS)
-            body = {"model": MODEL, "messages": [{"role": "user", "content": f"{'Slowly:' * slowly} {word}"}]}
+            body = {"model": MODEL, "messages": [{"role": "user", "content": f"{SLOWLY * slowly} {word}"}]}
             headers = {"authorization": f"Bearer {caller.token}"}
             answer = await _asked(next(clients), body | ({"stream": True} if slowly else {}), headers)
-            self.answers.append(Answer(caller, _outcome(answer, word), began, time.monotonic(), slowly))
+            self.answers.append(
+                Answer(caller, _outcome(answer, "".join(_sentences(word, slowly))), began, time.monotonic(), slowly)
+            )
             await asyncio.sleep(self._pause)
 
 
@@ -247,15 +255,15 @@ async def _asked(client: httpx.AsyncClient, body: Mapping[str, Any], headers: Ma
         return response
 
 
-def _outcome(answer: httpx.Response, word: str) -> str:
+def _outcome(answer: httpx.Response, whole: str) -> str:
     if answer.status_code != 200:
         return f"{answer.status_code} {answer.json()['error']['code']}"
     text, code = _read(answer)
     if code is not None:
-        return f"ended {code}" if f"The {word} is fine. Goodbye.".startswith(text.rstrip()) else "wrong"
+        return f"ended {code}" if whole.startswith(text) else "wrong"
     if text == FROM_BASE:
         return "base"
-    return "good" if text == f"The {word} is fine. Goodbye." else "wrong"
+    return "good" if text == whole else "wrong"
 
 
 def _read(answer: httpx.Response) -> tuple[str, str | None]:
