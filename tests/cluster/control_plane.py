@@ -158,7 +158,7 @@ class ApiServer:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         headers = {"authorization": f"Bearer {self._admin}", "content-type": "application/json"}
         request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
-        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+        with urllib.request.urlopen(request, context=context, timeout=60) as answer:
             raw: bytes = answer.read()
             return raw
 

@@ -44,8 +44,8 @@ class Program:
     ready: Callable[["Child"], bool]
     url: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    start_s: float = 30.0
-    grace_s: float = 10.0
+    start_s: float = 120.0  # a machine may be busy
+    grace_s: float = 20.0
 
 
 @dataclass(frozen=True)

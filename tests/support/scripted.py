@@ -168,7 +168,7 @@ def engine() -> Iterator[Engine]:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    started.wait(10)
+    assert started.wait(60)
     try:
         yield state
     finally:

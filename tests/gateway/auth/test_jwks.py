@@ -21,6 +21,7 @@ from gateway.policy.load import load
 from tests.gateway.auth.test_keys import jwk
 from tests.gateway.support import CANARY, CLAIMS, ISSUER, NOW, OTHER_ISSUER, POLICY, key_of, make_issuer, make_token
 from tests.support.tls import Authority, Web, https_server
+from tests.support.waiting import until_async
 
 
 def jwks(*names: str) -> bytes:
@@ -410,8 +411,9 @@ async def test_an_issuer_that_was_down_at_the_start_is_asked_again_soon(monkeypa
 
 
 async def test_keys_are_fetched_again_and_again() -> None:
-    keys = RemoteKeys([], [Page("https://issuer.test", refresh_seconds=0.01)], Pages("ES256"), lambda _: None)
+    pages = Pages("ES256")
+    keys = RemoteKeys([], [Page("https://issuer.test", refresh_seconds=0.01)], pages, lambda _: None)
     watch = asyncio.ensure_future(keys.watch())
-    await asyncio.sleep(0.2)
+    await until_async(lambda: pages.count > 2)
     watch.cancel()
     assert keys.ready

@@ -45,6 +45,7 @@ from gateway.state.memory import MemoryStore
 from gateway.types import Endpoint, Plan
 from tests.gateway.support import CLAIMS, POLICY, make_token, write_policy
 from tests.support.serving import on_loopback
+from tests.support.waiting import PATIENCE_S
 
 MOST_BYTES = 4096
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
@@ -160,7 +161,7 @@ async def public(
     made = await built(folder, run, longest, proxies, **more)
     async with (
         serving(made.app, Door(tls, proxies)) as address,
-        httpx.AsyncClient(base_url=address, trust_env=False, timeout=10, verify=context) as client,
+        httpx.AsyncClient(base_url=address, trust_env=False, timeout=PATIENCE_S, verify=context) as client,
     ):
         yield Public(**vars(made), client=client)
 
