@@ -164,7 +164,7 @@ class Administration:
         self.metrics.administration(call.action, "refused")
         if isinstance(error, NotAuthenticated):
             self.metrics.auth_failure(error.reason)
-        if not self.refusals.take(call.who, self.clock()):
+        if not self.refusals.take(call.who, self.clock(), known=call.administrator is not None):
             return error_response(TooManyRefused(), call.id, PLAIN)
         await self._tried(call.record(Outcome.REFUSED, code_of(error)))
         return error_response(error, call.id, PLAIN)

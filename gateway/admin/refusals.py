@@ -1,6 +1,7 @@
 """Which refused calls are written down one by one. Anybody who reaches the listener can be refused, as often as he
 likes; the log is on a disk. So each caller has so many records a minute, and so have all together; what is beyond is
-counted, and the count is a record of its own. Pure: no clock, no log."""
+counted, and the count is a record of its own. Those whose token is good have places of their own: who floods the log
+without one hides nobody's who has. Pure: no clock, no log."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Final
 
 MINUTE: Final = 60.0
 MOST_OF_ONE: Final = 10  # records a minute: of an address, or of somebody whose token is good
-MOST: Final = 60  # of all: 31 million a year, some 15 GB
+MOST: Final = 60  # of all with a good token, and as many of all without: 60 million a year, some 30 GB
 
 
 class Refusals:
@@ -17,18 +18,20 @@ class Refusals:
 
     def __init__(self) -> None:
         self._began = float("-inf")
-        self._written: Counter[str] = Counter()
+        self._written: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         self._untold = 0
 
-    def take(self, who: str, now: float) -> bool:
-        """Whether one more of his is written down by itself; otherwise it is counted."""
+    def take(self, who: str, now: float, *, known: bool) -> bool:
+        """Whether one more of his is written down by itself; otherwise it is counted. `known`: his token is good."""
         if now - self._began >= MINUTE:
             self._began = now
-            self._written.clear()
-        if self._written.total() >= MOST or self._written[who] >= MOST_OF_ONE:
+            for written in self._written.values():
+                written.clear()
+        written = self._written[known]
+        if written.total() >= MOST or written[who] >= MOST_OF_ONE:
             self._untold += 1
             return False
-        self._written[who] += 1
+        written[who] += 1
         return True
 
     def untold(self) -> int:

@@ -15,66 +15,22 @@ from typing import Any
 
 import httpx
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from gateway.auth.development import Claims, create_key, read_key, sign
+from gateway.auth.development import create_key
 from gateway.cli import app
 from gateway.revoke import listed
 from gateway.settings import StateSettings
 from gateway.state.opening import open_store
-from tests.support import gateways, processes, scripted
-from tests.support.gateways import Gateway, server
+from tests.support import gateways, processes
+from tests.support.administration import POLICY, admin_token, configuration, tightlip
+from tests.support.gateways import Gateway
 from tests.support.processes import free_ports, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis_program
 from tests.support.scripted import Engine
 
 CANARY = "zqAdminCanaryxv"
 DEADLINE = 60.0  # seconds; for what is on record in the end
-ADMINISTRATION = {
-    "issuers": [
-        {
-            "issuer": "tightlip-dev",
-            "audience": ["tightlip-admin"],
-            "algorithms": ["EdDSA"],
-            "keys": [{"file": "key.pub.pem"}],
-        }
-    ]
-}
-POLICY = {**gateways.POLICY, "administration": ADMINISTRATION}
-
-
-def configuration(engine: Engine, folder: Path, state: dict[str, str]) -> dict[str, Any]:
-    (folder / "audit.key").write_text("a" * 40)
-    audit = {"directory": "audit", "key_file": "audit.key"}
-    pair = server(engine.url, "tuned"), server(engine.url, "base")
-    return gateways.settings(*pair, scripted.tokenizer(folder), state=state, audit=audit)
-
-
-def admin_token(folder: Path, role: str, **more: Any) -> str:
-    claims = {"issuer": "tightlip-dev", "audience": "tightlip-admin", "subject": "root-1", "tenant": None, "ttl": 600}
-    return sign(read_key(folder / "key.pem"), Claims(role=role, **{**claims, **more}))
-
-
-def tightlip(gateway: Gateway, role: str, *arguments: str) -> Result:
-    file = gateway.folder / f"{role}.token"
-    file.write_text(admin_token(gateway.folder, role))
-    reach = ("--gateway", gateway.management, "--token-file", str(file))
-    return CliRunner().invoke(app, [*arguments, *reach])
-
-
-def recorded(folder: Path) -> list[dict[str, Any]]:
-    lines = [line for file in sorted((folder / "audit").glob("*.jsonl")) for line in file.read_text().splitlines()]
-    return [record for record in map(json.loads, lines) if "action" in record]
-
-
-def until_recorded(folder: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        found = [record for record in recorded(folder) if wanted(record)]
-        if found:
-            return found[-1]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_what_the_gateway_acknowledged_survives_its_end_by_kill_9_and_all_of_it_is_on_record(
@@ -195,3 +151,18 @@ def policy_file(gateway: Gateway, policy: dict[str, Any]) -> None:
     made = gateway.folder / ".policy.yaml"
     made.write_text(yaml.safe_dump(policy))
     made.replace(gateway.folder / "policy.yaml")
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    lines = [line for file in sorted((folder / "audit").glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [record for record in map(json.loads, lines) if "action" in record]
+
+
+def until_recorded(folder: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        found = [record for record in recorded(folder) if wanted(record)]
+        if found:
+            return found[-1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -109,8 +109,11 @@ class Administered:
             yield client
 
 
-def built(folder: Path, policy: str = ADMIN_POLICY, *, store: Store | None = None) -> Administered:
-    """Revocations are not known yet: `begin` of `revocations` is for the test to call."""
+def built(
+    folder: Path, policy: str = ADMIN_POLICY, *, store: Store | None = None, verifier: Verifier | None = None
+) -> Administered:
+    """`verifier` is administrators', in place of the policy's. Revocations are not known yet: `begin` of `revocations`
+    is for the test to call."""
     write_policy(folder, policy)
     registry, lifecycle, store, audit = CollectorRegistry(), Lifecycle(), store or MemoryStore(), Remembering()
     metrics = Metrics(registry)
@@ -118,9 +121,11 @@ def built(folder: Path, policy: str = ADMIN_POLICY, *, store: Store | None = Non
     def in_force(_before: InForce | None) -> InForce:
         rules = load(folder / "policy.yaml")
         admins = Verifier(issuers.load_administrators(rules), now=time.time) if rules.administrators else None
-        verifier = Verifier(issuers.load(rules), now=time.time)
+        callers = Verifier(issuers.load(rules), now=time.time)
         end_users = EndUsers(Verifier(issuers.load_asserting(rules), now=time.time), asserting_of(rules))
-        return InForce(rules, verifier, end_users, NO_RELAY, {}, NOBODY, frozenset({folder / "policy.yaml"}), admins)
+        return InForce(
+            rules, callers, end_users, NO_RELAY, {}, NOBODY, frozenset({folder / "policy.yaml"}), verifier or admins
+        )
 
     policies = Policies(folder / "policy.yaml", in_force, _Deaf())
     feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.admin.api import note_reload
 from gateway.admin.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
 from gateway.audit_log import By, OfId, OfRevocation, Outcome
 from gateway.auth.binding import CallerCertificate
+from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Kind, Revocation
 from gateway.http.arrivals import Origin
 from gateway.reload import Reload
@@ -32,8 +34,9 @@ from tests.gateway.admin.support import (
     built,
     headers,
 )
+from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import public, serving
-from tests.gateway.support import CANARY, POLICY, make_token
+from tests.gateway.support import CANARY, NOW, POLICY, make_token
 
 VECTORS = json.loads(Path("tests/vectors/administration.json").read_text(encoding="utf-8"))
 ALICE = {"subject": "alice"}
@@ -112,6 +115,27 @@ async def test_a_token_that_is_no_administrators_lets_nobody_in(
     assert record.target is None
     assert CANARY not in repr(administered.audit.records) + answer.text
     assert not (await administered.store.changes(None)).entries
+
+
+async def test_hostile_tokens_get_one_and_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin.refusals.MOST", 10_000)
+    monkeypatch.setattr("gateway.admin.refusals.MOST_OF_ONE", 10_000)
+    known = dict(issuers_of({}))
+    made = built(tmp_path, verifier=Verifier(known, now=lambda: float(NOW)))
+    await made.revocations.begin()
+    sent, looks = 0, set()
+    async with made.client() as client:
+        for case in CASES:
+            known.update(issuers_of(case))
+            if (token := token_of(case)).isascii() and token.isprintable():
+                sent += 1
+                answer = await client.get("/status", headers={"authorization": f"Bearer {token}"})
+                looks.add((answer.status_code, answer.content))
+        good = await client.get("/status", headers={"authorization": f"Bearer {make_token()}"})
+    assert sent >= 150
+    assert [status for status, _ in looks] == [401]
+    assert {(each.outcome, each.by) for each in made.audit.records[:-1]} == {(Outcome.REFUSED, By.NOBODY)}
+    assert (good.status_code, made.audit.records[-1].by) == (403, By.TOKEN), "a caller's role may do nothing here"
 
 
 async def test_a_token_in_a_query_is_refused(administered: Administered, client: httpx.AsyncClient) -> None:
@@ -512,19 +536,32 @@ async def test_a_flood_of_refused_calls_is_counted_and_shuts_nobody_out(
     assert administered.audit.records[-1] is last, "told once"
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefghijklm"), st.floats(0, 5)), max_size=400))
-def test_no_minute_has_more_records_than_stated_and_every_refusal_is_told(calls: list[tuple[str, float]]) -> None:
+async def test_who_floods_the_log_hides_no_administrators_tries(tmp_path: Path) -> None:
+    made = built(tmp_path)
+    await made.revocations.begin()
+    for number in range(2 * MOST):
+        async with made.client(Origin(f"192.0.2.{number}")) as client:
+            assert (await client.get("/status")).status_code == (401 if number < MOST else 429)
+    async with made.client() as client:
+        assert (await client.get("/status", headers=headers("privacy"))).status_code == 403
+    assert made.audit.told[-1] == ("status", "refused", "not_allowed")
+    assert made.audit.records[-1].by is By.TOKEN
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijklm"), st.booleans(), st.floats(0, 5)), max_size=400))
+def test_no_minute_has_more_records_than_stated_and_every_refusal_is_told(calls: list[tuple[str, bool, float]]) -> None:
     refusals, now = Refusals(), 0.0
-    taken: list[tuple[str, float]] = []
-    for who, later in calls:
+    taken: list[tuple[str, bool]] = []
+    for who, known, later in calls:
         now += later
-        if refusals.take(who, now):
-            taken.append((who, now))
+        if refusals.take(who, now, known=known):
+            taken.append((who, known))
     assert len(taken) + refusals.untold() == len(calls)
     minutes = now / MINUTE + 1
-    assert len(taken) <= MOST * minutes
-    for who in {who for who, _ in taken}:
-        assert sum(each == who for each, _ in taken) <= MOST_OF_ONE * minutes
+    for known in (True, False):
+        of_these = Counter(who for who, each in taken if each is known)
+        assert of_these.total() <= MOST * minutes
+        assert max(of_these.values(), default=0) <= MOST_OF_ONE * minutes
 
 
 # ---- on a real server ------------------------------------------------------------------------------------------------
