@@ -1,6 +1,6 @@
 """What payload encryption costs: CPU of a request, of the one key agreement of an answer, and of each of its frames.
 
-python -m tests.bench.bench_encryption [--rounds 5] [--json FILE]
+PYTHONPATH=clients/python python -m tests.bench.bench_encryption [--rounds 5] [--json FILE]
 
 Process CPU of one thread, the best of the rounds; a frame has the size of one that brings a word or two.
 """

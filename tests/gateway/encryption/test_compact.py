@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.encryption.compact import MOST_HEADER_CHARS, Key, open_request
 from gateway.encryption.keys import read_key
@@ -92,3 +94,33 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     for message in (b"\xff.\xff.\xff.\xff.\xff", b"AA.AA.AA.AA.\x00", "é.A.A.A.A".encode()):
         with pytest.raises(NotDecrypted):
             open_request(message, KEYS.get)
+
+
+GOOD = good().encode()
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+POINTS = st.text(alphabet="ABCwxyz019-_=+ \u00e9", max_size=64)
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.binary(max_size=4))
+def test_whatever_is_written_over_is_refused_and_nothing_else_is_raised(at: int, value: int, more: bytes) -> None:
+    message = GOOD[:at] + bytes([value]) + more + GOOD[at + 1 :]
+    if message != GOOD:
+        with pytest.raises(NotDecrypted):
+            open_request(message, KEYS.get)
+
+
+@given(
+    st.sampled_from(["alg", "enc", "kid", "typ", "epk", "iat", "jti", "ath", "path", "akid"]),
+    JSON_VALUES | st.fixed_dictionaries({"kty": st.just("EC"), "crv": st.just("P-256"), "x": POINTS, "y": POINTS}),
+)
+def test_whatever_a_member_holds_is_refused_and_nothing_else_is_raised(name: str, value: Any) -> None:
+    first, *rest = GOOD.decode().split(".")
+    header = json.loads(decoded(first))
+    if header[name] != value:
+        changed = encoded(json.dumps(header | {name: value}).encode())
+        with pytest.raises(NotDecrypted):
+            open_request(".".join([changed, *rest]).encode(), KEYS.get)
