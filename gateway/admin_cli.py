@@ -150,6 +150,13 @@ def complain(text: str) -> None:
     typer.echo(f"tightlip: {text}", err=True)
 
 
+def obeyed(*, shared: bool) -> str:
+    """Who obeys what was acknowledged."""
+    if shared:
+        return "every gateway on this store obeys within a second"
+    return "that gateway obeys within a second, until it ends: it shares no state with others"
+
+
 # ---- helpers ---------------------------------------------------------------------------------------------------------
 
 

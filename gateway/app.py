@@ -192,6 +192,7 @@ async def assemble(
         }
         serving = {name: model.serving for name, model in settings.models.items()}
         releases = Releases(pairs, serving, standing, metrics)
+        desk = ReleaseDesk(store, releases)
         audiences = {release: each.audiences for release, each in known.items()}
         loader = Loader(settings, detectors, fetcher, metrics, relay)
         news = _PolicyNews(metrics, logs, lifecycle, uses, warn, audiences)
@@ -199,7 +200,7 @@ async def assemble(
         not_ready = partial(_not_ready, lifecycle, policies, revocations, releases)
         status = partial(_status, policies, revocations, releases, not_ready, shared=settings.state is not None)
         parts = Parts(
-            store, policies, status, partial(_head, audit), settings.state is not None, _keeps_marks(settings.log)
+            store, policies, desk, status, partial(_head, audit), settings.state is not None, _keeps_marks(settings.log)
         )
         uncaught = partial(logs.uncaught, where="administration")
         administration = Administration(parts, revocations, audit or NO_AUDIT_LOG, metrics, uncaught)
@@ -219,7 +220,7 @@ async def assemble(
             budgets=budgets,
             client=client,
             releases=releases,
-            desk=ReleaseDesk(store, releases),
+            desk=desk,
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             keys=keys,
             audit=audit,

@@ -381,6 +381,21 @@ class PolicyRefused(AdministrationError):
         return {"error": told | {"problems": list(self.problems)}}
 
 
+class ReleaseRefused(AdministrationError):
+    """It can't be switched to, withdrawn or reinstated as things stand. `why` is one of our own texts."""
+
+    status = 409
+    code = "release_refused"
+    message = "The release can't be switched to, withdrawn or reinstated as things stand."
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+    def body(self) -> dict[str, object]:
+        return {"error": {"message": self.why, "type": self.type, "param": self.param, "code": self.code}}
+
+
 class TooManyRefused(AdministrationError):
     """So many calls were refused within the minute that this one is only counted."""
 

@@ -59,6 +59,16 @@ async def listed(store: Store, now: float) -> list[Listed]:
     return [Listed(entry.id, understood(entry.text), entry.expires_at) for entry in in_force]
 
 
+def whose(issuer: str | None, tenant: str | None, role: str | None, rules: Rules) -> tuple[str | None, ...]:
+    """Issuer, tenant and role of the callers that are meant, by the policy in force; None: any. What is of an issuer is
+    of one of its tenants, and where there is one it need not be named. Raises NotAimed."""
+    wish = Wish(issuer=issuer, tenant=tenant)
+    found = _issuer(wish, rules.signers, needed=tenant is not None)
+    of_tenant = _tenant(wish, found, needed=True)
+    of_role = None if role is None else _role(role, rules, administrator=False)
+    return found.issuer if found else None, of_tenant, of_role
+
+
 def _is_one(entry_id: str) -> bool:
     """What is said of releases stands in the same store, and is others' to say."""
     return not entry_id.startswith(ID_PREFIX)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.admin_cli import Reach, reaching
+from gateway.admin_cli import Reach, obeyed, reaching
 
 if TYPE_CHECKING:
     from gateway.admin.shapes import RevocationShown
@@ -56,7 +56,7 @@ def revoke(
     flags = {"administrator": administrator, "including_myself": including_myself}
     done = reach().one("POST", "/revocations", Revoked, body={**body, **flags, "issued_before": moment})
     typer.echo(f"revoked: {_described(done.revocation)}")
-    typer.echo(f"acknowledged as {done.revocation.id}; {_reach(shared=done.shared)}")
+    typer.echo(f"acknowledged as {done.revocation.id}; {obeyed(shared=done.shared)}")
 
 
 @app.command("list")
@@ -79,16 +79,10 @@ def withdraw(reach: Reach, revocation_id: Annotated[str, typer.Argument(metavar=
 
     path = "/revocations/" + quote(revocation_id, safe="", errors="replace")
     done = reach().one("DELETE", path, Withdrawn)
-    typer.echo(f"withdrawn and acknowledged; {_reach(shared=done.shared)}")
+    typer.echo(f"withdrawn and acknowledged; {obeyed(shared=done.shared)}")
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _reach(*, shared: bool) -> str:
-    if shared:
-        return "every gateway on this store obeys within a second"
-    return "that gateway obeys within a second, until it ends: it shares no state with others"
 
 
 def _moment(text: str | None, now: float) -> float | None:

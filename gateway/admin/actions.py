@@ -20,7 +20,13 @@ from gateway import revoke
 from gateway.admin.shapes import (
     AuditHead,
     CallerUse,
+    ChoiceShown,
     GrantUse,
+    ModelReleases,
+    ReleaseAsked,
+    ReleaseDone,
+    Releases,
+    ReleaseShown,
     Reloaded,
     Reviewed,
     RevocationAsked,
@@ -28,10 +34,11 @@ from gateway.admin.shapes import (
     RevocationShown,
     Revoked,
     Status,
+    SwitchAsked,
     Withdrawn,
 )
 from gateway.audit_log import Action as Name
-from gateway.audit_log import OfId, OfRevocation, Target
+from gateway.audit_log import OfId, OfRelease, OfRevocation, Target
 from gateway.auth import revocation as known
 from gateway.auth.revocation import Revocation
 from gateway.errors import (
@@ -40,12 +47,16 @@ from gateway.errors import (
     NotAcknowledged,
     NotAuthenticated,
     PolicyRefused,
+    ReleaseRefused,
     RevocationNotFound,
     ShutsOutMyself,
     UnknownField,
 )
 from gateway.in_force import InForce
 from gateway.last_use import Caller, Grant
+from gateway.release.desk import Refused, ReleaseDesk
+from gateway.release.desk import Status as Standings
+from gateway.release.standing import Scope, told
 from gateway.reload import Policies
 from gateway.review import Line, review
 from gateway.state import Store
@@ -65,6 +76,7 @@ class Parts:
 
     store: Store
     policies: Policies
+    desk: ReleaseDesk
     status: Callable[[], Status]
     audit_head: Callable[[], str | None]
     shared: bool
@@ -205,6 +217,74 @@ def _audit_head(parts: Parts, _asked: Asked) -> Prepared:
     return Prepared(run)
 
 
+# ---- releases --------------------------------------------------------------------------------------------------------
+
+
+def _switch(parts: Parts, asked: Asked) -> Prepared:
+    wish = _read(asked.body, SwitchAsked)
+    scope = _scope(wish, asked.policy)
+
+    async def run() -> ReleaseDone:
+        if wish.shares is None:
+            return await _done(parts, parts.desk.unswitch(wish.model, scope))
+        return await _done(parts, parts.desk.switch(wish.model, wish.shares, scope))
+
+    if not parts.desk.known(wish.model, wish.shares or ()):
+        return Prepared(run)
+    before = parts.desk.in_force(wish.model, scope)
+    names = told(wish.shares) if wish.shares else None
+    return Prepared(run, OfRelease(wish.model, names, told(before) if before else None, *scope))
+
+
+def _scope(wish: SwitchAsked, policy: InForce) -> Scope:
+    try:
+        return Scope(*revoke.whose(wish.issuer, wish.tenant, wish.role, policy.rules))
+    except revoke.NotAimed as error:
+        raise MeansNobody(str(error)) from None
+
+
+def _withdraw_one(parts: Parts, asked: Asked) -> Prepared:
+    return _one_release(parts, asked, parts.desk.withdraw)
+
+
+def _reinstate_one(parts: Parts, asked: Asked) -> Prepared:
+    return _one_release(parts, asked, parts.desk.reinstate)
+
+
+def _one_release(parts: Parts, asked: Asked, work: Callable[[str, str], Awaitable[None]]) -> Prepared:
+    wish = _read(asked.body, ReleaseAsked)
+
+    async def run() -> ReleaseDone:
+        return await _done(parts, work(wish.model, wish.release))
+
+    known = parts.desk.known(wish.model, [wish.release])
+    return Prepared(run, OfRelease(wish.model, wish.release) if known else None)
+
+
+async def _done(parts: Parts, work: Awaitable[None]) -> ReleaseDone:
+    """Raises ReleaseRefused."""
+    try:
+        await _acknowledged(work)
+    except Refused as refused:
+        raise ReleaseRefused(str(refused)) from None
+    return ReleaseDone(parts.shared)
+
+
+def _list_releases(parts: Parts, _asked: Asked) -> Prepared:
+    async def run() -> Releases:
+        return Releases([_model(each) for each in parts.desk.status()])
+
+    return Prepared(run)
+
+
+def _model(status: Standings) -> ModelReleases:
+    releases = [
+        ReleaseShown(each.name, each.released_as, each.open, each.withdrawn, each.part) for each in status.releases
+    ]
+    choices = [ChoiceShown(dict(each.shares), *each.scope, list(each.unknown)) for each in status.choices]
+    return ModelReleases(status.model, releases, choices, list(status.withdrawn))
+
+
 # ---- reviews ---------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +328,12 @@ ACTIONS: Final[Sequence[Action]] = (
     Action(Name.LIST_REVOCATIONS, AdminRole.SECURITY, "GET", "/revocations", _list),
     Action(Name.WITHDRAW_REVOCATION, AdminRole.SECURITY, "DELETE", "/revocations/{id}", _withdraw),
     Action(Name.RELOAD_POLICY, AdminRole.OPERATIONS, "POST", "/policy/reload", _reload),
+    Action(Name.LIST_RELEASES, AdminRole.OPERATIONS, "GET", "/releases", _list_releases),
+    Action(Name.SWITCH_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/switch", _switch, takes_body=True),
+    Action(Name.WITHDRAW_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/withdraw", _withdraw_one, takes_body=True),
+    Action(
+        Name.REINSTATE_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/reinstate", _reinstate_one, takes_body=True
+    ),
     Action(Name.STATUS, AdminRole.OPERATIONS, "GET", "/status", _status),
     Action(Name.READ_AUDIT_HEAD, AdminRole.PRIVACY, "GET", "/audit/head", _audit_head),
     Action(Name.REVIEW, AdminRole.PRIVACY, "GET", "/review", _review, query=frozenset({"idle_days"})),

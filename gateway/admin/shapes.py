@@ -27,6 +27,22 @@ class RevocationAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     including_myself: bool = False  # also if who asks is shut out by it
 
 
+class SwitchAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which releases of a model are to answer whose requests. `shares` are parts of the callers by release; null takes
+    the choice for these requests back."""
+
+    model: str
+    shares: dict[str, int] | None
+    issuer: str | None = None
+    tenant: str | None = None
+    role: str | None = None
+
+
+class ReleaseAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str
+    release: str
+
+
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +119,48 @@ class Reviewed(msgspec.Struct, frozen=True):
     callers: list[CallerUse]
     removable: list[str]
     marks_kept: bool
+
+
+class ReleaseDone(msgspec.Struct, frozen=True):
+    """`shared`: every gateway on the store obeys; otherwise this process alone, until it ends."""
+
+    shared: bool
+
+
+class ReleaseShown(msgspec.Struct, frozen=True):
+    """`released_as`: its name in the signed release file; None: it is served without one. `open`: it checks out here.
+    `part`: of the callers about whose role and tenant nothing is chosen."""
+
+    name: str
+    released_as: str | None
+    open: bool
+    withdrawn: bool
+    part: float
+
+
+class ChoiceShown(msgspec.Struct, frozen=True):
+    """`unknown`: those of its releases that this gateway does not have."""
+
+    shares: dict[str, int]
+    issuer: str | None
+    tenant: str | None
+    role: str | None
+    unknown: list[str]
+
+
+class ModelReleases(msgspec.Struct, frozen=True):
+    """`withdrawn` are names, of releases that this gateway does not have too."""
+
+    model: str
+    releases: list[ReleaseShown]
+    choices: list[ChoiceShown]
+    withdrawn: list[str]
+
+
+class Releases(msgspec.Struct, frozen=True):
+    """As one process knows them."""
+
+    models: list[ModelReleases]
 
 
 class ModelStatus(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ class Action(enum.StrEnum):
     LIST_RELEASES = "list_releases"
     SWITCH_RELEASE = "switch_release"
     WITHDRAW_RELEASE = "withdraw_release"
+    REINSTATE_RELEASE = "reinstate_release"
     READ_AUDIT_HEAD = "read_audit_head"
     EXPORT_SUBJECT = "export_subject"
     ERASE_SUBJECT = "erase_subject"
@@ -91,11 +92,15 @@ class OfId:
 
 @dataclass(frozen=True, slots=True)
 class OfRelease:
-    """A release of a model, or all of them (None). Names that the configuration or the store knows, nobody else's."""
+    """A release of a model, several with their shares (`blue=9+green=1`), or all of them (None). Names that the
+    configuration, the policy or the store knows, nobody else's."""
 
     model: str
     release: str | None = None
-    before: str | None = None  # the one that it replaces
+    before: str | None = None  # what it replaces
+    issuer: str | None = None  # whose requests it is about: everybody's, if nothing is said
+    tenant: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

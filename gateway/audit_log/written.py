@@ -62,11 +62,22 @@ def _target(target: Target | None, marks: Marks) -> dict[str, Any]:
     if isinstance(target, OfId):
         return {"revocation": target.revocation_id if can_be_id(target.revocation_id) else None}
     if isinstance(target, OfRelease):
-        return {"model": name(target.model), "release": name(target.release), "release_before": name(target.before)}
+        return _release(target)
     if isinstance(target, OfSubject):
         mark = marks.subject(target.issuer, target.tenant, target.subject)
         return {"target_issuer": _text(target.issuer), "target_tenant": _text(target.tenant), "target_mark": mark}
     return {}
+
+
+def _release(target: OfRelease) -> dict[str, Any]:
+    return {
+        "model": name(target.model),
+        "release": name(target.release),
+        "release_before": name(target.before),
+        "target_issuer": _text(target.issuer),
+        "target_tenant": _text(target.tenant),
+        "target_role": _text(target.role),
+    }
 
 
 def _revocation(target: OfRevocation, marks: Marks) -> dict[str, Any]:

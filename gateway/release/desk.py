@@ -7,7 +7,7 @@ the store has acknowledged it; where there is no store that gateways share, it i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.release.standing import EVERYBODY, Choice, Scope, Standing, Withdrawal, choice_id
@@ -17,7 +17,7 @@ from gateway.types import Release
 
 
 class Refused(Exception):
-    """It is not done; the text tells the operator why."""
+    """It is not done; the text tells the operator why, and quotes no name but those of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class ReleaseDesk:
         self._store, self._releases, self._now = store, releases, now
 
     async def switch(self, model: str, shares: Mapping[str, int], scope: Scope = EVERYBODY) -> None:
-        """From now on these releases answer, each its part of the callers. Who has begun stays where he is. Raises
+        """From now on these answer, each its part of the callers. Who has begun stays where he is. Raises
         Refused: one is not here, does not check out, or is withdrawn."""
         stored = await self._stored()
         known = {each.name: each for each in self._of(model)}
         for name in shares:
             if name not in known:
-                raise Refused(f"model {model} has no release {name!r} here")
+                raise Refused("this gateway has no such release of this model")
             if stored.is_withdrawn(Release(model, name)):
                 raise Refused(f"release {name!r} is withdrawn; it has to be reinstated first")
             if not known[name].open:
@@ -76,13 +76,29 @@ class ReleaseDesk:
         """This release answers nobody from now on, and answers that are running end. Saying it again does no harm.
         Raises Refused: it is not here, so that nothing would be withdrawn."""
         if name not in [each.name for each in self._of(model)]:
-            raise Refused(f"model {model} has no release {name!r} here")
+            raise Refused("this gateway has no such release of this model")
         await self._put(Withdrawal(model=model, release=name))
 
     async def reinstate(self, model: str, name: str) -> None:
         """It may be chosen again, and answers again where it was. Raises Refused: it is not withdrawn."""
         if not await self._store.withdraw(Withdrawal(model=model, release=name).id, self._now()):
-            raise Refused(f"release {name!r} of model {model} is not withdrawn")
+            raise Refused("it is not withdrawn")
+
+    def in_force(self, model: str, scope: Scope) -> Mapping[str, int] | None:
+        """What is chosen for just these requests, as this process knows it now; None: nothing. Raises Refused."""
+        self._of(model)
+        if scope == EVERYBODY:
+            return self._releases.for_everybody(model).shares
+        found = (each.shares for each in self._releases.standing.choices(model) if each.scope == scope)
+        return next(found, None)
+
+    def known(self, model: str, names: Iterable[str]) -> bool:
+        """Whether this process, or what is said of releases, knows all these by name."""
+        standing = self._releases.standing
+        if model not in self._releases.models:
+            return False
+        named = {each.name for each in self._releases.stands(model)} | set(standing.withdrawn(model))
+        return named >= set(names)
 
     def status(self) -> list[Status]:
         """Of every model, as this process knows it now."""
@@ -100,7 +116,7 @@ class ReleaseDesk:
     def _of(self, model: str) -> Sequence[Stands]:
         """Raises Refused."""
         if model not in self._releases.models:
-            raise Refused(f"there is no model {model!r} here")
+            raise Refused("this gateway has no such model")
         return self._releases.stands(model)
 
     async def _stored(self) -> Standing:

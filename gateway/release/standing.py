@@ -53,8 +53,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     def __post_init__(self) -> None:
         if not self.shares or not all(0 < share <= MOST_SHARE for share in self.shares.values()):
             raise ValueError(f"needs one release or more, each with a share from 1 to {MOST_SHARE}")
-        if self.tenant is not None and self.issuer is None:
-            raise ValueError("a tenant is one of an issuer")
+        if (self.tenant is None) != (self.issuer is None):
+            raise ValueError("a tenant is one of an issuer, and goes with it")
 
     @property
     def scope(self) -> Scope:
@@ -98,6 +98,13 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     def written(self) -> str:
         """As a store keeps it."""
         return msgspec.json.encode(self, order="deterministic").decode()
+
+
+def told(shares: Mapping[str, int]) -> str:
+    """Releases in one word: a name, or names with their shares (`blue=9+green=1`)."""
+    if len(shares) == 1:
+        return next(iter(shares))
+    return "+".join(f"{name}={share}" for name, share in sorted(shares.items()))
 
 
 def choice_id(model: str, scope: Scope) -> str:

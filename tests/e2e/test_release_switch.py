@@ -18,10 +18,12 @@ from prometheus_client import generate_latest
 
 from gateway.app import Gateway
 from gateway.release.desk import Refused
-from gateway.release.standing import Choice, Scope, Withdrawal
+from gateway.release.standing import Choice, Scope
 from gateway.settings import StateSettings
 from gateway.state import Entry
 from gateway.state.opening import open_store
+from tests.e2e.test_administration import POLICY as ADMINISTERED
+from tests.e2e.test_administration import recorded, tightlip
 from tests.support import gateways, replicas, scripted
 from tests.support.gateways import MODEL, PATIENT, gateway, server, settings, streamed, text_of
 from tests.support.redis import DURABLE, needs_redis, redis
@@ -122,8 +124,10 @@ async def test_a_switch_is_in_force_everywhere_and_who_has_begun_stays_where_he_
         engine.replies = speaking(lambda name: [f"This is {name}. His e-mail is {SECRET}. "])
         assert "The base of green." in await said(second, alice)
         assert {body["model"] for body in engine.requests} == {"green-tuned", "green-base"}
+        go_on_with_one_line(engine)
         await gateway.desk.switch(MODEL, {"blue": 1})  # roll back
         await soon(lambda: said(second, alice), "This is blue.")
+        await soon(lambda: said(one, alice), "This is blue.")
         page = generate_latest(gateway.metrics.registry).decode()
     assert f'tightlip_release_share{{model="{MODEL}",release="blue"}} 1.0' in page
     assert f'tightlip_release_share{{model="{MODEL}",release="green"}} 0.0' in page
@@ -228,19 +232,24 @@ def test_blue_green_blue_under_load_on_real_processes(engine: Engine, tmp_path: 
         for name in ("one", "two"):
             folder = tmp_path / name
             folder.mkdir()
-            configuration = two_releases(engine.url, scripted.tokenizer(folder), state=state)
-            fronts.append(stack.enter_context(gateway(folder, configuration, gateways.POLICY)))
+            (folder / "audit.key").write_text("a" * 40)
+            audit = {"directory": "audit", "key_file": "audit.key"}
+            configuration = two_releases(engine.url, scripted.tokenizer(folder), state=state, audit=audit)
+            fronts.append(stack.enter_context(gateway(folder, configuration, ADMINISTERED)))
         done, heard = threading.Event(), list[str]()
         callers = [pool.submit(_go_on_asking, front, f"s-{n}", done, heard) for n in range(2) for front in fronts]
         try:
-            for number, release in enumerate(("blue", "green", "blue"), start=1):
-                asyncio.run(_tell(state, Choice(model=MODEL, shares={release: 1}, revision=number)))
+            for release in ("blue", "green", "blue"):
+                told = tightlip(fronts[0], "operations", "release", "switch", MODEL, release)
+                assert told.exit_code == 0, told.output
                 for front in fronts:
                     _until_it_answers(front, release)
         finally:
             done.set()
         for caller in callers:
             caller.result()
+    actions = [(each["action"], each["release"]) for each in recorded(tmp_path / "one") if each["outcome"] == "done"]
+    assert actions == [("switch_release", name) for name in ("blue", "green", "blue")]
     whole = {name: f"This is {name}. Still {name}. And {name}. " for name in ("blue", "green")}
     assert {text.strip() for text in heard} == {text.strip() for text in whole.values()}
 
@@ -260,9 +269,3 @@ def _until_it_answers(front: gateways.Gateway, release: str) -> None:
         while f"This is {release}." not in client.post("/v1/chat/completions", json=ASK).text:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-
-
-async def _tell(state: Mapping[str, Any], said: Choice | Withdrawal) -> None:
-    store = open_store(StateSettings(**state))
-    await store.put(Entry(said.id, said.written(), None), time.time())
-    await store.aclose()

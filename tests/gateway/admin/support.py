@@ -32,12 +32,15 @@ from gateway.in_force import InForce
 from gateway.listening import OPEN
 from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
+from gateway.release.desk import ReleaseDesk
+from gateway.release.standing import Standing
 from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
 from gateway.state import Store
 from gateway.state.memory import MemoryStore
 from tests.gateway.http.surface import NO_RELAY, NOBODY, serving
 from tests.gateway.support import POLICY, make_token, write_policy
+from tests.support.releases import releases
 
 ADMIN_ISSUER: Final = "https://admin.test"
 ADMINISTRATION: Final = f"""\
@@ -128,8 +131,10 @@ def built(
         )
 
     policies = Policies(folder / "policy.yaml", in_force, _Deaf())
-    feed = RevocationFeed(store, metrics, 30.0, lifecycle.end)
-    parts = Parts(store, policies, lambda: STATUS, lambda: "0a:7:0b", shared=True, marks_kept=False)
+    standing = Standing()
+    feed = RevocationFeed(store, metrics, 30.0, lifecycle.end, others=[standing])
+    desk = ReleaseDesk(store, releases(("blue", "green"), "blue", standing, metrics))
+    parts = Parts(store, policies, desk, lambda: STATUS, lambda: "0a:7:0b", shared=True, marks_kept=False)
     uncaught: list[str] = []
     administration = Administration(parts, feed, audit, metrics, lambda kind: uncaught.append(kind.__name__))
     app = management.create_app(registry, lambda: True, create_app(administration))

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from gateway.admin.actions import ACTIONS, Action
 from gateway.admin.api import note_reload
 from gateway.admin.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
-from gateway.audit_log import By, OfId, OfRevocation, Outcome
+from gateway.audit_log import By, OfId, OfRelease, OfRevocation, Outcome
 from gateway.auth.binding import CallerCertificate
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Kind, Revocation
 from gateway.http.arrivals import Origin
 from gateway.reload import Reload
+from gateway.revoke import withdraw
 from gateway.state import Entry, StateUnavailable
 from gateway.state.memory import MemoryStore
 from gateway.types import AdminRole
@@ -37,10 +38,17 @@ from tests.gateway.admin.support import (
 from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import public, serving
 from tests.gateway.support import CANARY, NOW, POLICY, make_token
+from tests.support.releases import MODEL
 
 VECTORS = json.loads(Path("tests/vectors/administration.json").read_text(encoding="utf-8"))
 ALICE = {"subject": "alice"}
-BODIES: dict[str, dict[str, Any]] = {"revoke": {"json": ALICE}}
+BLUE = {"model": MODEL, "release": "blue"}
+BODIES: dict[str, dict[str, Any]] = {
+    "revoke": {"json": ALICE},
+    "switch_release": {"json": {"model": MODEL, "shares": {"green": 1}}},
+    "withdraw_release": {"json": BLUE},
+    "reinstate_release": {"json": BLUE},
+}
 
 
 @pytest.fixture
@@ -256,6 +264,83 @@ async def test_a_revocation_holds_is_listed_and_is_withdrawn(
     assert administered.audit.records[-1].target == OfId(revocation.id)
     again = await client.delete(path, headers=headers())
     assert (again.status_code, again.json()["error"]["code"]) == (404, "revocation_not_found")
+
+
+async def test_a_release_is_switched_to_withdrawn_and_reinstated(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    sent = headers("operations")
+
+    async def ask(what: str, **body: Any) -> tuple[int, Any]:
+        answer = await client.post(f"/releases/{what}", json={"model": MODEL, **body}, headers=sent)
+        await administered.revocations.look()
+        return answer.status_code, answer.json()
+
+    assert await ask("switch", shares={"blue": 9, "green": 1}) == (200, {"shared": True})
+    assert await ask("switch", shares={"green": 1}, role="support", tenant="acme") == (200, {"shared": True})
+    of_support = ("https://issuer.test", "acme", "support")
+    assert [each.target for each in administered.audit.records[1::2]] == [
+        OfRelease(MODEL, "blue=9+green=1", "blue"),
+        OfRelease(MODEL, "green", None, *of_support),
+    ]
+    assert (await ask("withdraw", release="green"))[0] == 200
+    status, refused = await ask("switch", shares={"green": 1})
+    assert (status, refused["error"]["code"]) == (409, "release_refused")
+    assert "is withdrawn" in refused["error"]["message"]
+    assert administered.audit.records[-1].code == "release_refused"
+    [shown] = (await client.get("/releases", headers=sent)).json()["models"]
+    assert [(each["name"], each["withdrawn"], each["part"]) for each in shown["releases"]] == [
+        ("blue", False, 0.9),
+        ("green", True, 0.1),
+    ]
+    assert shown["choices"][1] == {
+        "shares": {"green": 1},
+        "issuer": "https://issuer.test",
+        "tenant": "acme",
+        "role": "support",
+        "unknown": [],
+    }
+    assert (await ask("switch", shares=None, role="support", tenant="acme"))[0] == 200
+    assert (await ask("reinstate", release="green"))[0] == 200
+    assert (await ask("reinstate", release="green"))[0] == 409
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "status", "code"),
+    [
+        ("switch", {"model": CANARY, "shares": {"blue": 1}}, 409, "release_refused"),
+        ("switch", {"model": MODEL, "shares": {CANARY: 1}}, 409, "release_refused"),
+        ("switch", {"model": MODEL, "shares": {}}, 409, "release_refused"),
+        ("switch", {"model": MODEL, "shares": {"blue": -1}}, 409, "release_refused"),
+        ("switch", {"model": MODEL, "shares": {"blue": 1}, "role": CANARY}, 400, "means_nobody"),
+        ("switch", {"model": MODEL, "shares": {"blue": 1}, "tenant": CANARY}, 400, "means_nobody"),
+        ("switch", {"model": MODEL, "shares": {"blue": CANARY}}, 400, "invalid_value"),
+        ("switch", {"model": MODEL}, 400, "invalid_value"),
+        ("withdraw", {"model": MODEL, "release": CANARY}, 409, "release_refused"),
+        ("withdraw", {"model": CANARY, "release": "blue"}, 409, "release_refused"),
+        ("withdraw", {"model": MODEL, "release": "blue", CANARY: 1}, 400, "unknown_parameter"),
+        ("reinstate", {"model": MODEL, "release": CANARY}, 409, "release_refused"),
+    ],
+)
+async def test_what_names_no_release_changes_nothing_and_is_not_repeated(
+    administered: Administered, client: httpx.AsyncClient, what: str, body: dict[str, Any], status: int, code: str
+) -> None:
+    answer = await client.post(f"/releases/{what}", json=body, headers=headers("operations"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert not (await administered.store.changes(None)).entries
+    assert CANARY not in repr(administered.audit.records) + answer.text
+
+
+async def test_what_is_said_of_releases_is_not_withdrawn_as_a_revocation(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    """Who may withdraw revocations has another role."""
+    await client.post("/releases/withdraw", json=BLUE, headers=headers("operations"))
+    [entry] = (await administered.store.changes(None)).entries
+    assert (await client.get("/revocations", headers=headers())).json() == {"revocations": []}
+    assert (await client.delete(f"/revocations/{entry.id}", headers=headers())).status_code == 404
+    assert not await withdraw(administered.store, entry.id, time.time())
+    assert (await administered.store.changes(None)).entries == [entry]
 
 
 @pytest.mark.parametrize("name", [CANARY, "%2e%2e", "0123456789ABCDEF", "0" * 3000])

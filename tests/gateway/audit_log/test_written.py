@@ -77,6 +77,9 @@ def test_a_role_and_a_release_are_named() -> None:
     assert line(replace(record(), target=OfRevocation(Revocation(Kind.ROLE, "support"))))["target_role"] == "support"
     found = line(replace(record(), target=OfRelease("assistant", "2026-11", "2026-10")))
     assert (found["model"], found["release"], found["release_before"]) == ("assistant", "2026-11", "2026-10")
+    shares = OfRelease("assistant", "blue=9+green=1", "blue", "https://issuer.test", "acme", "support")
+    found = line(replace(record(), target=shares))
+    assert (found["release"], found["target_tenant"], found["target_role"]) == ("blue=9+green=1", "acme", "support")
     person = line(replace(record(), target=OfSubject("https://issuer.test", "acme", CANARY)))
     assert CANARY not in str(person)
     assert len(str(person["target_mark"])) == 16

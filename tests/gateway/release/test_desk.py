@@ -4,9 +4,9 @@ done in whatever order."""
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -18,15 +18,15 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.observe.metrics import Metrics
 from gateway.release.desk import Refused, ReleaseDesk
 from gateway.release.standing import EVERYBODY, Scope, Standing
-from gateway.releases import Releases
 from gateway.revocations import RevocationFeed
 from gateway.state import Changes, Entry, Position, StateUnavailable
 from gateway.state.memory import MemoryStore
 from gateway.types import ONLY, Grant, Principal, Release
+from tests.support.releases import MODEL, Pair, releases
 
 NOW = 1_700_000_000.0
 ALICE = Principal("idp", "acme", "alice", None, "customer", NOW + 600.0)
-MODEL, NAMES = "assistant", ("blue", "green", "red")
+NAMES = ("blue", "green", "red")
 
 
 class Store(MemoryStore):
@@ -50,23 +50,12 @@ class Store(MemoryStore):
         self._entries, self._mark = dict(entries), "another"
 
 
-@dataclass
-class Pair:
-    """Of a model: as much of `gateway.relay.Pair` as is looked at here."""
-
-    release: Release
-    open: bool = True
-    released_as: str | None = None
-    vocabulary: Any = None
-
-
 class Replica:
     def __init__(self, store: Store, names: tuple[str, ...] = NAMES, serving: str = "blue") -> None:
         self.registry, self.clock, self.standing = CollectorRegistry(), 1000.0, Standing()
         metrics = Metrics(self.registry)
-        self.pairs = {Release(MODEL, name): Pair(Release(MODEL, name)) for name in names}
-        pairs = cast(Any, self.pairs)
-        self.releases = Releases(pairs, {MODEL: serving}, self.standing, metrics)
+        self.releases = releases(names, serving, self.standing, metrics)
+        self.pairs = cast(dict[Release, Pair], self.releases.pairs)
         self.lifecycle = Lifecycle()
         self.feed = RevocationFeed(
             store, metrics, 30.0, self.lifecycle.end, others=[self.standing], clock=lambda: self.clock
@@ -117,20 +106,20 @@ async def test_what_can_t_be_switched_to_says_why(one: Replica) -> None:
     for shares, why in (
         ({"green": 1}, "'green' is withdrawn"),
         ({"blue": 1, "red": 1}, "'red' does not check out"),
-        ({"pink": 1}, "has no release 'pink'"),
+        ({"pink": 1}, "has no such release"),
         ({"blue": 0}, "with a share from 1"),
         ({}, "needs one release"),
     ):
         with pytest.raises(Refused, match=why):
             await one.desk.switch(MODEL, shares)
     for model in ("second", ""):
-        with pytest.raises(Refused, match="there is no model"):
+        with pytest.raises(Refused, match="has no such model"):
             await one.desk.switch(model, {"blue": 1})
-        with pytest.raises(Refused, match="there is no model"):
+        with pytest.raises(Refused, match="has no such model"):
             await one.desk.withdraw(model, "blue")
     with pytest.raises(Refused, match="is one of an issuer"):
         await one.desk.switch(MODEL, {"blue": 1}, Scope(tenant="acme"))
-    with pytest.raises(Refused, match="has no release 'pink'"):
+    with pytest.raises(Refused, match="has no such release"):
         await one.desk.withdraw(MODEL, "pink")
     with pytest.raises(Refused, match="is not withdrawn"):
         await one.desk.reinstate(MODEL, "blue")
