@@ -107,16 +107,29 @@ async def ask(
                 allow_redirects=False,
             ) as response,
         ):
-            status, raw = response.status, await response.content.read(MOST_BYTES)
+            status, raw = response.status, await _whole(response)
     except aiohttp.ClientConnectorCertificateError:
         raise Unreachable("its certificate is not of a known authority, or not for this name: see --ca-file") from None
     except aiohttp.ClientSSLError:
         raise Unreachable("the TLS handshake failed: is a --client-certificate needed?") from None
     except aiohttp.ClientConnectorError as error:
         raise Unreachable(f"can't be reached ({os.strerror(error.errno) if error.errno else 'no such host'})") from None
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        text = "closed the connection (is a --client-certificate needed, or https?); what was asked may have been done"
+        raise Unreachable(text) from None
     except (aiohttp.ClientError, TimeoutError, OSError):
         raise Unreachable("did not answer as a gateway does, or in time; what was asked may have been done") from None
     return _read(status, raw, answer)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Raises Unreachable: longer than any answer."""
+    raw = bytearray()
+    async for piece in response.content.iter_any():
+        raw += piece
+        if len(raw) > MOST_BYTES:
+            raise Unreachable("its answer is longer than any that a gateway gives")
+    return bytes(raw)
 
 
 def _read(status: int, raw: bytes, answer: type[T]) -> T:

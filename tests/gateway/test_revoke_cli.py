@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway.auth.revocation import Kind, Revocation
 from gateway.cli import app
+from gateway.revoke import revoke
 from tests.gateway.admin.support import Served, served
 
 
@@ -35,6 +38,15 @@ def test_it_says_who_is_meant_and_that_it_is_acknowledged(gateway: Served) -> No
     assert tightlip("list", gateway=gateway).stdout == "0 in force\n"
     again = tightlip("withdraw", entry_id[1], gateway=gateway)
     assert (again.exit_code, "no revocation with this id" in again.stderr) == (1, True)
+
+
+def test_a_long_list_is_printed_whole(gateway: Served) -> None:
+    for number in range(3000):
+        revocation = Revocation(Kind.SUBJECT, f"{number}-" + "a" * 200, "https://issuer.test", "acme")
+        asyncio.run(revoke(gateway.store, revocation, 0.0))
+    listed = tightlip("list", gateway=gateway).stdout
+    assert listed.endswith("3000 in force\n")
+    assert listed.count("subject") == 3000
 
 
 @pytest.mark.parametrize("name", ["\udcff", "../status", "a/b", "?x=y", "#"])

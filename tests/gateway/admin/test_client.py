@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from gateway.http.tls import ServerTls
 from gateway.settings import TlsSettings
 from tests.gateway.admin.support import ADMIN_POLICY, Served, bearer, served
 from tests.gateway.support import CANARY, POLICY
+from tests.support.processes import free_port
 from tests.support.tls import Authority, der
 
 
@@ -118,8 +118,7 @@ def test_who_may_not_is_told_so(gateway: Served, command: list[str], role: str, 
 
 
 def test_a_gateway_that_cant_be_reached_is_named_and_the_next_is_asked(gateway: Served) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        dead = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    dead = f"http://127.0.0.1:{free_port()}"
     options = ["--gateway", dead, *gateway.options("security")]
     listed = tightlip("revoke", "list", *options)
     assert listed.exit_code == 0
@@ -181,7 +180,7 @@ def test_a_listener_that_wants_a_certificate_is_told_of(tmp_path: Path, authorit
         reach = [*gateway.options("operations"), "--ca-file", str(authority.ca_file)]
         refused = tightlip("status", *reach)
         assert refused.exit_code == 1
-        assert gateway.url in refused.stderr
+        assert "--client-certificate" in refused.stderr
         assert gateway.audit.records == []
         assert tightlip("status", *reach, "--client-certificate", str(authority.server("root-1"))).exit_code == 0
 
