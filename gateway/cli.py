@@ -16,6 +16,7 @@ from gateway.config_file import ConfigError
 from gateway.encryption_cli import app as encryption_app
 from gateway.index_cli import app as index_app
 from gateway.policy_cli import app as policy_app
+from gateway.probe_cli import probe
 from gateway.release_cli import app as release_app
 from gateway.review_cli import review
 from gateway.revoke_cli import app as revoke_app
@@ -45,6 +46,7 @@ app.add_typer(encryption_app, name="encryption")
 app.command()(review)
 app.command()(reload)
 app.command()(status)
+app.command()(probe)
 
 
 def main() -> None:
