@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,9 @@ def test_only_the_envelopes_put_bodies_into_answers() -> None:
     assert {name for name, called in calls if called.split(".")[-1] == "Wire"} == {"envelope.py"}
     responses = {name for name, called in calls if called.split(".")[-1].endswith("Response")}
     assert responses == {"envelope.py", "management.py"}
+
+
+def test_the_clients_helper_stands_alone() -> None:
+    """It is installed where no gateway is."""
+    needed = {name.split(".")[0] for path in (ROOT / "clients").rglob("*.py") for name in imports(path)}
+    assert needed - set(sys.stdlib_module_names) == {"cryptography", "httpx", "joserfc", "tightlip_client"}

@@ -12,6 +12,7 @@ import yaml
 from gateway.config_file import ConfigError
 from gateway.encryption.keys import KeyRing, load_clients, parse_own
 from gateway.policy.load import check_sources, load
+from gateway.secrets.references import VaultRef
 from tests.gateway.support import CANARY, ISSUER, POLICY, write_policy
 from tests.support.encryption import jwks, private_jwk, public_jwk, write_ring
 
@@ -82,6 +83,21 @@ def test_new_keys_are_taken_over_and_bad_ones_are_not(tmp_path: Path) -> None:
     write_ring(tmp_path, "gateway-2")
     ring.refresh()
     assert (told[-1], ring.key("gateway-1")) == (None, None)
+
+
+def test_keys_in_vault_are_those_that_were_read_last() -> None:
+    class Read:
+        text = json.dumps(jwks(GOOD))
+
+        def value(self, ref: VaultRef) -> str:
+            return self.text
+
+    read = Read()
+    ring = KeyRing(VaultRef("tightlip/encryption", "jwks", held=read), lambda refused: None)
+    assert ring.now.first == "gateway-1"
+    read.text = json.dumps(jwks(private_jwk("gateway-2"), GOOD))
+    ring.refresh()
+    assert list(ring.now.keys) == ["gateway-2", "gateway-1"]
 
 
 # ---- clients ---------------------------------------------------------------------------------------------------------

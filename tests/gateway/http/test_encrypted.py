@@ -186,23 +186,23 @@ def test_no_answer_is_made_that_would_leave_in_the_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_of", "code"),
+    ("request_of", "code", "reason"),
     [
-        (lambda: _with_another_token(), "decryption_failed"),
-        (lambda: sent(sealed_for=Endpoint.COMPLETIONS), "decryption_failed"),
-        (lambda: sent(sub="bob"), "unknown_answer_key"),
-        (lambda: Sent(Exchange(pinned(), "gateway-1", [own()]), CANARY, sent().headers), "decryption_failed"),
+        (lambda: _with_another_token(), "decryption_failed", "token"),
+        (lambda: sent(sealed_for=Endpoint.COMPLETIONS), "decryption_failed", "path"),
+        (lambda: sent(sub="bob"), "unknown_answer_key", "answer_key"),
+        (lambda: Sent(Exchange(pinned(), "", [own()]), CANARY, sent().headers), "decryption_failed", "malformed"),
     ],
 )
 async def test_what_was_made_for_somebody_or_something_else_is_refused(
-    tmp_path: Path, request_of: Callable[[], Sent], code: str
+    tmp_path: Path, request_of: Callable[[], Sent], code: str, reason: str
 ) -> None:
     async with running(tmp_path) as surface:
         answer = await post(surface, request_of())
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
         assert CANARY not in answer.text
         assert surface.plans == []
-        assert surface.count("tightlip_requests_not_decrypted_total", reason="other") == 0
+        assert surface.count("tightlip_requests_not_decrypted_total", reason=reason) == 1
 
 
 def _with_another_token() -> Sent:
