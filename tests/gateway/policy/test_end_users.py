@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from filters.specificity.described import Describing
 from gateway.auth import issuers
+from gateway.auth.end_users import EndUsers, asserting_of
+from gateway.auth.issuers import Verifier
+from gateway.auth.jwks import Page
 from gateway.config_file import ConfigError
+from gateway.in_force import InForce
 from gateway.policy.diff import compare
-from gateway.policy.load import load
+from gateway.policy.load import check_sources, load
 from gateway.policy.schema import EndUserPolicy
+from gateway.relay import Relay
 from gateway.revoke import NotAimed, Wish, aim
 from tests.gateway.support import POLICY, write_policy
 
@@ -85,6 +92,35 @@ def test_one_issuer_may_sign_both_for_two_audiences(tmp_path: Path) -> None:
     assert load(write_policy(tmp_path, text)).policy.end_user_issuers[0].issuer == "https://issuer.test"
 
 
+async def _no_page(_page: object) -> bytes:
+    return b'{"keys": []}'
+
+
+def test_keys_of_assertions_are_fetched_like_those_of_tokens(tmp_path: Path) -> None:
+    page = "{url: https://users.test/jwks}"
+    rules = load(
+        write_policy(tmp_path, policy("{assertion: https://users.test}", USERS.replace("{file: key.pem}", page)))
+    )
+    assert [each.url for each in issuers.pages(rules) if isinstance(each, Page)] == ["https://users.test/jwks"]
+    tokens, assertions = (
+        Verifier(load_issuers(rules, _no_page), now=lambda: 0.0)
+        for load_issuers in (issuers.load, issuers.load_asserting)
+    )
+    users = EndUsers(assertions, asserting_of(rules))
+    in_force = InForce(rules, tokens, users, cast("Relay", None), {}, cast("Describing", None), frozenset())
+    assert [len(keys) for keys in (tokens.remote, assertions.remote, in_force.remote)] == [0, 1, 1]
+
+
+def test_keys_of_assertions_that_are_in_vault_need_one(tmp_path: Path) -> None:
+    place = '{vault: "secret/data/users#key"}'
+    rules = load(
+        write_policy(tmp_path, policy("{assertion: https://users.test}", USERS.replace("{file: key.pem}", place)))
+    )
+    check_sources(rules, addresses=False, certificates=False, vault=True, encryption=False)
+    with pytest.raises(ConfigError, match=r"end_user_issuers\[0\]\.keys\[0\]\.vault: needs the setting 'vault'"):
+        check_sources(rules, addresses=False, certificates=False, vault=False, encryption=False)
+
+
 def test_who_is_counted_as_whom_weakens_whichever_way_it_changes(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("old", "new")]
     for folder in folders:
@@ -104,7 +140,7 @@ def test_an_end_user_is_revoked_as_a_subject_of_whoever_signs_for_him(tmp_path: 
     rules = load(write_policy(tmp_path, policy("{assertion: https://users.test}", USERS)))
     meant = aim(Wish(subject="bob", issuer="https://users.test"), rules)
     assert (meant.value, meant.issuer, meant.tenant) == ("bob", "https://users.test", "acme")
-    with pytest.raises(NotAimed, match="--issuer"):
+    with pytest.raises(NotAimed, match="several issuers"):
         aim(Wish(subject="bob"), rules)
     with pytest.raises(NotAimed, match="have no id"):
         aim(Wish(token_id="a-1", issuer="https://users.test"), rules)
