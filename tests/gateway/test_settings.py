@@ -416,3 +416,10 @@ def test_an_audit_log_is_beside_the_file(tmp_path: Path) -> None:
 def test_an_audit_log_that_can_t_be_is_refused(tmp_path: Path, audit: str, text: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(text)):
         load(written(tmp_path, GOOD + f"audit: {audit}\n"))
+
+
+def test_the_commands_token_is_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIGHTLIP_ADMIN_TOKEN", SECRET)
+    load(written(tmp_path))
+    monkeypatch.setenv("TIGHTLIP_ADMIN_TOKENS", SECRET)
+    assert "is not a known setting" in refusal(tmp_path, GOOD)

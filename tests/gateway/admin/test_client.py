@@ -127,6 +127,18 @@ def test_a_gateway_that_cant_be_reached_is_named_and_the_next_is_asked(gateway: 
     assert (alone.exit_code, alone.stdout) == (1, "")
 
 
+def test_another_gateway_is_asked_where_one_cant_write_its_log(gateway: Served, tmp_path: Path) -> None:
+    with served(tmp_path) as full:
+        full.audit.full = 0
+        revoke = ["revoke", "--subject", "carol"]
+        alone = tightlip(*revoke, *full.options("security"))
+        assert (alone.exit_code, "nothing was done" in alone.stderr) == (1, True)
+        both = tightlip(*revoke, *full.options("security"), *gateway.options("security"))
+        assert both.exit_code == 0, both.output
+        assert "nothing was done" in both.stderr
+    assert gateway.audit.told[-2:] == [("revoke", "asked", None), ("revoke", "done", None)]
+
+
 def test_what_is_no_administration_is_told_of(tmp_path: Path) -> None:
     with served(tmp_path, POLICY) as plain:
         refused = tightlip("status", *plain.options("operations"))
