@@ -227,7 +227,7 @@ def test_blue_green_blue_under_load_on_real_processes(engine: Engine, tmp_path: 
     go_on_with_one_line(engine)
     engine.replies = speaking(lambda name: [Say(f"This is {name}. "), Say(f"Still {name}. "), Say(f"And {name}. ")])
     state = {"file": str(tmp_path / "state.db")}
-    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         fronts = []
         for name in ("one", "two"):
             folder = tmp_path / name
@@ -237,7 +237,7 @@ def test_blue_green_blue_under_load_on_real_processes(engine: Engine, tmp_path: 
             configuration = two_releases(engine.url, scripted.tokenizer(folder), state=state, audit=audit)
             fronts.append(stack.enter_context(gateway(folder, configuration, ADMINISTERED)))
         done, heard = threading.Event(), list[str]()
-        callers = [pool.submit(_go_on_asking, front, f"s-{n}", done, heard) for n in range(2) for front in fronts]
+        callers = [pool.submit(_go_on_asking, front, f"s-{n}", done, heard) for n, front in enumerate(fronts)]
         try:
             for release in ("blue", "green", "blue"):
                 told = tightlip(fronts[0], "operations", "release", "switch", MODEL, release)
