@@ -123,17 +123,26 @@ class Folder:
             return self._reached(end.head)
 
     def holds(self, head: Head) -> bool:
-        """Whether the chain has this line, or had it and deleted it in time. Raises AuditUnavailable."""
+        """Whether the chain has this line, or had it and deleted it in time, or says already that it was lost. Raises
+        AuditUnavailable."""
         with self._locked() as folder:
-            for name in reversed(_names(folder)):
-                with os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb") as file:
-                    header = self._line(file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n"), name)
-                    if header.n > head.n:
-                        continue
-                    file.seek(0)
-                    raw = next(islice(file, head.n - header.n, None), b"")
-                    return raw.endswith(b"\n") and head.is_of(hash_of(raw[:-1]))
-            return True
+            headers = [(name, self._header(folder, name)) for name in _names(folder)]
+            if any(header.lost == str(head) for _, header in headers):
+                return True
+            before = [(name, header) for name, header in headers if header.n <= head.n]
+            return not before or self._has(folder, *before[-1], head)
+
+    def _header(self, folder: int, name: Name) -> Header:
+        with os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb") as file:
+            line = self._line(file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n"), name)
+        if not isinstance(line, Header):
+            raise self._damaged(name)
+        return line
+
+    def _has(self, folder: int, name: Name, header: Header, head: Head) -> bool:
+        with os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb") as file:
+            raw = next(islice(file, head.n - header.n, None), b"")
+        return raw.endswith(b"\n") and head.is_of(hash_of(raw[:-1]))
 
     def _reached(self, head: Head) -> Head:
         self._known = head

@@ -39,7 +39,7 @@ class Sink(Protocol):
         ...
 
     def holds(self, head: Head) -> bool:
-        """Whether the chain has this line, or had it and deleted it in time."""
+        """Whether the chain has this line, or had it and deleted it in time, or says already that it was lost."""
         ...
 
     def tidy(self, lost: Head | None = None) -> Head:

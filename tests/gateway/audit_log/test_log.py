@@ -82,6 +82,11 @@ async def test_a_log_that_was_shortened_while_nobody_looked_is_told_of(tmp_path:
     assert isinstance(header, Header)
     assert header.lost == str(known)
 
+    third = opened(folder(tmp_path), store, heard)
+    await third.begin()
+    await third.aclose()
+    assert heard.lost_heads == [known], "it is told once"
+
 
 async def test_a_tail_that_was_replaced_is_told_of_though_it_is_longer(tmp_path: Path) -> None:
     store, heard = MemoryStore(), Heard()
@@ -91,8 +96,8 @@ async def test_a_tail_that_was_replaced_is_told_of_though_it_is_longer(tmp_path:
     await first.aclose()
     path = files(tmp_path)[0]
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
-    folder(tmp_path).append(dict(MARKS_CALL))
-    folder(tmp_path).append(dict(MARKS_CALL))
+    folder(tmp_path).append(UNSEEN)
+    folder(tmp_path).append(UNSEEN)
 
     second = opened(folder(tmp_path), store, heard)
     await second.begin()
@@ -100,7 +105,7 @@ async def test_a_tail_that_was_replaced_is_told_of_though_it_is_longer(tmp_path:
     assert heard.lost_heads == [first.head]
 
 
-MARKS_CALL = {"request_id": "req_other", "action": "status", "outcome": "done", "by": "command"}
+UNSEEN = {"request_id": "req_other", "action": "status", "outcome": "done", "by": "command"}
 
 
 async def test_a_store_that_is_away_holds_up_nothing_and_is_told_later(

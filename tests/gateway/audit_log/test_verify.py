@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,11 @@ from hypothesis import strategies as st
 
 from gateway.audit_log import Outcome
 from gateway.audit_log.files import Folder
-from gateway.audit_log.lines import AuditKey, Head, parse_head, read_line
+from gateway.audit_log.lines import Head, parse_head
 from gateway.audit_log.stream import Stream
 from gateway.audit_log.verify import Fault, Report, verify
-from tests.gateway.audit_log.support import DAY, KEY, NOON, Clock, call, files, folder
-
-OTHER = AuditKey(b"o" * 32)
+from tests.gateway.audit_log.changes import KINDS, OTHER, Change, apply, write
+from tests.gateway.audit_log.support import DAY, KEY, NOON, Clock, call, files
 
 
 @pytest.fixture
@@ -28,18 +25,6 @@ def path(tmp_path: Path) -> Path:
     """Three days of four calls each: files of five, five and five lines."""
     write(tmp_path, [4, 4, 4])
     return tmp_path
-
-
-def write(path: Path, days: list[int], key: AuditKey = KEY, keep_days: int = 180) -> Head:
-    (path / "audit").mkdir(mode=0o700, exist_ok=True)
-    clock = Clock()
-    log = folder(path, clock, key=key, keep_days=keep_days)
-    head = log.prepare()
-    for day, calls in enumerate(days):
-        clock.now = NOON + day * DAY
-        for at in range(calls):
-            head = log.append(call(day * 100 + at, Outcome.DONE))
-    return head
 
 
 def walked(path: Path, *heads: Head) -> Report:
@@ -283,51 +268,6 @@ def test_what_processes_printed_may_hold_other_lines_and_several_chains(tmp_path
 
 
 # ---- any one change --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Change:
-    kind: str
-    seed: int
-
-
-def apply(change: Change, log: Path) -> bool:
-    """Whether anything is different."""
-    rng = random.Random(change.seed)
-    chosen = files(log)
-    before = [file.read_bytes() for file in chosen]
-    at = rng.randrange(len(chosen))
-    raw = before[at].splitlines(keepends=True)
-    line, other = rng.randrange(len(raw)), rng.randrange(len(raw))
-    if change.kind == "remove":
-        raw.pop(line)
-    elif change.kind == "alter":
-        byte = rng.randrange(len(raw[line]))
-        altered = bytes([raw[line][byte] ^ (1 << rng.randrange(8))])
-        raw[line] = raw[line][:byte] + altered + raw[line][byte + 1 :]
-    elif change.kind == "swap":
-        raw[line], raw[other] = raw[other], raw[line]
-    elif change.kind == "double":
-        raw.insert(other, raw[line])
-    elif change.kind == "insert":
-        raw.insert(line, OTHER.seal(read_line(raw[line][:-1])) + b"\n")
-    elif change.kind == "truncate":
-        whole = b"".join(raw)
-        raw = [whole[: rng.randrange(len(whole))]]
-    else:
-        chosen[at].unlink()
-        return True
-    chosen[at].write_bytes(b"".join(raw))
-    return chosen[at].read_bytes() != before[at]
-
-
-def KEY_LINE(raw: bytes):  # noqa: N802 - a line as it is read
-    from gateway.audit_log.lines import read_line
-
-    return read_line(raw.rstrip(b"\n"))
-
-
-KINDS = ["remove", "alter", "swap", "double", "insert", "truncate", "remove a file"]
 
 
 @given(
