@@ -151,10 +151,8 @@ async def assemble(
     ring = _key_ring(settings, metrics, logs, warn)
     known = knowledge.load_all(settings.releases(), metrics, logs, warn)
     detectors = build_detectors(settings.names_engine)
-    client, fetcher = (
-        served.client(settings.upstream, metrics.upstream_up),
-        PageFetcher(vault=vault.read if vault else None),
-    )
+    client = served.client(settings.upstream, metrics.upstream_up)
+    fetcher = PageFetcher(vault=vault.read if vault else None)
     store = open_store(settings.state)
     budgets, samples, lifecycle = Budgets(store, metrics), Samples(), Lifecycle()
     streams = Streams()  # counted whatever policy they began under
