@@ -48,17 +48,17 @@ def redis_program(
     return Program(name, [SERVER or "redis-server", *ports, *fixed, *options], lambda _: _listens(port))
 
 
-def sentinel_program(folder: Path, master: str, master_port: int, port: int) -> Program:
-    """One Sentinel, whose word alone is enough, and who is quick to give it."""
+def sentinel_program(folder: Path, master: str, master_port: int, port: int, quorum: int = 1) -> Program:
+    """A Sentinel who is quick to give his word; of so many it is enough."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "sentinel.conf"
     configuration.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
-        f"sentinel monitor {master} 127.0.0.1 {master_port} 1\n"
+        f"sentinel monitor {master} 127.0.0.1 {master_port} {quorum}\n"
         f"sentinel down-after-milliseconds {master} 500\n"
         f"sentinel failover-timeout {master} 3000\n"
     )
-    return Program("sentinel", [SERVER or "redis-server", str(configuration), "--sentinel"], lambda _: _listens(port))
+    return Program(folder.name, [SERVER or "redis-server", str(configuration), "--sentinel"], lambda _: _listens(port))
 
 
 def _listens(port: int) -> bool:
