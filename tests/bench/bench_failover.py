@@ -52,6 +52,7 @@ class Told:
     revocations: dict[str, float] = field(default_factory=dict)
     takes: list[float] = field(default_factory=list)
     oldest: float = 0.0  # seconds
+    over: bool = False  # whoever asks comes to his end
 
 
 def main() -> None:
@@ -132,15 +133,14 @@ async def _loaded(sentinels: Sequence[int]) -> AsyncIterator[tuple[Told, Store]]
     try:
         yield told, stores[0]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        told.over = True
+        await asyncio.gather(*tasks)
         for store in stores[1:]:
             await store.aclose()
 
 
 async def _take(store: Store, told: Told) -> None:
-    while True:
+    while not told.over:
         try:
             await store.take([WINDOW], [], time.time())
         except StateUnavailable:
@@ -150,7 +150,7 @@ async def _take(store: Store, told: Told) -> None:
 
 
 async def _revoke(store: Store, told: Told) -> None:
-    while True:
+    while not told.over:
         entry = Revocation(Kind.SUBJECT, f"s-{time.monotonic_ns()}", "idp", "acme")
         try:
             await store.put(Entry(entry.id, entry.written(), None), time.time())
@@ -163,7 +163,7 @@ async def _revoke(store: Store, told: Told) -> None:
 async def _look(store: Store, told: Told) -> None:
     feed = RevocationFeed(store, Metrics(CollectorRegistry()), 30.0, Lifecycle().end)
     await feed.begin()
-    while True:
+    while not told.over:
         await feed.look()
         if feed.ready:
             told.oldest = max(told.oldest, feed.age)

@@ -1,4 +1,4 @@
-"""Revocations: what a check costs, how soon two gateway processes obey one, what survives kill -9 and a failover.
+"""Revocations: what a check costs, how soon two gateway processes obey one, what survives kill -9.
 
     python -m tests.bench.bench_revocation [--rounds 20] [--json FILE]
 
@@ -15,7 +15,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,12 @@ import httpx
 from gateway.auth.revocation import Kind, Revocation, Revocations
 from gateway.errors import NotAuthenticated
 from gateway.revoke import listed, revoke
-from gateway.settings import SentinelSettings, StateSettings
-from gateway.state import Entry, StateUnavailable, Store
+from gateway.settings import StateSettings
 from gateway.state.opening import open_store
 from gateway.types import Principal
 from tests.support import scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
-from tests.support.processes import free_ports, start, stop, wait_until_ready
-from tests.support.redis import DURABLE, SERVER, redis, redis_program, sentinel_program
+from tests.support.redis import DURABLE, SERVER, redis
 
 REVOCATIONS, SUBJECTS, CHECKS = 10_000, 100_000, 50_000
 EVERY = 0.01  # seconds between two requests to the second process
@@ -51,10 +49,6 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as state:
                 figures[name] = asyncio.run(two_processes(Path(folder), state, options.rounds))
             _print({name: figures[name]})
-    if SERVER:
-        with tempfile.TemporaryDirectory() as folder:
-            figures["failover"] = asyncio.run(failover(Path(folder)))
-        _print({"failover": figures["failover"]})
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -186,57 +180,6 @@ async def _refused(client: httpx.AsyncClient) -> float:
 async def _is_refused(front: Gateway, subject: str) -> bool:
     async with _client(front, subject) as client:
         return (await client.get("/v1/models")).status_code == 401
-
-
-# ---- a failover ------------------------------------------------------------------------------------------------------
-
-
-async def failover(folder: Path) -> dict[str, Any]:
-    """A master with two replicas is killed while revocations are written: how long none is acknowledged, and how many
-    that were are gone."""
-    ports = free_ports(4)
-    options = [*DURABLE, "--repl-diskless-sync-delay", "0"]
-    master = start(redis_program(folder / "one", options, ports[0], name="one"), folder / "logs")
-    wait_until_ready(master)
-    follows = ("--replicaof", "127.0.0.1", str(ports[0]))
-    with ExitStack() as stack:
-        for name, port in (("two", ports[1]), ("three", ports[2])):
-            stack.enter_context(redis(folder / name, *options, *follows, port=port, name=name))
-        await asyncio.sleep(2.0)
-        sentinel = start(sentinel_program(folder / "sentinel", "main", ports[0], ports[3]), folder / "logs")
-        stack.callback(stop, sentinel)
-        wait_until_ready(sentinel)
-        behind = SentinelSettings(master="main", urls=(f"redis://127.0.0.1:{ports[3]}",))
-        store = open_store(StateSettings(sentinel=behind))
-        times = await _write_through(store, master.process.kill)
-        there = {entry.id for entry in (await store.changes(None)).entries}
-        await store.aclose()
-    stop(master)
-    gaps = [later - earlier for earlier, later in zip(times.values(), list(times.values())[1:], strict=False)]
-    return {
-        "acknowledged": len(times),
-        "acknowledged and lost": len(times.keys() - there),
-        "longest time without an acknowledgement, s": round(max(gaps), 2),
-    }
-
-
-async def _write_through(store: Store, kill: Callable[[], object]) -> dict[str, float]:
-    """When each was acknowledged; the master is killed after two seconds, and five good ones after that end it."""
-    times: dict[str, float] = {}
-    began, killed, after = time.monotonic(), False, 0
-    while after < 5 and time.monotonic() - began < 60:
-        if not killed and time.monotonic() - began > 2:
-            kill()
-            killed = True
-        entry = Entry(f"id-{time.monotonic_ns()}", "{}", None)
-        try:
-            await store.put(entry, time.time())
-        except StateUnavailable:
-            await asyncio.sleep(0.05)
-            continue
-        times[entry.id] = time.monotonic()
-        after += killed
-    return times
 
 
 def _spread(values: list[float]) -> str:
