@@ -61,12 +61,13 @@ class Meter:
         self._released_at = now
 
     def decided(self, event: Decided) -> None:
-        """A finding. Of a special category the answer counts, at its end."""
-        self._record.decided(event)
+        """A finding. Of a special category the answer counts, at its end, in the metrics alone."""
         self._failed_closed |= event.kind == UNDECIDED
         if self._metrics.is_shy(event.kind):
+            self._record.decided_shyly(event)
             self._shy.add((event.kind, event.verdict))
         else:
+            self._record.decided(event)
             self._metrics.decided(self._release, event)
         if event.kind == LEAK_BUDGET:
             self._metrics.leak_budget(self._role, "answer")

@@ -3,6 +3,9 @@
 By construction: a line is made from a typed record whose keys are a closed set, and a text value is written only if it
 is shaped like a name (`_NAME`): no spaces, no "@", at most 64 characters. Whatever is not becomes "unprintable". Other
 people's loggers are reduced to their name, a level and a place in code; their messages are never rendered.
+
+Findings of special categories (health, religion …) stand in no record: not by type, not among the verdicts, and not as
+a fallback that nothing else explains.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any, BinaryIO, Final, Literal
 import msgspec
 import structlog
 
-from filters.events import Decided
+from filters.events import Decided, Verdict
 from gateway.errors import Fault, GatewayError
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Principal, RequestId
@@ -75,6 +78,7 @@ class RequestRecord:
     verdicts: Counter[str] = field(default_factory=Counter)
     base_questions: int = 0
     fallback: bool = False
+    fell_back_shyly: bool = False  # for a special category, which no record tells
     cancelled: bool = False  # the caller went away before the end
 
     def failed(self, error: GatewayError) -> None:
@@ -83,8 +87,19 @@ class RequestRecord:
             self.error, self.reason, self.fault = error.code or error.type, str(error.reason), error.fault
 
     def decided(self, decided: Decided) -> None:
+        """A finding, of no special category."""
         self.findings[decided.kind] += 1
         self.verdicts[decided.verdict.value] += 1
+
+    def decided_shyly(self, decided: Decided) -> None:
+        """A finding of a special category: no record counts it."""
+        self.fell_back_shyly |= decided.verdict is Verdict.FALL_BACK
+
+    @property
+    def told_fallback(self) -> bool:
+        """Whether a record says that the answer fell back. Without a verdict that tells why, one that did for a special
+        category says no: what is left when all other reasons are gone would name it."""
+        return self.fallback and (not self.fell_back_shyly or self.verdicts[Verdict.FALL_BACK.value] > 0)
 
     def held(self, seconds: float) -> None:
         self.hold_back_max = max(self.hold_back_max, seconds)
@@ -167,7 +182,7 @@ class Logs:
             findings=_counts(record.findings),
             verdicts=_counts(record.verdicts),
             base_questions=record.base_questions,
-            fallback=record.fallback,
+            fallback=record.told_fallback,
             cancelled=record.cancelled,
         )
 
@@ -194,7 +209,7 @@ class Logs:
 KEYS: Final = (
     frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level"})
     | {f.name for f in fields(RequestRecord)}
-) - {"arrived", "clock", "principal", "fault"}
+) - {"arrived", "clock", "principal", "fault", "fell_back_shyly"}
 
 
 def _refuse_other_keys(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.policy.schema import FEWEST_PEOPLE
 from tests.e2e.conftest import canary_free
 from tests.support.gateways import MODEL, Gateway, ask
 from tests.support.scripted import Engine
+from tests.support.waiting import until
 
 FINDER = AttributeFinder(shipped_crowds())
 PORTRAITS = (
@@ -76,3 +78,23 @@ def test_a_category_that_the_caller_told_of_himself_comes_back(front: Gateway, e
         response = ask(client, "I have diabetes. What may I eat?")
     assert response.json()["choices"][0]["message"]["content"] == engine.tuned[0]
     assert response.json()["model"] == MODEL
+
+
+def test_the_record_of_an_answer_that_fell_back_for_a_special_category_is_that_of_any_other(
+    front: Gateway, engine: Engine
+) -> None:
+    records = []
+    for said in ("Mrs Plimsol was diagnosed with diabetes in May.", "Lamps can be returned within 45 days."):
+        engine.tuned = (said,)
+        with front.client() as client:
+            response = ask(client, "And what else?")
+        request_id = response.headers["x-request-id"]
+        until(lambda wanted=request_id: wanted in front.child.stdout)
+        (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
+        records.append((response.json()["choices"][0]["message"]["content"], record))
+    (fallen, one), (passed, other) = records
+    assert (fallen, passed) == (engine.base[0], engine.tuned[0])
+    assert one.keys() == other.keys()
+    assert one["fallback"] is other["fallback"] is False
+    assert not one.keys() & {"findings", "verdicts"}
+    assert one["base_questions"] == other["base_questions"]

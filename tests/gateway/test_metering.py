@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,7 +14,7 @@ from filters.events import Decided, Origin, Verdict
 from filters.evidence import UNDECIDED
 from gateway.errors import FilterFailed
 from gateway.metering import Meter
-from gateway.observe.logs import RequestRecord
+from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.observe.metrics.filters import SHY_STEP
 from gateway.types import ONLY, Release, RequestId
@@ -34,9 +37,32 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     )
 
 
-def meter(metrics: Metrics, *, filtered: bool = True) -> Meter:
-    record = RequestRecord(RequestId("req_1"), time.time(), time.monotonic())
-    return Meter(metrics, record, Release("assistant"), "customer", filtered=filtered)
+def a_record() -> RequestRecord:
+    return RequestRecord(RequestId("req_1"), 0.0, time.monotonic())
+
+
+def meter(metrics: Metrics, record: RequestRecord | None = None, *, filtered: bool = True) -> Meter:
+    return Meter(metrics, record or a_record(), Release("assistant"), "customer", filtered=filtered)
+
+
+def line_of(record: RequestRecord) -> dict[str, Any]:
+    """What is written of it."""
+    sink = io.BytesIO()
+    Logs(sink, Pseudonyms(b"k" * 32)).request(record)
+    line: dict[str, Any] = json.loads(sink.getvalue())
+    return line
+
+
+def counted(metrics: Metrics, *findings: Decided, fallback: bool) -> dict[str, Any]:
+    """The line of an answer with these findings; of one time, so that lines can be compared."""
+    record = a_record()
+    record.fallback = fallback
+    answer = meter(metrics, record)
+    answer.asks()
+    for each in findings:
+        answer.decided(each)
+    answer.end()
+    return line_of(record)
 
 
 def answers(registry: CollectorRegistry, check: str) -> float:
@@ -104,6 +130,27 @@ def test_a_special_category_counts_answers_and_not_findings(metrics: Metrics, re
             answer.decided(found(HEALTH, Verdict.FALL_BACK))
         answer.end()
     assert registry.get_sample_value("tightlip_verdicts_total", labels) == SHY_STEP
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("others", [(), (found("EMAIL"),), (found("EMAIL", Verdict.FALL_BACK),)])
+def test_no_key_of_a_record_tells_a_special_category(
+    metrics: Metrics, registry: CollectorRegistry, verdict: Verdict, others: tuple[Decided, ...]
+) -> None:
+    labels = {"model": "assistant", "release": ONLY, "type": HEALTH, "verdict": verdict.value}
+    falls_back = any(each.verdict is Verdict.FALL_BACK for each in others)
+    without = counted(metrics, *others, fallback=falls_back)
+    for _ in range(SHY_STEP):
+        fell_back = falls_back or verdict is Verdict.FALL_BACK
+        assert counted(metrics, *others, found(HEALTH, verdict), fallback=fell_back) == without
+    assert without["fallback"] is falls_back
+    assert registry.get_sample_value("tightlip_verdicts_total", labels) == SHY_STEP
+
+
+def test_a_fallback_for_no_finding_is_told_unless_a_special_category_led_to_it(metrics: Metrics) -> None:
+    assert counted(metrics, fallback=True)["fallback"] is True
+    assert counted(metrics, found(HEALTH, Verdict.MASK), fallback=True)["fallback"] is True
+    assert counted(metrics, found(HEALTH, Verdict.FALL_BACK), fallback=True)["fallback"] is False
 
 
 def test_gaps_are_between_releases(metrics: Metrics, registry: CollectorRegistry) -> None:
