@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway.config_file import ConfigError, Problem, read_bytes
-
-MOST_BYTES: Final = 64 * 1024
+from gateway.config_file import ConfigError, Problem
 
 app = typer.Typer(help="Keys for payload encryption.", no_args_is_help=True)
 
@@ -31,7 +27,7 @@ def create_key(
 
     from gateway.encryption.keys import parse_own
 
-    before: list[Any] = _read(file)["keys"] if file.exists() else []
+    before = _entries(file) if file.exists() else []
     made = ECKey.generate_key("P-256") if curve == "P-256" else OKPKey.generate_key("X25519")
     text = json.dumps({"keys": [*before, {"kid": kid, **made.as_dict(private=True)}]}, indent=1) + "\n"
     keys = parse_own(text, str(file))
@@ -42,34 +38,29 @@ def create_key(
 @app.command("public")
 def public(file: File) -> None:
     """Print the public halves as a JWKS document, the one to use first; the thumbprints (RFC 7638) go to stderr."""
-    from gateway.encryption.keys import parse_own
+    from gateway.encryption.keys import parse_own, read_own
 
-    keys = parse_own(json.dumps(_read(file)), str(file))
+    keys = parse_own(read_own(file), str(file))
     typer.echo(json.dumps(keys.jwks(), indent=1))
     for kid, key in keys.keys.items():
         typer.echo(f"{kid}: {key.thumbprint()}", err=True)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Raises ConfigError."""
-    from gateway.encryption.keys import parse_own
+def _entries(file: Path) -> list[Any]:
+    """The keys, all of which can be used, as they stand there. Raises ConfigError."""
+    from gateway.encryption.keys import parse_own, read_own
 
-    try:
-        text = read_bytes(file, MOST_BYTES).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(Problem(str(file), None, "", "is not text")) from None
+    text = read_own(file)
     parse_own(text, str(file))
-    found: dict[str, Any] = json.loads(text)
+    found: list[Any] = json.loads(text)["keys"]
     return found
 
 
 def _replace(file: Path, text: str) -> None:
     """Whole or not at all: a gateway may be reading it. Raises ConfigError."""
-    beside = file.with_name(f".{file.name}.new")
+    from filters.index.files import replace_file
+
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(text)
-        beside.replace(file)
+        replace_file(file, [text.encode()])
     except OSError as error:
         raise ConfigError(Problem(str(file), None, "", f"can't be written ({error.strerror})")) from None

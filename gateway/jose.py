@@ -30,10 +30,15 @@ def decoded(part: str) -> bytes:
     return raw
 
 
-def json_object(part: str) -> dict[str, Any]:
-    """A part that is a JSON object: no key twice, no number without end. Raises NotCanonical."""
+def json_part(part: str) -> dict[str, Any]:
+    """A part that is a JSON object. Raises NotCanonical."""
+    return json_object(decoded(part))
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object: no key twice, no number without end. Raises NotCanonical."""
     try:
-        value = _DECODER.decode(decoded(part).decode("utf-8"))
+        value = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise NotCanonical from None
     if type(value) is not dict:

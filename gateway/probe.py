@@ -24,12 +24,12 @@ import requests
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.config_file import check, read, read_bytes
+from gateway.config_file import check, read
+from gateway.secrets.references import read_secret
 
 LEAST_RUN: Final = 5  # characters; four of a telephone number are its company's
 MAX_TOKENS: Final = 256
 PATIENCE: Final = 120.0  # seconds for an answer
-MAX_TOKEN_BYTES: Final = 16 * 1024
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+_[0-9]+\]")
 
 
@@ -97,8 +97,8 @@ class Findings:
 
 def look(target: Target, records: Sequence[Record]) -> dict[str, Counter[str]]:
     """One round: by language how many were asked for, leaked, uncompared, unanswered. Raises ConfigError for a token
-    file that can't be read."""
-    token = read_bytes(target.token_file, MAX_TOKEN_BYTES).strip().decode("latin-1")
+    file that can't be read, or holds none."""
+    token = read_secret(target.token_file)
     found: dict[str, Counter[str]] = {record.language: Counter() for record in records}
     with requests.Session() as session:
         session.trust_env = False

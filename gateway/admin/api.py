@@ -42,6 +42,7 @@ from gateway.errors import (
     NotFound,
     NotRecordable,
     OutcomeNotRecorded,
+    PolicyRefused,
     RequestTimeout,
     TooManyRefused,
     UnknownField,
@@ -231,7 +232,7 @@ async def note_reload(audit: AuditLog, reload: Reload) -> None:
         outcome=Outcome.DONE if reload.done else Outcome.REFUSED,
         by=By.FILE,
         request_id=new_request_id(),
-        code=None if reload.done else Code.POLICY_REFUSED,
+        code=None if reload.done else PolicyRefused.code,
         policy_before=reload.before,
         policy_after=reload.now,
     )

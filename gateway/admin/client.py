@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import msgspec
 from gateway.addresses import is_loopback
 from gateway.admin.shapes import PREFIX
 from gateway.authorities import trusting
-from gateway.config_file import ConfigError, Problem, read_bytes
+from gateway.config_file import ConfigError, Problem
+from gateway.secrets.references import EnvRef, read_secret
 from gateway.settings import ADMIN_TOKEN
 
 SECONDS: Final = 120.0  # for a call: a policy is read with its detectors
 MOST_BYTES: Final = 64 << 20  # of an answer: some 300,000 revocations
-MAX_TOKEN_BYTES: Final = 16 * 1024
 
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 T = TypeVar("T")
 
 
@@ -166,13 +164,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
 def _token(file: Path | None) -> str:
     """Of the file, or the environment; never of an argument, which others see."""
-    if file is None:
-        named, text = ADMIN_TOKEN, os.environ.get(ADMIN_TOKEN, "")
-        if not text:
-            raise ConfigError(Problem(named, None, "", "is not set: an administrator's token, or use --token-file"))
-    else:
-        named, text = str(file), read_bytes(file, MAX_TOKEN_BYTES).decode("latin-1")
-    token = text.strip()
-    if not _TOKEN.fullmatch(token):
-        raise ConfigError(Problem(named, None, "", "holds no token"))
-    return token
+    if file is None and not os.environ.get(ADMIN_TOKEN):
+        text = "is not set: an administrator's token, or use --token-file"
+        raise ConfigError(Problem(ADMIN_TOKEN, None, "", text))
+    return read_secret(file or EnvRef(ADMIN_TOKEN))

@@ -67,11 +67,6 @@ class By(enum.StrEnum):
 class Code(enum.StrEnum):
     """Why not, where neither `gateway.errors` nor its `Reason` has a word for it."""
 
-    POLICY_REFUSED = "policy_refused"  # the file is not sound
-    NOT_AIMED = "not_aimed"  # it means nobody
-    NOT_THERE = "not_there"  # there is no such revocation, or release
-    STATE_UNAVAILABLE = "state_unavailable"
-    RELEASE_REFUSED = "release_refused"  # it does not check out
     CANCELLED = "cancelled"  # whoever asked went away
     INTERNAL = "internal"
 

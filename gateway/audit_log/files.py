@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from gateway.audit_log import AuditUnavailable, AuditUnfit
 from gateway.audit_log.lines import (
@@ -133,14 +133,14 @@ class Folder:
             return not before or self._has(folder, *before[-1], head)
 
     def _header(self, folder: int, name: Name) -> Header:
-        with os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb") as file:
+        with _opened(folder, name) as file:
             line = self._line(file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n"), name)
         if not isinstance(line, Header):
             raise self._damaged(name)
         return line
 
     def _has(self, folder: int, name: Name, header: Header, head: Head) -> bool:
-        with os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb") as file:
+        with _opened(folder, name) as file:
             raw = next(islice(file, head.n - header.n, None), b"")
         return raw.endswith(b"\n") and head.is_of(hash_of(raw[:-1]))
 
@@ -228,6 +228,10 @@ class Folder:
 
 def _names(folder: int) -> list[Name]:
     return sorted(name for text in os.listdir(folder) if (name := parse_name(text)) is not None)
+
+
+def _opened(folder: int, name: Name) -> BinaryIO:
+    return os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb")
 
 
 def _expired(names: list[Name], now: float, keep_days: int) -> int:

@@ -169,7 +169,7 @@ class _Walk:
                 elif not self._collected:
                     self._rest = piece
         if self._at == 0 and not self._collected:
-            self._say(Fault.UNREADABLE, "holds no line", line=None)
+            self._report.add(Finding(self._path, None, Fault.UNREADABLE, "holds no line"))
         if not self._entered:
             self._next_file += 1
 
@@ -352,8 +352,9 @@ class _Walk:
             text = f"ends with line {last.n}: {_lines(last.n + 1, n)} cut off; the last of them was told elsewhere"
             self._report.add(Finding(self._path, self._at, Fault.CUT, text))
 
-    def _say(self, fault: Fault | None, text: str, *, line: int | None = -1) -> None:
-        self._report.add(Finding(self._path, self._at if line == -1 else line, fault, text))
+    def _say(self, fault: Fault | None, text: str) -> None:
+        """Of the line where we are."""
+        self._report.add(Finding(self._path, self._at, fault, text))
 
 
 def _lines(first: int, last: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from gateway.audit_log import AuditRecord, Code, OfId, OfRelease, OfRevocation, OfSubject, Target
 from gateway.auth.revocation import Kind, can_be_id
-from gateway.errors import GatewayError, Reason
+from gateway.errors import Reason, error_codes
 from gateway.observe.logs import AddressForm, Pseudonyms, name
 from gateway.types import Principal
 
@@ -104,15 +103,7 @@ def _text(text: str | None) -> str | None:
 
 def _code(code: str | None) -> str | None:
     """One of the closed set."""
-    return code if code is None or code in _codes() else "other"
+    return code if code is None or code in _CODES else "other"
 
 
-def _codes() -> frozenset[str]:
-    ours = (code for kind in _errors(GatewayError) for code in (kind.code, kind.type) if code)
-    return frozenset({*Code, *Reason, *ours})
-
-
-def _errors(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
-    yield kind
-    for sub in kind.__subclasses__():
-        yield from _errors(sub)
+_CODES: Final = frozenset({*Code, *Reason}) | error_codes()

@@ -130,7 +130,7 @@ def _decoded(part: str) -> bytes:
 
 def _json(part: str) -> _Json:
     try:
-        return jose.json_object(part)
+        return jose.json_part(part)
     except jose.NotCanonical:
         raise NotAuthenticated(Reason.MALFORMED) from None
 

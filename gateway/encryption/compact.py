@@ -30,7 +30,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.registry import HeaderParameter
 
 from gateway.errors import EncryptionFault, NotDecrypted, UnknownEncryptionKey
-from gateway.jose import NotCanonical, encoded, json_object
+from gateway.jose import NotCanonical, encoded, json_part
 
 AGREEMENT: Final = "ECDH-ES+A256KW"
 DIRECT: Final = "dir"
@@ -146,7 +146,7 @@ def credentials_hash(credentials: str) -> str:
 
 def _header(part: str) -> dict[str, Any]:
     try:
-        return json_object(part)
+        return json_part(part)
     except NotCanonical:
         raise NotDecrypted(EncryptionFault.MALFORMED) from None
 

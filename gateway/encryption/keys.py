@@ -11,9 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -23,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.config_file import ConfigError, Document, Problem, check, read
 from gateway.encryption.compact import AGREEMENT, Key
-from gateway.jose import NotCanonical, json_object
-from gateway.jose import encoded as base64url
+from gateway.jose import NotCanonical, encoded, json_object
 from gateway.secrets.references import EnvRef, VaultRef, secret_text
 
 EVERY: Final = 1.0  # seconds between two looks at our own keys
@@ -66,7 +64,7 @@ def _imported(jwk: dict[str, Any]) -> Key:
 def _usable(key: Key, jwk: Mapping[str, Any]) -> None:
     """A point of low order agrees with nobody, and the library does not compare a private key's two halves."""
     if isinstance(key, OKPKey):
-        if base64url(key.public_key.public_bytes_raw()) != jwk["x"]:
+        if encoded(key.public_key.public_bytes_raw()) != jwk["x"]:
             raise ValueError
         OKPKey.generate_key("X25519").exchange_derive_key(key)
 
@@ -106,7 +104,7 @@ def parse_own(text: str, where: str) -> OwnKeys:
         return ConfigError(Problem(where, None, "", what))
 
     try:
-        entries = json_object(base64url(text.encode())).get("keys")
+        entries = json_object(text.encode("utf-8", "surrogatepass")).get("keys")
     except NotCanonical:
         raise wrong("is not a JSON document") from None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_KEYS:
@@ -129,7 +127,7 @@ class KeyRing:
     def __init__(self, ref: Path | EnvRef | VaultRef, tell: Callable[[str | None], None]) -> None:
         """`tell` hears of each change: None, or why the keys before it stay. Raises ConfigError."""
         self._ref, self._tell = ref, tell
-        self._text = _secret(ref)
+        self._text = read_own(ref)
         self.now = parse_own(self._text, str(ref))
         self._refused: str | None = None  # what was told
 
@@ -140,7 +138,7 @@ class KeyRing:
     def refresh(self) -> None:
         """Take over what has changed. What can't be used is tried again, and told of once."""
         try:
-            text = _secret(self._ref)
+            text = read_own(self._ref)
             if text == self._text and self._refused is None:
                 return
             self.now, self._text = parse_own(text, str(self._ref)), text
@@ -164,7 +162,8 @@ class KeyRing:
             self._tell(why)
 
 
-def _secret(ref: Path | EnvRef | VaultRef) -> str:
+def read_own(ref: Path | EnvRef | VaultRef) -> str:
+    """What `parse_own` takes. Raises ConfigError."""
     try:
         return secret_text(ref)
     except UnicodeDecodeError:
@@ -225,25 +224,23 @@ def load_clients(path: Path, issuer: str, fixed_tenant: str | None, tenants: fro
         elif (name := (issuer, tenant, client.subject)) in found:
             problems.append(document.problem((*at, "subject"), "stands here twice"))
         else:
-            found[name] = dict(_read_all(client, problems, partial(_of_key, document, index)))
+            found[name] = _keys_of(client, index, document, problems)
     if problems:
         raise ConfigError(*problems)
     return ClientKeys(found)
 
 
-def _of_key(document: Document, client: int, key: int, text: str) -> Problem:
-    return document.problem(("clients", client, "keys", key), text)
-
-
-def _read_all(
-    client: _Client, problems: list[Problem], problem: Callable[[int, str], Problem]
-) -> Iterator[tuple[str, Key]]:
+def _keys_of(client: _Client, index: int, document: Document, problems: list[Problem]) -> Mapping[str, Key]:
+    """By key id; what is wrong with one is put to the problems."""
+    found: dict[str, Key] = {}
     seen: set[str] = set()
     for number, entry in enumerate(client.keys):
+        at = ("clients", index, "keys", number)
         if entry.kid in seen:
-            problems.append(problem(number, "has the 'kid' of another key"))
+            problems.append(document.problem(at, "has the 'kid' of another key"))
         seen.add(entry.kid)
         try:
-            yield entry.kid, read_key(entry.model_dump(exclude_none=True), private=False)
+            found[entry.kid] = read_key(entry.model_dump(exclude_none=True), private=False)
         except ValueError as error:
-            problems.append(problem(number, str(error)))
+            problems.append(document.problem(at, str(error)))
+    return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Scope(NamedTuple):
 
 
 EVERYBODY: Final = Scope()
+_IN_ORDER: Final = ((True, True), (True, False), (False, True), (False, False))  # tenant and role, … everybody
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="choice", forbid_unknown_fields=True):
@@ -130,8 +131,6 @@ def understood(text: str) -> Choice | Withdrawal | None:
 class Standing:
     """All that is said of releases: the full copy that every replica holds. Fulfils `gateway.revocations.OtherBook`."""
 
-    IN_ORDER: ClassVar = ((True, True), (True, False), (False, True), (False, False))  # tenant and role, … everybody
-
     def __init__(self) -> None:
         self._known: dict[str, Choice | Withdrawal] = {}
         self._choices: dict[tuple[str, Scope], Choice] = {}
@@ -141,7 +140,7 @@ class Standing:
 
     def choice(self, model: str, principal: Principal) -> Choice | None:
         """The one that counts for his requests."""
-        for of_tenant, of_role in self.IN_ORDER:
+        for of_tenant, of_role in _IN_ORDER:
             issuer, tenant = (principal.issuer, principal.tenant) if of_tenant else (None, None)
             found = self._choices.get((model, Scope(issuer, tenant, principal.role if of_role else None)))
             if found is not None:

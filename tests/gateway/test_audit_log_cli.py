@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.audit_log import Action, AuditRecord, By, Code, OfRelease, Outcome
+from gateway.audit_log import Action, AuditRecord, By, OfRelease, Outcome
 from gateway.audit_log.opening import open_audit_log
 from gateway.cli import app
 from gateway.config_file import ConfigError
+from gateway.errors import NotAcknowledged
 from gateway.settings import load
 from gateway.state.opening import open_store
 from gateway.types import RequestId
@@ -38,7 +39,7 @@ RECORDS = [
         By.COMMAND,
         RequestId("req_0004"),
         target=OfRelease("assistant", "blue", "green"),
-        code=Code.STATE_UNAVAILABLE,
+        code=NotAcknowledged.code,
     ),
 ]
 
@@ -156,7 +157,7 @@ def test_a_person_reads_who_did_what_on_what(config: Path) -> None:
         "subject ",
         "aaaaaaaaaaaa → bbbbbbbbbbbb",
         "refused (signature) ×41",
-        "failed (state_unavailable)",
+        "failed (not_acknowledged)",
         "assistant green → blue",
     ):
         assert text in shown

@@ -68,7 +68,7 @@ def test_the_token_may_come_from_the_environment(gateway: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [("", "holds no token"), ("a b", "holds no token"), ("\u738b", "holds no token")]
+    ("content", "why"), [("", "must hold one word"), ("a b", "must hold one word"), ("\u738b", "is not ASCII")]
 )
 def test_a_file_without_a_token_is_told_of(gateway: Served, tmp_path: Path, content: str, why: str) -> None:
     (tmp_path / "token").write_text(content)

@@ -61,10 +61,4 @@ def apply(change: Change, log: Path) -> bool:
     return chosen[at].read_bytes() != before[at]
 
 
-def KEY_LINE(raw: bytes):  # noqa: N802 - a line as it is read
-    from gateway.audit_log.lines import read_line
-
-    return read_line(raw.rstrip(b"\n"))
-
-
 KINDS = ["remove", "alter", "swap", "double", "insert", "truncate", "remove a file"]

@@ -159,4 +159,4 @@ def test_what_contradicts_itself_is_no_record() -> None:
     with pytest.raises(ValueError, match="has a code"):
         replace(record(), outcome=Outcome.REFUSED)
     with pytest.raises(ValueError, match="has a code"):
-        replace(record(), code=Code.NOT_AIMED)
+        replace(record(), code=Code.CANCELLED)
