@@ -3,11 +3,16 @@
 Who is about to spend holds some of what is left first: what one holds no other is given. So that however many spend at
 once, wherever they are, a total never passes its limit but by what a holder spends beyond what he holds. A hold ends
 unless it is renewed: whoever is killed gives his back in time.
+
+What a clock that was ahead has added and held lies in the future: gateway/state/windows.py says how far that counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MINUTES: Final = 60  # of the hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,12 @@ class Drawn:
     total: float
     others: float
     held: float
+
+
+def minutes(now: float) -> tuple[int, int]:
+    """Of the sums by minute, the first and the last one that count."""
+    minute = int(now // 60)
+    return minute - MINUTES, minute + MINUTES
 
 
 def drawn(draw: Draw, total: float, others: float) -> Drawn:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Changes, Entry, Position, Use
-from gateway.state.holds import Draw, Drawn, drawn
-from gateway.state.windows import Lease, Taken, Window, outcome, standing
-
-MINUTES: Final = 60
+from gateway.state.holds import Draw, Drawn, drawn, minutes
+from gateway.state.windows import Lease, Taken, Window, lasts, outcome, standing
 
 
 class MemoryTotals:
@@ -23,7 +20,7 @@ class MemoryTotals:
 
     async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
         """As `HourlyTotals.draw`; never raises."""
-        self._sweep(int(now // 60), now)
+        self._sweep(now)
         return [self._draw(draw, now) for draw in draws]
 
     def _draw(self, draw: Draw, now: float) -> Drawn:
@@ -31,26 +28,29 @@ class MemoryTotals:
         if draw.amount > 0:
             sums = self._sums.setdefault(draw.key, {})
             sums[minute] = sums.get(minute, 0.0) + draw.amount
-        total = sum(amount for at, amount in self._sums.get(draw.key, {}).items() if at >= minute - MINUTES)
+        first, last = minutes(now)
+        total = sum(amount for at, amount in self._sums.get(draw.key, {}).items() if first <= at <= last)
         held = self._holds.get(draw.key, {})
         own = hold.id if hold is not None else None
-        found = drawn(draw, total, sum(amount for name, (amount, ends) in held.items() if ends > now and name != own))
+        others = sum(amount for name, (amount, ends) in held.items() if name != own and lasts(ends, now))
+        found = drawn(draw, total, others)
         if hold is not None:
             held.pop(hold.id, None)
             if found.held > 0:
                 self._holds.setdefault(draw.key, held)[hold.id] = found.held, hold.ends
         return found
 
-    def _sweep(self, minute: int, now: float) -> None:
-        if minute <= self._swept:
+    def _sweep(self, now: float) -> None:
+        minute, (first, last) = int(now // 60), minutes(now)
+        if minute == self._swept:
             return
         self._swept = minute
         for key, held in list(self._holds.items()):
-            self._holds[key] = {name: (amount, ends) for name, (amount, ends) in held.items() if ends > now}
+            self._holds[key] = {name: (amount, ends) for name, (amount, ends) in held.items() if lasts(ends, now)}
             if not self._holds[key]:
                 del self._holds[key]
         for key, sums in list(self._sums.items()):
-            kept = {at: amount for at, amount in sums.items() if at >= minute - MINUTES}
+            kept = {at: amount for at, amount in sums.items() if first <= at <= last}
             if kept:
                 self._sums[key] = kept
             else:
@@ -70,7 +70,7 @@ class MemoryCounters:
         """As `Counters.take`."""
         self._forget(now)
         standings = [standing(window, self._parts.get(window.key, {}), now) for window in windows]
-        held = [sum(ends > now for ends in self._leases.get(lease.key, {}).values()) for lease in leases]
+        held = [sum(lasts(ends, now) for ends in self._leases.get(lease.key, {}).values()) for lease in leases]
         taken = outcome(windows, standings, leases, held)
         if taken.granted:
             for window in windows:
@@ -93,8 +93,8 @@ class MemoryCounters:
 
     def _add(self, window: Window, at: float) -> None:
         part, parts = window.part(at), self._parts.setdefault(window.key, {})
-        for old in [old for old in parts if old < window.oldest(at)]:
-            del parts[old]
+        for other in [other for other in parts if not window.oldest(at) <= other <= window.latest(at)]:
+            del parts[other]
         parts[part] = parts.get(part, 0) + window.amount
         self._over[window.key] = max(window.over(part), self._over.get(window.key, 0.0))
 
@@ -105,7 +105,7 @@ class MemoryCounters:
         for key in [key for key, over in self._over.items() if over <= now]:
             del self._over[key], self._parts[key]
         for key, places in list(self._leases.items()):
-            self._leases[key] = {name: ends for name, ends in places.items() if ends > now}
+            self._leases[key] = {name: ends for name, ends in places.items() if lasts(ends, now)}
             if not self._leases[key]:
                 del self._leases[key]
 

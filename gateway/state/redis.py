@@ -55,9 +55,8 @@ from gateway.state import (
     Use,
     check_format,
 )
-from gateway.state.holds import Draw, Drawn, Hold
-from gateway.state.memory import MINUTES
-from gateway.state.windows import Lease, Standing, Taken, Window
+from gateway.state.holds import Draw, Drawn, Hold, minutes
+from gateway.state.windows import LONGEST, Lease, Standing, Taken, Window
 
 PREFIX: Final = "tightlip:"
 META, ENTRIES, ORDER, EXPIRY = (PREFIX + name for name in ("meta", "revocations", "order", "expiry"))
@@ -71,7 +70,7 @@ TURNS: Final = 64  # of them at once for what counts; the rest is for revocation
 TURN_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
-LEASES_KEPT: Final = 3600  # seconds after the last lease or hold of a key
+LEASES_KEPT: Final = int(LONGEST)  # seconds after the last lease or hold of a key
 TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
 
 # A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
@@ -123,21 +122,23 @@ for i, id in ipairs(ids) do values[i] = redis.call('HGET', entries, id) end
 return {is[1], is[2], is[3], is[4], known and 0 or 1, ids, values}
 """
 )
-# KEYS: of each draw the sums by minute and the holds. ARGV: now, minute, minutes, seconds to keep sums, and holds; of
-# each draw the amount, and of its hold the name or '', what is wished, most and end.
+# KEYS: of each draw the sums by minute and the holds. ARGV: now, minute, the first and the last that count, seconds to
+# keep sums, and holds (none lasts longer); of each draw the amount, and of its hold the name or '', the wish, most
+# and end.
 _DRAW: Final = """
-local now, minute, told = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
+local now, first, last, longest, told = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6]), {}
 local function written(number) return string.format('%.17g', number) end
 for i = 1, #KEYS / 2 do
-  local sums_at, holds_at, at = KEYS[2 * i - 1], KEYS[2 * i], 1 + 5 * i
+  local sums_at, holds_at, at = KEYS[2 * i - 1], KEYS[2 * i], 2 + 5 * i
   local name, total, others, held = ARGV[at + 1], 0, 0, 0
   if tonumber(ARGV[at]) > 0 then
     redis.call('HINCRBYFLOAT', sums_at, ARGV[2], ARGV[at])
-    redis.call('EXPIRE', sums_at, ARGV[4])
+    redis.call('EXPIRE', sums_at, ARGV[5])
   end
   local sums = redis.call('HGETALL', sums_at)
   for j = 1, #sums, 2 do
-    if tonumber(sums[j]) >= minute - tonumber(ARGV[3]) then
+    local at_minute = tonumber(sums[j])
+    if first <= at_minute and at_minute <= last then
       total = total + tonumber(sums[j + 1])
     else
       redis.call('HDEL', sums_at, sums[j])
@@ -146,7 +147,7 @@ for i = 1, #KEYS / 2 do
   local holds = redis.call('HGETALL', holds_at)
   for j = 1, #holds, 2 do
     local amount, ends = string.match(holds[j + 1], '(%S+) (%S+)')
-    if tonumber(ends) <= now then
+    if tonumber(ends) <= now or tonumber(ends) > now + longest then
       redis.call('HDEL', holds_at, holds[j])
     elseif holds[j] ~= name then
       others = others + tonumber(amount)
@@ -156,7 +157,7 @@ for i = 1, #KEYS / 2 do
     held = math.max(0, math.min(tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) - total - others))
     if held > 0 then
       redis.call('HSET', holds_at, name, written(held) .. ' ' .. ARGV[at + 4])
-      redis.call('EXPIRE', holds_at, ARGV[5])
+      redis.call('EXPIRE', holds_at, longest)
     else
       redis.call('HDEL', holds_at, name)
     end
@@ -180,17 +181,22 @@ end
 """
 
 # KEYS: windows, then leases. ARGV: now, how many windows; of each its first part that counts, its part now, most,
-# amount and seconds to keep; of each lease most, id, end and seconds to keep. What is not there is -1 in the answer.
+# amount and seconds to keep; of each lease most, id, end and seconds to keep (none lasts longer). What is not there is
+# -1 in the answer.
 _TAKE: Final = """
 local count, granted, told = tonumber(ARGV[2]), 1, {}
 local function of_window(i) return 3 + (i - 1) * 5 end
 local function of_lease(i) return 3 + count * 5 + (i - count - 1) * 4 end
+local function drop(key, from, to)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, from, to)) do redis.call('ZREM', key, id) end
+end
 for i = 1, count do
   local at, sums, parts, used, newest, in_the_way = of_window(i), {}, {}, 0, -1, -1
+  local oldest, this = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local kept = redis.call('HGETALL', KEYS[i])
   for j = 1, #kept, 2 do
     local part = tonumber(kept[j])
-    if part < tonumber(ARGV[at]) then
+    if part < oldest or part - this > this - oldest then
       redis.call('HDEL', KEYS[i], kept[j])
     else
       parts[#parts + 1], sums[part] = part, tonumber(kept[j + 1])
@@ -208,7 +214,8 @@ for i = 1, count do
   told[#told + 1], told[#told + 2], told[#told + 3] = used, newest, in_the_way
 end
 for i = count + 1, #KEYS do
-  for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', ARGV[1])) do redis.call('ZREM', KEYS[i], old) end
+  drop(KEYS[i], '-inf', ARGV[1])
+  drop(KEYS[i], string.format('(%.17g', ARGV[1] + ARGV[of_lease(i) + 3]), '+inf')
   local held = #redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', '+inf')
   if held >= tonumber(ARGV[of_lease(i)]) then granted = 0 end
   told[#told + 1] = held
@@ -338,7 +345,7 @@ class RedisStore:
 
     async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
         """As `HourlyTotals.draw`."""
-        arguments: list[str | int] = [repr(now), int(now // 60), MINUTES, TOTALS_KEPT, LEASES_KEPT]
+        arguments: list[str | int] = [repr(now), int(now // 60), *minutes(now), TOTALS_KEPT, LEASES_KEPT]
         for each in draws:
             hold = each.hold or Hold("", 0.0, 0.0, 0.0)
             arguments += [repr(each.amount), hold.id, repr(hold.amount), repr(hold.most), repr(hold.ends)]

@@ -39,9 +39,8 @@ from gateway.state import (
     Use,
     check_format,
 )
-from gateway.state.holds import Draw, Drawn, drawn
-from gateway.state.memory import MINUTES
-from gateway.state.windows import Lease, Taken, Window, outcome, standing
+from gateway.state.holds import Draw, Drawn, drawn, minutes
+from gateway.state.windows import LONGEST, Lease, Taken, Window, outcome, standing
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
 QUEUE_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
@@ -288,8 +287,8 @@ def sqlite_name(error: sqlite3.Error) -> str:
 
 def _draw(connection: sqlite3.Connection, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
     with _writing(connection):
-        connection.execute("DELETE FROM totals WHERE minute < ?", (int(now // 60) - MINUTES,))
-        connection.execute("DELETE FROM holds WHERE ends <= ?", (now,))
+        connection.execute("DELETE FROM totals WHERE minute < ? OR minute > ?", minutes(now))
+        connection.execute("DELETE FROM holds WHERE ends <= ? OR ends > ?", (now, now + LONGEST))
         return [_draw_one(connection, draw, int(now // 60)) for draw in draws]
 
 
@@ -318,7 +317,9 @@ def _sum(connection: sqlite3.Connection, table: Literal["totals", "holds"], key:
 def _take(connection: sqlite3.Connection, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
     with _writing(connection):
         connection.execute("DELETE FROM windows WHERE over <= ?", (now,))
-        connection.execute("DELETE FROM leases WHERE ends <= ?", (now,))
+        connection.execute("DELETE FROM leases WHERE ends <= ? OR ends > ?", (now, now + LONGEST))
+        ahead = [(window.key, window.latest(now)) for window in windows]
+        connection.executemany("DELETE FROM windows WHERE account = ? AND part > ?", ahead)
         standings = [standing(window, _parts(connection, window.key), now) for window in windows]
         held = [_held(connection, lease.key) for lease in leases]
         taken = outcome(windows, standings, leases, held)

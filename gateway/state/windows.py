@@ -5,6 +5,9 @@ whole window back: for the window's length and at most a sixtieth longer. So in 
 taken than the limit, however a caller spreads it, and a key takes no more than STEPS + 1 numbers.
 
 A lease is a place that is held until it ends, unless it is renewed: whoever is killed gives his back in time.
+
+A clock may have been ahead and been put right. What it counted then lies in the future, and would stay in the way until
+that comes: of a part that is more than a window ahead, and of a lease that ends later than any does, nothing is known.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 STEPS: Final = 60
+LONGEST: Final = 3600.0  # seconds: no lease or hold lasts so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,10 @@ class Window:
     def oldest(self, now: float) -> int:
         """The first part that still counts."""
         return self.part(now) - STEPS
+
+    def latest(self, now: float) -> int:
+        """The last part that counts."""
+        return self.part(now) + STEPS
 
     def over(self, part: int) -> float:
         """When what was taken in a part counts no more, in seconds since the epoch."""
@@ -78,9 +86,14 @@ class Taken:
     held: Sequence[int]
 
 
+def lasts(ends: float, now: float) -> bool:
+    """Whether a lease or a hold that ends then is still one."""
+    return now < ends <= now + LONGEST
+
+
 def standing(window: Window, sums: Mapping[int, int], now: float) -> Standing:
-    """Of the parts' sums, old ones among them."""
-    counted = {part: sums[part] for part in sorted(sums) if part >= window.oldest(now)}
+    """Of the parts' sums, among them some that do not count."""
+    counted = {part: sums[part] for part in sorted(sums) if window.oldest(now) <= part <= window.latest(now)}
     used = sum(counted.values())
     too_much, in_the_way = used + window.amount - window.most, None
     for part, amount in counted.items():

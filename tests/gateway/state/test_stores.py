@@ -103,6 +103,14 @@ async def test_what_one_holds_no_other_is_given(store: Store) -> None:
     assert await draw("two", 0.0, 9.0, NOW + 3650) == Drawn(20.0, 0.0, 0.0)
 
 
+async def test_what_a_clock_far_ahead_has_added_and_held_is_in_nobody_s_way_once_it_is_put_right(store: Store) -> None:
+    ahead = NOW + 400 * 86_400
+    assert await _one(store, Draw("a", 9.0, Hold("one", 1.0, 10.0, ahead + 30)), ahead) == Drawn(9.0, 0.0, 1.0)
+    assert await _one(store, Draw("a", 1.0, Hold("two", 4.0, 10.0, NOW + 30)), NOW) == Drawn(1.0, 0.0, 4.0)
+    assert await _one(store, Draw("a", 2.0), NOW + 5) == Drawn(3.0, 4.0, 0.0)
+    assert await _one(store, Draw("a", 0.0), NOW - 5) == Drawn(3.0, 4.0, 0.0), "one that is some seconds behind"
+
+
 async def test_several_accounts_are_drawn_on_in_one_step(store: Store) -> None:
     draws = [Draw("a", 1.5, Hold("one", 2.0, 3.0, NOW + 30)), Draw("b", 0.0), Draw("c", 0.25)]
     assert await store.draw(draws, NOW) == [Drawn(1.5, 0.0, 1.5), Drawn(0.0, 0.0, 0.0), Drawn(0.25, 0.0, 0.0)]

@@ -78,6 +78,26 @@ async def test_a_place_comes_back_when_its_lease_ends_unless_it_is_renewed(store
     assert (await store.take([], [others[1]], NOW + 41)).granted
 
 
+async def test_a_clock_that_was_far_ahead_keeps_nobody_out_once_it_is_put_right(store: Store) -> None:
+    """What it has counted and lent lies in a future that may be years away."""
+    ahead = NOW + 400 * 86_400
+    full, lent = replace(MINUTE, amount=10), replace(PLACE, most=1, ends=ahead + 45)
+    assert (await store.take([full, replace(TOKENS, amount=900)], [lent], ahead)).granted
+    taken = await store.take([MINUTE, TOKENS], [replace(lent, id="second", ends=NOW + 45)], NOW)
+    assert taken.granted
+    assert ([found.used for found in taken.windows], list(taken.held)) == ([0, 0], [0])
+    again = await store.take([full], [replace(lent, id="third", ends=NOW + 45)], NOW)
+    assert not again.granted
+    assert again.windows[0].fits_at(full, NOW) == NOW + 61
+    assert list(again.held) == [1]
+
+
+async def test_clocks_that_differ_by_seconds_count_the_same(store: Store) -> None:
+    assert (await store.take([replace(MINUTE, amount=10)], [replace(PLACE, most=1, ends=NOW + 55)], NOW + 10)).granted
+    behind = await store.take([MINUTE], [replace(PLACE, most=1, id="second", ends=NOW + 45)], NOW)
+    assert (behind.granted, behind.windows[0].used, list(behind.held)) == (False, 10, [1])
+
+
 async def test_counting_stays_exact_whoever_takes_at_once(store: Store) -> None:
     window = replace(MINUTE, most=25)
     taken = await asyncio.gather(*(store.take([window], [], NOW) for _ in range(60)))
