@@ -76,7 +76,8 @@ from gateway.releases import Releases
 from gateway.reload import Policies
 from gateway.revocations import RevocationFeed
 from gateway.secrets import opening
-from gateway.secrets.opening import Opened
+from gateway.secrets.opening import Opened, read_once
+from gateway.secrets.references import VaultRef
 from gateway.secrets.roots import master_key
 from gateway.secrets.store import Looked, VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
@@ -222,7 +223,7 @@ async def assemble(
             deny_lists=[each.deny_list for each in known.values() if each.deny_list],
             keys=keys,
             audit=audit,
-            watch_vault=partial(vault.watch, _VaultNews(metrics, logs, warn)) if vault else None,
+            watch_vault=partial(vault.watch, _VaultNews(metrics, logs, warn, read_once(settings))) if vault else None,
             key_ring=ring,
         )
     finally:
@@ -428,8 +429,11 @@ class _PolicyNews:
 class _VaultNews:
     """What the operator hears of Vault: at each look in metrics, in a record and plain words when something changes."""
 
-    def __init__(self, metrics: Metrics, logs: Logs, warn: Callable[[str], None]) -> None:
-        self._metrics, self._logs, self._warn = metrics, logs, warn
+    def __init__(
+        self, metrics: Metrics, logs: Logs, warn: Callable[[str], None], once: frozenset[VaultRef] = frozenset()
+    ) -> None:
+        """`once`: what is read at the start, and then no more."""
+        self._metrics, self._logs, self._warn, self._once = metrics, logs, warn, once
         self._told: Trouble | None = None
         metrics.vault(None)
 
@@ -444,7 +448,8 @@ class _VaultNews:
         self._metrics.vault(trouble.trouble if trouble else None, len(looked.changed))
         for ref in looked.changed:
             self._logs.process("vault", "changed")
-            self._warn(f"{ref} has changed: what is read once, at the start, stays as it was until the next one")
+            until = "it is read once, at the start, and stays as it was until the next one"
+            self._warn(f"{ref} has changed: {until if ref in self._once else 'it is read again, without a restart'}")
         if (code := trouble.trouble if trouble else None) is not self._told:
             self._told = code
             self._logs.process("vault", code or "back")

@@ -63,10 +63,10 @@ def whose(issuer: str | None, tenant: str | None, role: str | None, rules: Rules
     """Issuer, tenant and role of the callers that are meant, by the policy in force; None: any. What is of an issuer is
     of one of its tenants, and where there is one it need not be named. Raises NotAimed."""
     wish = Wish(issuer=issuer, tenant=tenant)
-    found = _issuer(wish, rules.signers, needed=tenant is not None)
+    found = _signers(wish, rules.signers, needed=tenant is not None)
     of_tenant = _tenant(wish, found, needed=True)
     of_role = None if role is None else _role(role, rules, administrator=False)
-    return found.issuer if found else None, of_tenant, of_role
+    return found[0].issuer if found else None, of_tenant, of_role
 
 
 def _is_one(entry_id: str) -> bool:
@@ -80,16 +80,16 @@ def aim(wish: Wish, rules: Rules) -> Revocation:
     kind, value = _named(wish)
     signers = rules.administrators if wish.administrator else rules.signers
     of_issuer = kind in (Kind.TOKEN_ID, Kind.SUBJECT) or wish.tenant is not None or wish.administrator
-    issuer = _issuer(wish, signers, needed=of_issuer)
-    tenant = _tenant(wish, issuer, needed=kind is Kind.SUBJECT or wish.administrator)
-    if kind is Kind.TOKEN_ID and issuer is not None and issuer.token_id_claim is None:
+    found = _signers(wish, signers, needed=of_issuer)
+    tenant = _tenant(wish, found, needed=kind is Kind.SUBJECT or wish.administrator)
+    if kind is Kind.TOKEN_ID and all(each.token_id_claim is None for each in found):
         raise NotAimed("tokens of this issuer have no id; revoke by subject, or by time")
     if kind is Kind.ROLE:
         value = _role(value, rules, administrator=wish.administrator)
     if value and not can_be(value, MAX_ID_CHARS if kind is Kind.TOKEN_ID else MAX_SUBJECT_CHARS):
         raise NotAimed("no token has such a text: it is too long, or has characters that can't be printed")
     try:
-        return Revocation(kind, value, issuer.issuer if issuer else None, tenant, wish.issued_before)
+        return Revocation(kind, value, found[0].issuer if found else None, tenant, wish.issued_before)
     except ValueError as error:
         raise NotAimed(str(error)) from None
 
@@ -112,21 +112,22 @@ def _role(value: str, rules: Rules, *, administrator: bool) -> str:
     return ADMIN_PREFIX + value if administrator else value
 
 
-def _issuer(wish: Wish, signers: Sequence[SignerPolicy], *, needed: bool) -> SignerPolicy | None:
+def _signers(wish: Wish, signers: Sequence[SignerPolicy], *, needed: bool) -> Sequence[SignerPolicy]:
+    """The entries of the issuer that is meant: two where it signs assertions of end users as well."""
+    names = {each.issuer for each in signers}
     if wish.issuer is None:
-        if needed and len({each.issuer for each in signers}) > 1:
+        if needed and len(names) > 1:
             raise NotAimed("the policy has several issuers; name the one that is meant")
-        return signers[0] if needed else None
-    issuer = next((each for each in signers if each.issuer == wish.issuer), None)
-    if issuer is None:
+        return signers if needed else ()
+    if wish.issuer not in names:
         raise NotAimed("this is not an issuer of the policy")
-    return issuer
+    return [each for each in signers if each.issuer == wish.issuer]
 
 
-def _tenant(wish: Wish, issuer: SignerPolicy | None, *, needed: bool) -> str | None:
-    if issuer is None:
+def _tenant(wish: Wish, signers: Sequence[SignerPolicy], *, needed: bool) -> str | None:
+    if not signers:
         return None
-    known = issuer.tenant.allowed if issuer.tenant.fixed is None else {issuer.tenant.fixed}
+    known = {name for each in signers for name in (each.tenant.fixed, *each.tenant.allowed) if name is not None}
     if wish.tenant is None:
         if needed and len(known) > 1:
             raise NotAimed("this issuer has several tenants; name the one that is meant")

@@ -26,10 +26,15 @@ Tell = Callable[[str, str | None], None]
 
 def load(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
     """Reads every key file, relative to the policy; pages are read by `fetch`, later. `tell` hears of each fetch for
-    an issuer: None, or what went wrong in one word. Raises ConfigError."""
+    an issuer: None, or what went wrong in one word. What is an assertion as well is no access token. Raises
+    ConfigError."""
     read = partial(_issuer, folder=rules.document.path.parent, fetch=fetch, tell=tell)
     foreign = audiences(rules.administrators)
-    return {each.issuer: replace(read(each), foreign_audiences=foreign) for each in rules.issuers}
+    asserting = {each.issuer: each.audience for each in rules.policy.end_user_issuers}
+    return {
+        each.issuer: replace(read(each), foreign_audiences=foreign | asserting.get(each.issuer, frozenset()))
+        for each in rules.issuers
+    }
 
 
 def load_administrators(
@@ -50,9 +55,17 @@ def audiences(issuers: Iterable[SignerPolicy]) -> frozenset[str]:
 
 
 def load_asserting(rules: Rules, fetch: Fetch | None = None, tell: Tell = lambda issuer, fault: None) -> tokens.Issuers:
-    """As `load`, those that only say who an end user is."""
+    """As `load`, those that only say who an end user is. No token is good for both."""
     folder = rules.document.path.parent
-    return {each.issuer: _asserting(each, folder, fetch, tell) for each in rules.policy.end_user_issuers}
+    foreign = audiences(rules.administrators)
+    letting_in = {each.issuer: each.audience for each in rules.issuers}
+    return {
+        each.issuer: replace(
+            _asserting(each, folder, fetch, tell),
+            foreign_audiences=foreign | letting_in.get(each.issuer, frozenset()),
+        )
+        for each in rules.policy.end_user_issuers
+    }
 
 
 def pages(rules: Rules) -> list[Place]:

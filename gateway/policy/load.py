@@ -402,6 +402,9 @@ def _end_user_problems(policy: Policy, document: Document) -> Iterator[Problem]:
         asked.add(name)
         if name is not None and name not in asserting:
             yield document.problem(("issuers", index, "end_user", "assertion"), "is not one of 'end_user_issuers'")
+        if issuer.end_user is not None and issuer.end_user.act and issuer.role_of_group:
+            text = "can't go with 'end_user.act': the groups of such a token are the end user's, who brings no role"
+            yield document.problem(("issuers", index, "role_of_group"), text)
         same = asserting.get(issuer.issuer)
         if same is not None and not issuer.audience.isdisjoint(same.audience):
             at = policy.end_user_issuers.index(same)

@@ -224,6 +224,8 @@ class AdminIssuer(IssuerPolicy):
             raise ValueError("'tenant' is not for administrators: they are of none of the callers'")
         if self.end_user is not None:
             raise ValueError("'end_user' is not for administrators: each acts for himself")
+        if self.client_keys is not None:
+            raise ValueError("'client_keys' is not for administrators: what they are told is not encrypted")
         return self
 
 

@@ -50,6 +50,12 @@ def prepare(given: Settings) -> Opened:
     return Opened(_mapped(given, lambda ref: replace(ref, held=store)), store)
 
 
+def read_once(given: Settings) -> frozenset[VaultRef]:
+    """What is read at the start and stays as it was then. A store's passwords are read for each connection, and our
+    keys for encryption are looked at again and again."""
+    return frozenset(references(given.model_copy(update={"state": None, "encryption_keys_file": None})))
+
+
 def as_problem(trouble: VaultTrouble) -> ConfigError:
     """What stops a start, or a command."""
     return ConfigError(Problem(trouble.what or "vault", None, "", trouble.words))

@@ -146,7 +146,7 @@ def test_from_a_sealed_start_through_a_rotation_and_an_outage(house: House) -> N
 
     with asking(house, "one") as statuses:
         house.vault.put("roots", dict.fromkeys(("log", "pseudonyms", "engine"), house.hidden[0]))
-        soon(lambda: "vault:tightlip/roots#engine has changed" in house.child.stderr)
+        soon(lambda: "vault:tightlip/roots#engine has changed: it is read once" in house.child.stderr)
     assert set(statuses) == {200}
     assert "roots@1" not in house.child.stderr
 

@@ -31,6 +31,7 @@ ANSWER_TYPE: Final = "tightlip-answer-v1"
 ANSWER_INFO: Final = b"tightlip answer v1"
 SECRET_BYTES: Final = 32
 MOST_FRAME_CHARS: Final = 1 << 26  # of one frame; far above any answer
+STREAMED: Final = 200  # the status of every stream
 
 Key = ECKey | OKPKey
 
@@ -112,7 +113,10 @@ class GatewayKeys:
 
     def __init__(self, jwks: Mapping[str, Any]) -> None:
         """A JWKS document, the key to use first. Raises ValueError."""
-        self._keys = {str(jwk["kid"]): _key(jwk) for jwk in jwks["keys"]}
+        try:
+            self._keys = {str(jwk["kid"]): _key(jwk) for jwk in jwks["keys"]}
+        except (LookupError, TypeError, AttributeError):
+            raise ValueError("not a JWKS document (RFC 7517) whose keys have a 'kid'") from None
         if not self._keys:
             raise ValueError("no keys")
 
@@ -162,8 +166,9 @@ class Exchange:
         self._digest = hashlib.sha256(message.encode()).digest()
         return message
 
-    def open(self, message: str) -> bytes:
-        """The text of the next frame. Raises NotTheGateway; after that no frame is opened any more."""
+    def open(self, message: str, *, status: int | None = None) -> bytes:
+        """The text of the next frame. `status` is the one that came with the answer, for nobody to have changed it;
+        None: whoever asks compares it himself. Raises NotTheGateway; after that no frame is opened any more."""
         if self._failed:
             raise Altered("the answer has failed already")
         if self._ended:
@@ -173,7 +178,7 @@ class Exchange:
         header, payload = self._opened(message)
         self._check_number(header["n"])
         if not header["n"]:
-            self._read_first(header)
+            self._read_first(header, status)
         self._next += 1
         self._ended, self._failed = header.get("last", False), False
         return payload
@@ -215,10 +220,12 @@ class Exchange:
         if number < self._next:
             raise FrameRepeated(f"frame {number} came again")
 
-    def _read_first(self, header: Mapping[str, Any]) -> None:
+    def _read_first(self, header: Mapping[str, Any], told: int | None) -> None:
         if type(header.get("status")) is not int:
             raise Altered("a frame is not of this protocol")
         self.status = header["status"]
+        if told not in (None, self.status):
+            raise Altered("the status is not the one that the gateway sent")
         if "next" in header:
             try:
                 self._keys.prefer(header["next"])
@@ -239,7 +246,7 @@ class Events:
             raise Altered("a frame is too long")
         for line in lines:
             if line.startswith(b"data: "):
-                yield b"data: " + self._exchange.open(line[6:].decode("latin-1")) + b"\n\n"
+                yield b"data: " + self._exchange.open(line[6:].decode("latin-1"), status=STREAMED) + b"\n\n"
             elif line and not line.startswith(b":"):  # comments say nothing, and nobody vouches for them
                 raise PlainAnswer("the stream holds something that is not encrypted")
 

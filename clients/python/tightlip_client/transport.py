@@ -11,15 +11,27 @@ from typing import Final
 
 import httpx
 
-from tightlip_client.protocol import Altered, Events, Exchange, GatewayKeys, NotTheGateway, PlainAnswer, PrivateKey
+from tightlip_client.protocol import (
+    MOST_FRAME_CHARS,
+    STREAMED,
+    Altered,
+    Events,
+    Exchange,
+    GatewayKeys,
+    NotTheGateway,
+    PlainAnswer,
+    PrivateKey,
+)
 
 JOSE: Final = "application/jose"
+SSE: Final = "text/event-stream"
 HEADER: Final = "tightlip-request"  # carries a request that has no body
 END_USER: Final = "tightlip-end-user"  # an assertion of who sits before the application, which is bound as well
 UNKNOWN_KEY: Final = b'"unknown_encryption_key"'
 MOST_PLAIN_BYTES: Final = 64 * 1024  # of an error
 # What describes the body that was there before.
 _OF_BODIES: Final = frozenset({"content-length", "content-type", "content-encoding", "transfer-encoding"})
+_REPLACED: Final = _OF_BODIES | {"accept-encoding"}
 
 
 class _Sealing:
@@ -30,12 +42,15 @@ class _Sealing:
         being replaced, answers to the old one can still be on their way."""
         self.gateway = gateway
         self._own = (own,) if isinstance(own, PrivateKey) else tuple(own)
+        if not self._own:
+            raise ValueError("needs a key of this client")
 
     def sealed(self, request: httpx.Request, body: bytes, kid: str) -> tuple[Exchange, httpx.Request]:
         """The request as it is sent, and what opens its answer."""
         exchange = Exchange(self.gateway, kid, self._own)
         message = exchange.seal(body, token=_token(request), path=request.url.path)
-        headers = [(name, value) for name, value in request.headers.raw if name.lower().decode() not in _OF_BODIES]
+        headers = [(name, value) for name, value in request.headers.raw if name.lower().decode() not in _REPLACED]
+        headers.append((b"accept-encoding", b"identity"))  # compressed on the way it would not be the gateway's
         if request.method in ("GET", "HEAD"):
             headers.append((HEADER.encode(), message.encode()))
             content = b""
@@ -51,10 +66,10 @@ class _Sealing:
         """Of an answer in one piece, or of an error that nobody vouches for. Raises NotTheGateway."""
         sealed = _type(response) == JOSE
         if sealed:
-            body = exchange.open(body.decode("latin-1"))
+            body = exchange.open(body.decode("latin-1"), status=response.status_code)
             exchange.close()
-            if exchange.status != response.status_code:
-                raise Altered("the status is not the one that the gateway sent")
+        elif _type(response) == SSE:
+            raise Altered("the status is not the one that the gateway sent")
         elif response.status_code < 400:
             raise PlainAnswer("the answer is not encrypted")
         headers = [*_kept(response), (b"content-type", b"application/json")]
@@ -63,11 +78,9 @@ class _Sealing:
 
     @staticmethod
     def streamed(response: httpx.Response, stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:
-        if response.status_code != 200:
-            raise Altered("the status is not the one that the gateway sent")
-        headers = [*_kept(response), (b"content-type", b"text/event-stream; charset=utf-8")]
+        headers = [*_kept(response), (b"content-type", SSE.encode() + b"; charset=utf-8")]
         extensions = {**response.extensions, "tightlip_sealed": True}
-        return httpx.Response(200, headers=headers, stream=stream, extensions=extensions)
+        return httpx.Response(STREAMED, headers=headers, stream=stream, extensions=extensions)
 
 
 class EncryptedTransport(httpx.BaseTransport):
@@ -90,15 +103,17 @@ class EncryptedTransport(httpx.BaseTransport):
             exchange, sent = self._sealing.sealed(request, body, kid)
             response = self._inner.handle_request(sent)
             assert isinstance(response.stream, httpx.SyncByteStream)
-            if _type(response) == "text/event-stream":
+            if _streams(response):
                 return self._sealing.streamed(response, _Stream(response.stream, exchange))
+            collected = _Collected(response)
             try:
-                raw = _bounded(response, b"".join(response.stream))
+                for piece in response.stream:
+                    collected.add(piece)
             finally:
                 response.close()
-            if not (left and _unknown_key(response, raw)):
+            if not (left and _unknown_key(response, collected.raw)):
                 break
-        return self._sealing.answer(response, exchange, raw)
+        return self._sealing.answer(response, exchange, collected.raw)
 
     def close(self) -> None:
         self._inner.close()
@@ -124,15 +139,17 @@ class AsyncEncryptedTransport(httpx.AsyncBaseTransport):
             exchange, sent = self._sealing.sealed(request, body, kid)
             response = await self._inner.handle_async_request(sent)
             assert isinstance(response.stream, httpx.AsyncByteStream)
-            if _type(response) == "text/event-stream":
+            if _streams(response):
                 return self._sealing.streamed(response, _AsyncStream(response.stream, exchange))
+            collected = _Collected(response)
             try:
-                raw = _bounded(response, b"".join([piece async for piece in response.stream]))
+                async for piece in response.stream:
+                    collected.add(piece)
             finally:
                 await response.aclose()
-            if not (left and _unknown_key(response, raw)):
+            if not (left and _unknown_key(response, collected.raw)):
                 break
-        return self._sealing.answer(response, exchange, raw)
+        return self._sealing.answer(response, exchange, collected.raw)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -165,6 +182,30 @@ class _AsyncStream(httpx.AsyncByteStream):
         await self._inner.aclose()
 
 
+class _Collected:
+    """An answer in one piece, as far as it has come: whoever sends without end must not fill the memory."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._pieces: list[bytes] = []
+        self._sealed = _type(response) == JOSE
+        self._left = MOST_FRAME_CHARS if self._sealed else MOST_PLAIN_BYTES
+
+    def add(self, piece: bytes) -> None:
+        """Raises NotTheGateway."""
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Altered("a frame is too long") if self._sealed else PlainAnswer("the answer is not encrypted")
+        self._pieces.append(piece)
+
+    @property
+    def raw(self) -> bytes:
+        return b"".join(self._pieces)
+
+
+def _streams(response: httpx.Response) -> bool:
+    return _type(response) == SSE and response.status_code == STREAMED
+
+
 def _countdown(kids: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Each key, and how many there are after it: the gateway may have retired one before this client heard of it. All
     were given by whoever set this client up, so that nothing is gained by making it take another one."""
@@ -173,12 +214,6 @@ def _countdown(kids: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 def _unknown_key(response: httpx.Response, raw: bytes) -> bool:
     return response.status_code == 400 and _type(response) != JOSE and UNKNOWN_KEY in raw
-
-
-def _bounded(response: httpx.Response, raw: bytes) -> bytes:
-    if _type(response) != JOSE and len(raw) > MOST_PLAIN_BYTES:
-        raise PlainAnswer("the answer is not encrypted")
-    return raw
 
 
 def _kept(response: httpx.Response) -> list[tuple[bytes, bytes]]:

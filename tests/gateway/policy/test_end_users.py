@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,14 +13,16 @@ from gateway.auth import issuers
 from gateway.auth.end_users import EndUsers, asserting_of
 from gateway.auth.issuers import Verifier
 from gateway.auth.jwks import Page
+from gateway.auth.tokens import verify
 from gateway.config_file import ConfigError
+from gateway.errors import NotAuthenticated, Reason
 from gateway.in_force import InForce
 from gateway.policy.diff import compare
 from gateway.policy.load import check_sources, load
 from gateway.policy.schema import EndUserPolicy
 from gateway.relay import Relay
 from gateway.revoke import NotAimed, Wish, aim
-from tests.gateway.support import POLICY, write_policy
+from tests.gateway.support import CLAIMS, ISSUER, NOW, POLICY, make_issuer, make_token, write_policy
 
 USERS = """\
 end_user_issuers:
@@ -56,6 +59,7 @@ def test_an_issuer_says_where_its_end_users_are_named(tmp_path: Path) -> None:
         (policy("{subject: sub}"), "issuers[0].end_user.subject"),
         (policy("{assertion: https://nobody.test}", USERS), "issuers[0].end_user.assertion"),
         (policy("{act: true}", USERS), "end_user_issuers[0].issuer"),
+        (policy("{act: true}\n    role_of_group: {staff: customer}"), "issuers[0].role_of_group"),
         (policy("{assertion: https://users.test}", USERS + USERS.partition("\n")[2]), "end_user_issuers[1].issuer"),
         (
             policy(
@@ -90,6 +94,32 @@ def test_what_makes_no_sense_is_refused_by_its_line(tmp_path: Path, text: str, k
 def test_one_issuer_may_sign_both_for_two_audiences(tmp_path: Path) -> None:
     text = policy("{assertion: https://issuer.test}", USERS.replace("https://users.test", "https://issuer.test"))
     assert load(write_policy(tmp_path, text)).policy.end_user_issuers[0].issuer == "https://issuer.test"
+
+
+def test_no_token_is_good_for_both(tmp_path: Path) -> None:
+    """Neither lets an assertion in that names both audiences, nor takes such an access token for one."""
+    text = policy("{assertion: https://issuer.test}", USERS.replace("https://users.test", "https://issuer.test"))
+    rules = load(write_policy(tmp_path, text))
+    for known in (issuers.load(rules), issuers.load_asserting(rules)):
+        issuer = {ISSUER: replace(known[ISSUER], keys=make_issuer().keys, algorithms=make_issuer().algorithms)}
+        own = sorted(issuer[ISSUER].audiences)
+        assert verify(make_token(claims=CLAIMS | {"aud": own, "exp": CLAIMS["iat"] + 200}), issuer, NOW)
+        both = {"aud": ["tightlip", "end-users"], "exp": CLAIMS["iat"] + 200}
+        with pytest.raises(NotAuthenticated) as refused:
+            verify(make_token(claims=CLAIMS | both), issuer, NOW)
+        assert refused.value.reason == Reason.AUDIENCE
+
+
+def test_an_end_user_of_a_tenant_that_only_assertions_name_can_be_revoked(tmp_path: Path) -> None:
+    users = USERS.replace("https://users.test", "https://issuer.test").replace(
+        "{fixed: acme}", "{claim: org, allowed: [acme, branch]}\n    token_id_claim: jti"
+    )
+    rules = load(write_policy(tmp_path, policy("{assertion: https://issuer.test}", users)))
+    meant = aim(Wish(subject="bob", tenant="branch"), rules)
+    assert (meant.issuer, meant.tenant) == ("https://issuer.test", "branch")
+    with pytest.raises(NotAimed, match="several tenants"):
+        aim(Wish(subject="bob"), rules)
+    assert aim(Wish(token_id="a-1"), rules).value == "a-1"
 
 
 async def _no_page(_page: object) -> bytes:

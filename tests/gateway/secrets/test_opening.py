@@ -8,7 +8,7 @@ import pytest
 
 from gateway import settings
 from gateway.config_file import ConfigError
-from gateway.secrets.opening import load, prepare, references
+from gateway.secrets.opening import load, prepare, read_once, references
 from gateway.secrets.references import EnvRef, VaultRef
 
 CONFIG = """\
@@ -50,6 +50,16 @@ def test_every_secret_in_vault_is_found_and_can_be_read_afterwards(tmp_path: Pat
     assert opened.settings.vault is not None
     assert opened.settings.vault.app_role is not None
     assert opened.settings.vault.app_role.secret_id_file == tmp_path / "secret-id"
+
+
+def test_what_is_read_again_is_not_said_to_stay_as_it_was(tmp_path: Path) -> None:
+    more = "encryption_keys_file: vault:encryption#jwks\n"
+    given = prepare(settings.load(written(tmp_path, more + CONFIG + VAULT))).settings
+    again = {"vault:redis#password", "vault:encryption#jwks"}
+    assert set(map(str, references(given))) == NAMED | again
+    assert set(map(str, read_once(given))) == NAMED - again
+    shared = more + CONFIG.replace("vault:roots#log", "vault:encryption#jwks")
+    assert "vault:encryption#jwks" in map(str, read_once(settings.load(written(tmp_path, shared + VAULT))))
 
 
 def test_without_vault_such_a_name_stops_the_start(tmp_path: Path) -> None:
