@@ -65,9 +65,9 @@ def serve(
     from gateway import settings
 
     loaded = settings.load(config)
-    from gateway import app as gateway_app
+    from gateway import process
 
-    gateway_app.run(loaded, _say, _warn)
+    process.run(loaded, _say, _warn)
 
 
 @app.command()

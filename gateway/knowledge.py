@@ -7,7 +7,7 @@ release's is a fault of the pair, which is then not served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,12 +20,9 @@ from filters.specificity.house import NO_PHRASES, HousePhrases
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList, Reloaded
 from gateway.index_key import read_index_key
-from gateway.observe.logs import Logs
-from gateway.observe.metrics import Metrics
 from gateway.release.check import Fault
 from gateway.release.manifest import Manifest, read
 from gateway.settings import ReleaseSettings
-from gateway.types import Release
 
 T = TypeVar("T")
 
@@ -56,26 +53,6 @@ class Loaded:
             yield Fault.NO_DENY_LIST
         if self.deny_list is not None and not self.deny_list.is_released:
             yield Fault.OTHER_DENY_LIST
-
-
-def load_all(
-    releases: Mapping[Release, ReleaseSettings], metrics: Metrics, logs: Logs, warn: Callable[[str], None]
-) -> dict[Release, Loaded]:
-    """Of each release; what becomes of their deny lists is counted, recorded and told. Raises ConfigError."""
-
-    def load_one(release: Release, settings: ReleaseSettings) -> Loaded:
-        def hear(changed: Reloaded) -> None:
-            metrics.deny_list(release, changed.entries, failed=changed.refused is not None)
-            logs.process("deny_list", "reloaded" if changed.refused is None else "refused")
-            if changed.refused is not None:
-                warn(f"model {release}: {changed.refused}; the deny list before it stays in force")
-
-        loaded = load(settings, hear)
-        if loaded.deny_list is not None:
-            metrics.deny_list(release, len(loaded.deny_list), failed=False)
-        return loaded
-
-    return {release: load_one(release, settings) for release, settings in releases.items()}
 
 
 def load(model: ReleaseSettings, tell: Callable[[Reloaded], None]) -> Loaded:

@@ -2,16 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from filters.specificity.style import NO_SHIFT
 from gateway.config_file import ConfigError, Problem
 from gateway.fallback import Speaker, Texts
 from gateway.knowledge import Loaded
-from gateway.release.guard import PairCheck
+from gateway.observe.metrics import Metrics
+from gateway.relay import Pair
+from gateway.release.check import Fault
+from gateway.release.guard import Guard, PairCheck
 from gateway.secrets.references import read_secret
 from gateway.settings import ReleaseSettings, ServerSettings, UpstreamSettings
+from gateway.types import Release
 from gateway.upstream.client import Heard, Server, Timeouts, UpstreamClient, nobody_hears
+from gateway.upstream.places import Places, Shares
+from gateway.upstream.scoring import Bounds, Scorer
 from gateway.upstream.vocabulary import TokenizerVocabulary
+
+
+def pair(
+    release: Release,
+    model: ReleaseSettings,
+    upstream: UpstreamClient,
+    places: Mapping[str, Places],
+    known: Loaded,
+    metrics: Metrics,
+    hear: Callable[[Sequence[Fault]], None],
+) -> Pair:
+    """`hear` is told, whenever it changes, what is wrong with it. Raises ConfigError."""
+    tuned, base, tokens = server(model.tuned), server(model.base), vocabulary(model.tokenizer)
+    check = pair_check(model, upstream, tokens, known)
+    bounds = Bounds(
+        context_tokens=model.context_tokens_per_question,
+        deadline=model.question_deadline_seconds,
+        priority=model.question_priority,
+    )
+
+    if check is not None and check.manifest.benign_bits is not None:
+        metrics.benign_bits(release, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
+
+    def scorer(asked: Server, *, of_tuned: bool = False) -> Scorer:
+        shared = places[asked.url]
+        return Scorer(upstream, asked, bounds, shared, metrics, release, tokens.specials, of_tuned=of_tuned)
+
+    return Pair(
+        release=release,
+        tuned=tuned,
+        base=base,
+        vocabulary=tokens,
+        scorer=scorer(base),
+        tuned_scorer=scorer(tuned, of_tuned=True) if model.is_scored else None,
+        substitute=substitute(model, tokens),
+        style_shift=check.manifest.style_shift if check else NO_SHIFT,
+        guard=Guard(check, hear) if check else None,
+        released_as=known.released.name if known.released else None,
+        knowledge=known.knowledge,
+    )
+
+
+def places_of(releases: Iterable[ReleaseSettings]) -> dict[str, Places]:
+    """One set of places for each server that is asked, whoever's it is; where releases differ, the smallest bounds
+    hold."""
+    shares: dict[str, Shares] = {}
+    for release in releases:
+        ours = release.question_shares
+        for address in release.asked:
+            other = shares.get(address, ours)
+            shares[address] = Shares(
+                min(ours.server, other.server), min(ours.tenant, other.tenant), min(ours.answer, other.answer)
+            )
+    return {address: Places(share) for address, share in shares.items()}
 
 
 def client(settings: UpstreamSettings, heard: Heard = nobody_hears) -> UpstreamClient:

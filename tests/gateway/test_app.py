@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from filters.knowledge import Knowledge
 from gateway import settings
-from gateway.app import assemble, build_logs
+from gateway.app import assemble
 from gateway.config_file import ConfigError
+from gateway.observe.opening import open_logs
 from gateway.settings import LogSettings, Settings
 from gateway.types import ONLY, Release
 from tests.embedded.tiny import write_model
@@ -130,7 +131,7 @@ async def test_a_role_with_a_model_that_is_not_served_stops_the_start(folder: Pa
 def test_a_short_key_for_hashes_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "log.key").write_text("short")
     with pytest.raises(ConfigError, match="32 bytes"):
-        build_logs(LogSettings(key_file=tmp_path / "log.key"))
+        open_logs(LogSettings(key_file=tmp_path / "log.key"))
 
 
 async def test_a_short_key_for_pseudonyms_stops_the_start(folder: Path) -> None:
@@ -211,7 +212,7 @@ async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: P
 
 
 def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    build_logs(LogSettings(destination=tmp_path / "requests.log")).process("ready")
+    open_logs(LogSettings(destination=tmp_path / "requests.log")).process("ready")
     path = tmp_path / "requests.log"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().endswith('"event":"process"}\n')
@@ -219,4 +220,4 @@ def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_a_log_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be written"):
-        build_logs(LogSettings(destination=tmp_path / "nowhere" / "requests.log"))
+        open_logs(LogSettings(destination=tmp_path / "nowhere" / "requests.log"))

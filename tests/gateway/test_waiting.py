@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway import app, settings, waiting
+from gateway import process, settings, waiting
 from gateway.config_file import ConfigError
 from gateway.http.entrance import Door
 from gateway.secrets import opening
@@ -103,7 +103,7 @@ async def test_a_hangup_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(opening, "prepare", hung_up)
     try:
-        await app._serve(settings.load(tmp_path / "tightlip.yaml"), lambda line: None, hear)
+        await process._serve(settings.load(tmp_path / "tightlip.yaml"), lambda line: None, hear)
         assert dying == []
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -15,8 +15,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from gateway import settings
-from gateway.app import Gateway, assemble, watching
+from gateway.app import Gateway, assemble
 from gateway.auth.development import Claims, create_key, read_key, sign
+from gateway.process import watching
 from tests.gateway.http.surface import serving
 from tests.support.gateways import MODEL, POLICY
 

@@ -10,11 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway import settings
-from gateway.app import assemble, watching
+from gateway.app import assemble
 from gateway.audit_log import AuditUnavailable
 from gateway.audit_log.lines import parse_head
 from gateway.audit_log.verify import verify
 from gateway.config_file import ConfigError
+from gateway.process import watching
 from gateway.state.opening import open_store
 from tests.embedded.tiny import write_model
 from tests.gateway.audit_log.support import files, record

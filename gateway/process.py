@@ -1,0 +1,176 @@
+"""The running process: two listeners, what is watched beside them, and how it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from gateway.app import Gateway, assemble, open_doors, open_operator
+from gateway.audit_log import AuditUnfit
+from gateway.config_file import ConfigError, Problem
+from gateway.listening import allow_open_files, bind, make_server, url
+from gateway.news import VaultNews
+from gateway.observe.logs import Logs, take_over, watch_tasks
+from gateway.secrets import opening
+from gateway.secrets.opening import Opened
+from gateway.settings import Settings
+from gateway.state import StateUnfit
+from gateway.waiting import not_ready, try_to_open, until_open
+
+LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
+
+
+def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open, `warn` a line for each
+    model that is not what its release says. Raises ConfigError."""
+    allow_open_files()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, announce, warn))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    # Nothing is there yet that could be read again, and Vault may take long.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
+    opened = await _open(settings, warn)
+    if opened is None:
+        return
+    async with assemble(opened.settings, CollectorRegistry(), warn, opened.vault) as gateway:
+        take_over(gateway.logs)
+        watch_tasks(asyncio.get_running_loop(), gateway.logs)
+        sockets = bind(settings.public), bind(settings.management)
+        listeners = settings.public, settings.management
+        addresses = [url(bound, tls=each.tls is not None) for bound, each in zip(sockets, listeners, strict=True)]
+        # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
+        gc.collect()
+        gc.freeze()
+        async with _listening(gateway, *sockets) as stop, watching(gateway):
+            gateway.lifecycle.ready = True
+            gateway.metrics.ready(True)
+            gateway.logs.process("ready")
+            announce(f"tightlip: public {addresses[0]}  management {addresses[1]}")
+            await stop.wait()
+            await _drain(gateway, settings.drain_seconds)
+        gateway.logs.process("stopped")
+
+
+async def _open(settings: Settings, warn: Callable[[str], None]) -> Opened | None:
+    """The settings with secrets that can be read, however long Vault takes; None if the process is to end before.
+    Raises ConfigError for what waiting won't mend."""
+    opened = opening.prepare(settings)
+    if opened.vault is None or await try_to_open(opened.vault) is None:
+        return opened
+    registry = CollectorRegistry()
+    keyless = settings.log.model_copy(update={"key_file": None})  # nobody's mark is made before there is a key
+    operator = open_operator(settings.model_copy(update={"log": keyless}), registry, warn)
+    take_over(operator.logs)
+    operator.metrics.ready(False)
+    doors, news = open_doors(settings, operator), VaultNews(operator)
+    async with not_ready(settings.management, doors.management, registry):
+        return opened if await until_open(opened.vault, news.waiting) else None
+
+
+@asynccontextmanager
+async def watching(gateway: Gateway) -> AsyncIterator[None]:
+    """Each model's release is checked, and each issuer's keys are fetched, before the block begins, and again and
+    again inside it; so are the policy, the revocations, Vault, the deny lists and certificates."""
+    await _begin(gateway)
+    await asyncio.gather(gateway.policies.begin(), *(guard.look() for guard in gateway.guards))
+    watches = [asyncio.ensure_future(watch()) for watch in gateway.watches]
+    for watch in watches:
+        watch.add_done_callback(lambda done: _told(done, gateway.logs))
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await gateway.policies.aclose()
+
+
+async def _begin(gateway: Gateway) -> None:
+    """Raises ConfigError for a store, or a place of the audit log, that must not be used; a store that does not answer
+    yet is waited for, not ready."""
+    try:
+        await gateway.revocations.begin()
+        if gateway.audit is not None:
+            await gateway.audit.begin()
+    except StateUnfit as error:
+        raise ConfigError(Problem("state", None, "", str(error))) from None
+    except AuditUnfit as error:
+        raise ConfigError(Problem("audit", None, "", str(error))) from None
+
+
+def _told(watch: asyncio.Future[None], logs: Logs) -> None:
+    """A watch never ends by itself: one that did is a mistake of ours, and what it watched is watched no more."""
+    if not watch.cancelled() and (error := watch.exception()) is not None:
+        logs.uncaught(type(error), "watch")
+
+
+@asynccontextmanager
+async def _listening(
+    gateway: Gateway, public_socket: socket.socket, management_socket: socket.socket
+) -> AsyncIterator[asyncio.Event]:
+    """Both listeners are open inside; the event is set when the process is asked to stop.
+
+    The public one closes first, so that probes see the process not ready while it drains.
+    """
+    public = make_server(gateway.public, gateway.connections, gateway.doors.public)
+    admin = make_server(gateway.management, door=gateway.doors.management)
+    async with asyncio.TaskGroup() as tasks:
+        admin_task = tasks.create_task(admin.serve([management_socket]))
+        public_task = tasks.create_task(public.serve([public_socket]))
+        while not (public.started and admin.started):  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield _on_signals(lambda: _close(public), gateway.policies.ask)
+        _close(public)
+        public.force_exit = True
+        await public_task
+        _close(admin)
+        admin.force_exit = True
+        await admin_task
+
+
+def _close(listener: uvicorn.Server) -> None:
+    listener.should_exit = True
+
+
+def _on_signals(begin: Callable[[], None], reload: Callable[[], None]) -> asyncio.Event:
+    """The first signal begins the end; a second one is somebody who won't wait. SIGHUP reads the policy again."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(128 + signal.SIGINT)
+        begin()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return stop
+
+
+async def _drain(gateway: Gateway, deadline: float) -> None:
+    gateway.lifecycle.drain()
+    gateway.metrics.ready(False)
+    gateway.logs.process("draining")
+    if not await gateway.lifecycle.drained(deadline):
+        gateway.logs.process("deadline")
+        await gateway.lifecycle.expire(LAST_WORDS_SECONDS)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
