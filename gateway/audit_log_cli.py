@@ -49,6 +49,12 @@ def verify_log(
         list[str] | None,
         typer.Option(help="How far it had come at least, as a gateway told it. Repeatable.", metavar="CHAIN:N:HASH"),
     ] = None,
+    elsewhere: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A chain that the store remembers and that is kept in another place. Repeatable.", metavar="CHAIN"
+        ),
+    ] = None,
     collected: Annotated[
         bool, typer.Option("--collected", help="The files are what processes printed, other lines among it.")
     ] = False,
@@ -63,7 +69,13 @@ def verify_log(
     remembered = _remembered(loaded)  # before the log is read: it may be written meanwhile
     try:
         report = verify(
-            where, keys, [*_heads(head or ())], remembered=remembered or {}, collected=collected, progress=_progress
+            where,
+            keys,
+            [*_heads(head or ())],
+            remembered=remembered or {},
+            elsewhere=elsewhere or (),
+            collected=collected,
+            progress=_progress,
         )
     except OSError as error:
         _fail(f"{error.filename}: can't be read ({error.strerror})")

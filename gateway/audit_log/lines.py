@@ -196,6 +196,11 @@ def read_line(raw: bytes) -> Line:
     return line
 
 
+def machine_of(instance: str) -> str:
+    """The machine's name, of the name of a process: what is random stands behind the last hyphen."""
+    return instance.rpartition("-")[0]
+
+
 def hash_of(raw: bytes) -> str:
     """That the next line names as its `before`."""
     return hashlib.sha256(raw).hexdigest()

@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from gateway.audit_log.lines import (
     NewerFormat,
     NotALine,
     hash_of,
+    machine_of,
     read_line,
 )
 from gateway.audit_log.reading import Rest, Source, pieces, sources
@@ -99,31 +101,52 @@ def verify(
     heads: Iterable[Head] = (),
     *,
     remembered: Mapping[str, Anchor] = NOTHING,
+    elsewhere: Collection[str] = (),
     collected: bool = False,
     progress: Callable[[int], None] = lambda lines: None,
 ) -> Report:
     """Folders, or files in the order in which they were written. `keys` are all that were used; without any, seals are
     not checked. `heads` were told elsewhere, and belong to chains that are here; `remembered` is what the store knows
-    of chains, here or on other machines. `collected`: files are what processes printed, with other lines between,
-    and may hold several chains one after the other. `progress` hears how many lines were read. Raises OSError."""
+    of chains, here or on other machines, and `elsewhere` names those that need not be here. `collected`: files are what
+    processes printed, with other lines between, and may hold several chains one after the other. `progress` hears how
+    many lines were read. Raises OSError."""
     report = Report()
     known = {key.id: key for key in keys}
     asked = list(heads)
     told = [*asked, *(Head(chain, anchor.number, anchor.hash) for chain, anchor in remembered.items())]
     seen: set[str] = set()
+    begun: list[Header] = []
+    for path in paths:
+        if path.is_dir() and not any(sources([path])):
+            report.add(Finding(str(path), None, Fault.MISSING_FILE, "holds no file of an audit log"))
     for _, group in groupby(sources(paths), lambda source: source.path.parent):
         walk = _Walk(report, known, told, collected=collected, progress=progress)
         for source in group:
             walk.file(source)
         walk.end()
         seen |= walk.chains
+        begun += walk.begun
+    if report.whole and not report.lines:
+        report.add(Finding("-", None, Fault.MISSING, "no line of an audit log is here"))
     for head in asked:
         if head.chain not in seen:
             report.add(Finding("-", None, Fault.NO_HEAD, f"chain {head.chain}, of which a head was told, is not here"))
-    for chain in sorted(remembered.keys() - seen):
-        text = f"the store remembers {remembered[chain].number + 1} lines of chain {chain}, which is not here"
-        report.add(Finding("-", None, None, f"{text} (last told by {remembered[chain].instance})"))
+    for chain in sorted(remembered.keys() - seen - {*elsewhere}):
+        anchor = remembered[chain]
+        text = f"the store remembers {anchor.number + 1} lines of chain {chain}, which is not here"
+        fault = Fault.NO_HEAD if not collected and _was_replaced(anchor, begun) else None
+        report.add(Finding("-", None, fault, f"{text} (last told by {anchor.instance})"))
     return report
+
+
+def _was_replaced(anchor: Anchor, begun: Iterable[Header]) -> bool:
+    """Whether the chain ended before one that is here was begun on the same machine: who takes a whole log away has the
+    gateway begin another. Other machines' are not here, and those of two gateways on one run beside each other."""
+    return any(
+        machine_of(anchor.instance) == machine_of(header.instance)
+        and anchor.at < datetime.fromisoformat(header.time).timestamp()
+        for header in begun
+    )
 
 
 class _Walk:
@@ -143,6 +166,7 @@ class _Walk:
         for head in told:
             self._told.setdefault((head.chain, head.n), []).append(head)
         self.chains: set[str] = set()
+        self.begun: list[Header] = []  # of chains whose beginning is here
         self._path, self._at = "", 0  # where we are
         self._header: Header | None = None  # of the file, or of the last one that had one
         self._first: Header | None = None  # of the chain
@@ -290,6 +314,8 @@ class _Walk:
         self.chains.add(header.chain)
         self._first, self._deleted, self._doubtful = header, 0, 0
         alone = header.file == 1  # nothing was before it
+        if alone:
+            self.begun.append(header)
         self._next, self._before = (0, "") if alone else (header.n, None)
 
     def _out_of_order(self, header: Header) -> None:

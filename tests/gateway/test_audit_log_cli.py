@@ -100,7 +100,15 @@ def test_the_store_remembers_what_was_cut_off(config: Path, tmp_path: Path) -> N
     assert (done.exit_code, "lines 3 to 5 cut off" in done.stdout) == (1, True)
     files(tmp_path)[0].unlink()
     gone = tightlip("verify", "--config", str(config))
-    assert re.search(r"note: -: the store remembers 6 lines of chain [0-9a-f]{16}, which is not here", gone.stdout)
+    assert (gone.exit_code, "holds no file of an audit log" in gone.stdout) == (1, True)
+    asyncio.run(_write(config))
+    begun_anew = tightlip("verify", "--config", str(config))
+    missed = re.search(
+        r"no_such_chain: -: the store remembers 6 lines of chain ([0-9a-f]{16}), which is not here", begun_anew.stdout
+    )
+    assert (begun_anew.exit_code, missed is not None) == (1, True)
+    assert missed is not None
+    assert tightlip("verify", "--config", str(config), "--elsewhere", missed[1]).exit_code == 0
 
 
 def test_a_store_that_does_not_answer_leaves_it_open(config: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.audit_log.files import Folder
 from gateway.audit_log.lines import Head, parse_head
 from gateway.audit_log.stream import Stream
 from gateway.audit_log.verify import Fault, Report, verify
+from gateway.state import Anchor
 from tests.gateway.audit_log.changes import KINDS, OTHER, Change, apply, write
 from tests.gateway.audit_log.support import DAY, KEY, NOON, Clock, call, files
 
@@ -235,6 +236,35 @@ def test_a_line_without_end_takes_no_memory(path: Path) -> None:
 def test_an_empty_file_holds_nothing(path: Path) -> None:
     files(path)[2].write_bytes(b"")
     assert (Fault.UNREADABLE, "audit-000003", None) in faults(walked(path))
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_a_log_that_was_taken_away_whole_is_missed(path: Path, *, collected: bool) -> None:
+    for file in files(path):
+        file.unlink()
+    report = verify([path / "audit"], [KEY], collected=collected)
+    assert faults(report) == [(Fault.MISSING_FILE, "audit", None)]
+    (path / "pod.log").write_text("what a process prints\n")
+    report = verify([path / "pod.log"], [KEY], collected=True)
+    assert [(found.fault, found.text) for found in report.findings] == [
+        (Fault.MISSING, "no line of an audit log is here")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instance", "before", "fault"),
+    [("gw-00000002", 1, Fault.NO_HEAD), ("gw-00000002", -1, None), ("other-00000002", 1, None)],
+)
+def test_a_chain_that_ended_before_another_began_on_its_machine_is_missed(
+    path: Path, instance: str, before: int, fault: Fault | None
+) -> None:
+    """One of another machine, or of a gateway that runs beside this one, need not be here."""
+    anchor = Anchor(6, "a" * 64, instance, NOON - before)
+    gone = "0" * 16
+    report = verify([path / "audit"], [KEY], remembered={gone: anchor})
+    assert [found.fault for found in report.findings] == [fault]
+    assert report.whole == (fault is None)
+    assert not verify([path / "audit"], [KEY], remembered={gone: anchor}, elsewhere=[gone]).findings
 
 
 def test_progress_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
