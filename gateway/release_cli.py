@@ -212,7 +212,8 @@ def show_releases(reach: Reach) -> None:
     for gateway, its in found:
         for model in its.models:
             _show(gateway, model)
-    missing = any(choice.unknown for _, its in found for model in its.models for choice in model.choices)
+    ours = [model for _, its in found for model in its.models if model.releases]  # others on the store may have more
+    missing = any(choice.unknown for model in ours for choice in model.choices)
     raise typer.Exit(max(code, EXIT_REFUSED if missing else 0))
 
 

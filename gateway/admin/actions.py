@@ -222,7 +222,7 @@ def _audit_head(parts: Parts, _asked: Asked) -> Prepared:
 
 def _switch(parts: Parts, asked: Asked) -> Prepared:
     wish = _read(asked.body, SwitchAsked)
-    scope = _scope(wish, asked.policy)
+    scope = _scope(wish, asked.policy, parts.desk)
 
     async def run() -> ReleaseDone:
         if wish.shares is None:
@@ -236,7 +236,11 @@ def _switch(parts: Parts, asked: Asked) -> Prepared:
     return Prepared(run, OfRelease(wish.model, names, told(before) if before else None, *scope))
 
 
-def _scope(wish: SwitchAsked, policy: InForce) -> Scope:
+def _scope(wish: SwitchAsked, policy: InForce, desk: ReleaseDesk) -> Scope:
+    """What is taken back may be about an issuer, a tenant or a role that the policy has no more."""
+    named = Scope(wish.issuer, wish.tenant, wish.role)
+    if wish.shares is None and desk.in_force(wish.model, named) is not None:
+        return named
     try:
         return Scope(*revoke.whose(wish.issuer, wish.tenant, wish.role, policy.rules))
     except revoke.NotAimed as error:

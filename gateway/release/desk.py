@@ -58,10 +58,9 @@ class ReleaseDesk:
             if not known[name].open:
                 raise Refused(f"release {name!r} does not check out here")
         before = next((choice for choice in stored.choices(model) if choice.scope == scope), None)
+        revision = max(int(self._now() * 1000), before.revision + 1 if before else 1)
         try:
-            choice = Choice(
-                model=model, shares=shares, revision=before.revision + 1 if before else 1, **scope._asdict()
-            )
+            choice = Choice(model=model, shares=shares, revision=revision, **scope._asdict())
         except ValueError as error:
             raise Refused(str(error)) from None
         await self._put(choice)
@@ -85,9 +84,8 @@ class ReleaseDesk:
             raise Refused("it is not withdrawn")
 
     def in_force(self, model: str, scope: Scope) -> Mapping[str, int] | None:
-        """What is chosen for just these requests, as this process knows it now; None: nothing. Raises Refused."""
-        self._of(model)
-        if scope == EVERYBODY:
+        """What is chosen for just these requests, as this process knows it now; None: nothing."""
+        if scope == EVERYBODY and model in self._releases.models:
             return self._releases.for_everybody(model).shares
         found = (each.shares for each in self._releases.standing.choices(model) if each.scope == scope)
         return next(found, None)
@@ -95,29 +93,32 @@ class ReleaseDesk:
     def known(self, model: str, names: Iterable[str]) -> bool:
         """Whether this process, or what is said of releases, knows all these by name."""
         standing = self._releases.standing
-        if model not in self._releases.models:
-            return False
-        named = {each.name for each in self._releases.stands(model)} | set(standing.withdrawn(model))
-        return named >= set(names)
+        named = {each.name for each in self._here(model)} | set(standing.withdrawn(model))
+        named.update(name for choice in standing.choices(model) for name in choice.shares)
+        return bool(named) and named >= set(names)
 
     def status(self) -> list[Status]:
-        """Of every model, as this process knows it now."""
+        """Of every model, as this process knows it now; also of those that it does not have and the store speaks of:
+        they can be taken back here."""
         standing = self._releases.standing
         return [
             Status(
                 model,
-                self._releases.stands(model),
+                self._here(model),
                 [Chosen(each.scope, each.shares, self._releases.unknown(each)) for each in standing.choices(model)],
                 standing.withdrawn(model),
             )
-            for model in self._releases.models
+            for model in dict.fromkeys((*self._releases.models, *standing.models))
         ]
 
     def _of(self, model: str) -> Sequence[Stands]:
         """Raises Refused."""
-        if model not in self._releases.models:
+        if not (found := self._here(model)):
             raise Refused("this gateway has no such model")
-        return self._releases.stands(model)
+        return found
+
+    def _here(self, model: str) -> Sequence[Stands]:
+        return self._releases.stands(model) if model in self._releases.models else []
 
     async def _stored(self) -> Standing:
         """What the store says at this moment, which may be newer than what this process knows."""

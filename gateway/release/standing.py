@@ -46,7 +46,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
 
     model: str
     shares: Mapping[str, int]  # parts of the callers, by release
-    revision: int = 1  # one more than that of the choice whose place it takes
+    # More than that of the choice whose place it takes, and than that of one that was taken back before: milliseconds
+    # since the epoch, as far as clocks agree.
+    revision: int = 1
     issuer: str | None = None
     tenant: str | None = None
     role: str | None = None
@@ -153,6 +155,11 @@ class Standing:
             (choice for (of, _), choice in self._choices.items() if of == model),
             key=lambda choice: [part or "" for part in choice.scope],
         )
+
+    @property
+    def models(self) -> list[str]:
+        """All of which something is said."""
+        return sorted({said.model for said in self._known.values()})
 
     def is_withdrawn(self, release: Release) -> bool:
         return release in self._withdrawn

@@ -23,6 +23,7 @@ from gateway.auth.binding import CallerCertificate
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Kind, Revocation
 from gateway.http.arrivals import Origin
+from gateway.release.standing import Choice
 from gateway.reload import Reload
 from gateway.revoke import withdraw
 from gateway.state import Entry, StateUnavailable
@@ -329,6 +330,22 @@ async def test_what_names_no_release_changes_nothing_and_is_not_repeated(
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert not (await administered.store.changes(None)).entries
     assert CANARY not in repr(administered.audit.records) + answer.text
+
+
+async def test_a_choice_for_a_role_that_is_no_more_can_be_taken_back(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    scope = {"role": "gone", "tenant": "closed", "issuer": "https://former.test"}
+    kept = Choice(model=MODEL, shares={"green": 1}, **scope)
+    await administered.store.put(Entry(kept.id, kept.written(), None), 0)
+    await administered.revocations.look()
+    sent = headers("operations")
+    wrong = await client.post("/releases/switch", json={"model": MODEL, "shares": {"blue": 1}, **scope}, headers=sent)
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "means_nobody")
+    done = await client.post("/releases/switch", json={"model": MODEL, "shares": None, **scope}, headers=sent)
+    assert done.status_code == 200
+    assert administered.audit.records[-1].target == OfRelease(MODEL, None, "green", scope["issuer"], "closed", "gone")
+    assert not (await administered.store.changes(None)).entries
 
 
 async def test_what_is_said_of_releases_is_not_withdrawn_as_a_revocation(

@@ -18,6 +18,7 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.observe.metrics import Metrics
 from gateway.release.desk import Refused, ReleaseDesk
 from gateway.release.standing import EVERYBODY, Scope, Standing
+from gateway.releases import Releases
 from gateway.revocations import RevocationFeed
 from gateway.state import Changes, Entry, Position, StateUnavailable
 from gateway.state.memory import MemoryStore
@@ -172,6 +173,49 @@ async def test_what_a_store_has_lost_it_gets_back_and_of_a_choice_the_latest(one
     await late.feed.begin()
     assert late.answers() == "red"
     assert late.standing.withdrawn(MODEL) == ["blue"]
+
+
+@pytest.mark.parametrize("lost", ["writes", "nothing"])
+async def test_a_choice_that_was_taken_back_does_not_come_again_over_a_later_one(store: Store, lost: str) -> None:
+    """Neither from a copy of the store, nor from a replica that was cut off meanwhile."""
+    one, cut_off = Replica(store), Replica(store)
+    for replica in (one, cut_off):
+        await replica.feed.begin()
+    for name in ("green", "blue", "green"):
+        await one.desk.switch(MODEL, {name: 1})
+    await cut_off.feed.look()
+    kept = dict(store._entries)
+    await one.desk.unswitch(MODEL)
+    later = ReleaseDesk(store, one.releases, lambda: NOW + 1.0)
+    await later.switch(MODEL, {"red": 1})
+    await one.feed.look()
+    store.put_back(kept if lost == "writes" else store._entries)
+    for replica in (one, cut_off, one):
+        await replica.feed.look()
+    assert one.answers() == "red"
+    late = Replica(store)
+    await late.feed.begin()
+    assert late.answers() == "red"
+
+
+async def test_what_is_said_of_a_model_that_is_here_no_more_is_shown_and_taken_back(store: Store) -> None:
+    before = Replica(store)
+    await before.feed.begin()
+    await before.desk.switch(MODEL, {"green": 1})
+    await before.desk.withdraw(MODEL, "red")
+    now = Replica(store)
+    now.desk = ReleaseDesk(store, Releases({}, {}, now.standing, Metrics(CollectorRegistry())))
+    await now.feed.begin()
+    [status] = now.desk.status()
+    assert (status.model, status.releases, status.withdrawn) == (MODEL, [], ["red"])
+    assert [(each.shares, each.unknown) for each in status.choices] == [({"green": 1}, ["green"])]
+    assert now.desk.known(MODEL, ["red", "green"])
+    assert now.desk.in_force(MODEL, EVERYBODY) == {"green": 1}
+    await now.desk.unswitch(MODEL)
+    await now.desk.reinstate(MODEL, "red")
+    await now.feed.look()
+    assert now.desk.status() == []
+    assert not now.desk.known(MODEL, [])
 
 
 async def test_a_version_that_knows_of_revocations_alone_refuses_by_name(store: Store) -> None:
