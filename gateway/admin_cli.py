@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec,
 
 import typer
 
+from gateway.terminal import complain, printable
+
 if TYPE_CHECKING:
     from gateway.admin.client import Access, Refused
     from gateway.admin.shapes import Status
@@ -146,10 +148,6 @@ def status(reach: Reach) -> None:
     raise typer.Exit(max([code, *(0 if its.ready else EXIT_PROBLEMS for _, its in found)]))
 
 
-def complain(text: str) -> None:
-    typer.echo(f"tightlip: {text}", err=True)
-
-
 def obeyed(*, shared: bool) -> str:
     """Who obeys what was acknowledged."""
     if shared:
@@ -171,7 +169,9 @@ def _show(gateway: str, its: Status) -> None:
 
 
 def _told(gateway: str, refused: Refused) -> str:
-    return "\n".join([f"{gateway}: {_explained(refused)}", *(f"  {problem}" for problem in refused.problems)])
+    """Whoever answers at that address may be no gateway at all."""
+    lines = [f"{gateway}: {_explained(refused)}", *(f"  {problem}" for problem in refused.problems)]
+    return "\n".join(map(printable, lines))
 
 
 def _explained(refused: Refused) -> str:

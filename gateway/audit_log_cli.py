@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
@@ -14,6 +14,7 @@ import typer
 
 from gateway.admin_cli import Reach, reaching
 from gateway.config_file import ConfigError, Problem
+from gateway.terminal import complain, printable, stamp, zoned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,7 @@ def verify_log(
         _fail(f"{error.filename}: can't be read ({error.strerror})")
     _print(report)
     if not keys:
-        typer.echo("tightlip: seals were not checked: name the key with --key, or a configuration", err=True)
+        complain("seals were not checked: name the key with --key, or a configuration")
     if not report.whole or remembered is None:
         raise typer.Exit(EXIT_PROBLEMS)
 
@@ -181,12 +182,12 @@ def _remembered(loaded: Settings | None) -> Mapping[str, Anchor] | None:
     if loaded is None:
         return {}
     if loaded.state is None:
-        typer.echo("tightlip: no `state` is configured: nobody remembers how far the log had come", err=True)
+        complain("no `state` is configured: nobody remembers how far the log had come")
         return {}
     try:
         return asyncio.run(_anchors(loaded))
     except StateUnavailable as error:
-        typer.echo(f"tightlip: {error}: what is cut off at the end of the log can't be seen", err=True)
+        complain(f"{error}: what is cut off at the end of the log can't be seen")
         return None
 
 
@@ -202,12 +203,12 @@ async def _anchors(loaded: Settings) -> Mapping[str, Anchor]:
 
 
 def _progress(lines: int) -> None:
-    typer.echo(f"tightlip: {lines} lines", err=True)
+    complain(f"{lines} lines")
 
 
 def _print(report: Report) -> None:
     for finding in report.findings:
-        typer.echo(_printable(f"{'note' if finding.fault is None else finding.fault}: {finding}"))
+        typer.echo(printable(f"{'note' if finding.fault is None else finding.fault}: {finding}"))
     if report.unsaid:
         typer.echo(f"and {report.unsaid} more")
     typer.echo(f"{report.lines} lines in {report.files} files: {'as written' if report.whole else 'NOT AS WRITTEN'}")
@@ -264,7 +265,7 @@ def _show(calls: Iterable[Call], console: Console) -> None:
         table.add_column(column, overflow="fold")
     for call in calls:
         cells = (call.time[:19], _who(call), call.action, _outcome(call), _target(call), _policy(call), call.request_id)
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
 
 
@@ -281,7 +282,7 @@ def _outcome(call: Call) -> str:
 def _target(call: Call) -> str:
     revoked = " ".join(part for part in (call.revokes, call.target_role, call.target_mark, call.revocation) if part)
     if call.issued_before is not None:
-        revoked += f" issued before {datetime.fromtimestamp(call.issued_before, UTC).isoformat(timespec='seconds')}"
+        revoked += f" issued before {stamp(call.issued_before)}"
     switched = " → ".join(name for name in (call.release_before, call.release) if name)
     parts = (call.model, switched, revoked.strip(), call.target_tenant, call.target_issuer)
     return " ".join(part for part in parts if part)
@@ -291,24 +292,16 @@ def _policy(call: Call) -> str:
     return " → ".join(version for version in (call.policy_before, call.policy_after) if version)
 
 
-def _printable(text: str) -> str:
-    """What a forged line holds does nothing to a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _moment(text: str | None, option: str) -> datetime | None:
     """A day begins at 0:00 UTC."""
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None and (len(text) > len("2026-01-31") or moment == datetime.min):
+    moment = zoned(text) or zoned(f"{text}T00:00Z")
+    if moment is None:
         raise typer.BadParameter("must be 2026-01-31, or 2026-01-31T12:00:00Z (with its zone)", param_hint=option)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _fail(text: str) -> NoReturn:
-    typer.echo(f"tightlip: {_printable(text)}", err=True)
+    complain(printable(text))
     raise typer.Exit(EXIT_WRONG) from None

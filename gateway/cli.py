@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
@@ -20,6 +19,7 @@ from gateway.probe_cli import probe
 from gateway.release_cli import app as release_app
 from gateway.review_cli import review
 from gateway.revoke_cli import app as revoke_app
+from gateway.terminal import complain, warn
 
 if TYPE_CHECKING:
     from filters.evidence import Detector
@@ -67,7 +67,7 @@ def serve(
     loaded = settings.load(config)
     from gateway import process
 
-    process.run(loaded, _say, _warn)
+    process.run(loaded, _say, warn)
 
 
 @app.command()
@@ -83,7 +83,7 @@ def upstream(
     try:
         _serve_upstream(sources, host, port)
     except ModelError as error:
-        typer.echo(f"tightlip: {error}", err=True)
+        complain(str(error))
         raise typer.Exit(EXIT_CONFIG) from None
 
 
@@ -101,10 +101,10 @@ def token(
     """Print a DEVELOPMENT token, signed with a local key. Never give a production gateway such a key."""
     from gateway.auth import development
 
-    _warn("development token: whoever holds this key can be anyone; not for production")
+    warn("development token: whoever holds this key can be anyone; not for production")
     if create_key and not key.exists():
         public = development.create_key(key)
-        _warn(f"made a private key, {key}, and its public half, {public}")
+        warn(f"made a private key, {key}, and its public half, {public}")
     issuer = issuer or development.DEVELOPMENT_ISSUER
     claims = development.Claims(issuer, audience, subject, role, tenant, ttl)
     print(development.sign(development.read_own_key(key), claims))
@@ -133,10 +133,10 @@ def filter_input(
     try:
         complete = _filter(detectors.of(options.profile), options)
     except offline.InputError as error:
-        typer.echo(f"tightlip: {error}", err=True)
+        complain(str(error))
         raise typer.Exit(EXIT_CONFIG) from None
     if not complete:
-        _warn("a text was stopped, as the profile says where something can't be checked")
+        warn("a text was stopped, as the profile says where something can't be checked")
         raise typer.Exit(EXIT_PROBLEMS)
 
 
@@ -161,7 +161,7 @@ def compare(
     try:
         asyncio.run(run(Wish(config, prompt, role, model, max_tokens, html, raw_text), Console()))
     except GatewayError as error:
-        typer.echo(f"tightlip: {error.message}", err=True)
+        complain(error.message)
         raise typer.Exit(EXIT_PROBLEMS) from None
 
 
@@ -244,19 +244,9 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _warn(text: str) -> None:
-    """A terminal that is gone stops nobody: a gateway warns from its watches."""
-    with suppress(OSError):
-        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
-
-
-def _print_problems(error: ConfigError) -> None:
-    for problem in error.problems:
-        typer.echo(f"tightlip: {problem}", err=True)
-
-
 def _fail(error: ConfigError) -> NoReturn:
-    _print_problems(error)
+    for problem in error.problems:
+        complain(str(problem))
     sys.exit(EXIT_CONFIG)
 
 

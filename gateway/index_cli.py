@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gateway.terminal import complain
+
 if TYPE_CHECKING:
     from filters.index.rows import Fields
     from filters.index.workers import Workers
@@ -174,7 +176,7 @@ def _explained() -> Iterator[None]:
         reason = f"{error.name} is not installed: pip install 'tightlip[index]', with Dask 'tightlip[index-dask]'"
     else:
         return
-    typer.echo(f"tightlip: {reason}", err=True)
+    complain(reason)
     raise typer.Exit(EXIT_UNUSABLE)
 
 
@@ -226,9 +228,7 @@ def _secret(name: str, *, create: bool = False) -> bytes:
 def _create_key(file: Path) -> None:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(secrets.token_hex(_KEY_BYTES) + "\n")
-    typer.echo(
-        f"tightlip: made a key, {file}; without it the index can't be read, with it anybody can ask it", err=True
-    )
+    complain(f"made a key, {file}; without it the index can't be read, with it anybody can ask it")
 
 
 class _Progress:
@@ -241,4 +241,4 @@ class _Progress:
         tenth = 10 * done // total
         if (step, tenth) != self._said:
             self._said = (step, tenth)
-            typer.echo(f"tightlip: {step} {10 * tenth} %", err=True)
+            complain(f"{step} {10 * tenth} %")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gateway.config_file import ConfigError
+from gateway.terminal import complain
 
 if TYPE_CHECKING:
     from gateway.policy.load import Rules
@@ -37,7 +38,7 @@ def check(
     if config is not None:
         _check_fit(rules, config)
     for line in expiring(rules, time.time()):
-        typer.echo(f"tightlip: {line}", err=True)
+        complain(line)
     typer.echo(f"{file}: ok, version {rules.version}, roles: {', '.join(sorted(rules.roles))}")
 
 
@@ -114,5 +115,5 @@ def _explained() -> Iterator[None]:
         yield
     except ConfigError as error:
         for problem in error.problems:
-            typer.echo(f"tightlip: {problem}", err=True)
+            complain(str(problem))
         raise typer.Exit(EXIT_PROBLEMS) from None

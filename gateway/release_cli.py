@@ -13,6 +13,7 @@ import typer
 
 from gateway.admin_cli import Reach, obeyed, reaching
 from gateway.config_file import ConfigError, Problem, read_bytes
+from gateway.terminal import complain
 
 if TYPE_CHECKING:
     from filters.evidence import Detector
@@ -69,7 +70,7 @@ def make(
 
     loaded = opening.load(config).settings
     if create_key and not key.exists():
-        typer.echo(f"tightlip: made a private key, {key}, and its public half, {development.create_key(key)}", err=True)
+        complain(f"made a private key, {key}, and its public half, {development.create_key(key)}")
     signer = development.read_key(key)
     configured = _configured(loaded, model, release)
     files = _with_files(configured, index, deny_list)
@@ -362,7 +363,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _say_faults(model: str | Release, faults: Sequence[Fault]) -> None:
     for fault in faults:
-        typer.echo(f"tightlip: model {model}: {fault.value}", err=True)
+        complain(f"model {model}: {fault.value}")
 
 
 def _lines(path: Path | None) -> tuple[str, ...]:

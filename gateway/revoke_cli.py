@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import typer
 
 from gateway.admin_cli import Reach, obeyed, reaching
+from gateway.terminal import stamp, warn, zoned
 
 if TYPE_CHECKING:
     from gateway.admin.shapes import RevocationShown
@@ -50,7 +50,7 @@ def revoke(
     moment = _moment(issued_before, now)
     if moment is not None and moment > now:
         text = "that time is still to come: tokens that are issued until then are refused too"
-        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
+        warn(text)
     named = {"token_id": token_id, "subject": subject, "role": role, "issuer": issuer, "tenant": tenant}
     body = {name: text for name, text in named.items() if text is not None}
     flags = {"administrator": administrator, "including_myself": including_myself}
@@ -86,16 +86,13 @@ def withdraw(reach: Reach, revocation_id: Annotated[str, typer.Argument(metavar=
 
 
 def _moment(text: str | None, now: float) -> float | None:
-    """Seconds since the epoch. A time without its zone would be somebody else's noon."""
+    """Seconds since the epoch."""
     if text is None or text == "now":
         return None if text is None else now
     if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", text):
         return float(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min  # has no zone either
-    if moment.tzinfo is None:
+    moment = zoned(text)
+    if moment is None:
         raise typer.BadParameter("must be now, 2026-01-31T12:00:00Z (with its zone), or seconds since the epoch")
     return moment.timestamp()
 
@@ -105,16 +102,9 @@ def _described(revocation: RevocationShown) -> str:
         return "of a newer version, which this one does not understand"
     what = f"{revocation.kind.replace('_', ' ')} {revocation.value}".strip()
     whose = " / ".join(name for name in (revocation.issuer, revocation.tenant) if name) or "every issuer"
-    before = "" if revocation.issued_before is None else f", issued before {_stamp(revocation.issued_before)}"
+    before = "" if revocation.issued_before is None else f", issued before {stamp(revocation.issued_before)}"
     return f"{what} of {whose}{before}"
 
 
 def _end(each: RevocationShown) -> str:
-    return "" if each.expires_at is None else f"  (until {_stamp(each.expires_at)})"
-
-
-def _stamp(moment: float) -> str:
-    try:
-        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError):
-        return f"{moment:.0f}"
+    return "" if each.expires_at is None else f"  (until {stamp(each.expires_at)})"

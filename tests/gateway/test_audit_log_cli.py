@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.audit_log import Action, AuditRecord, By, OfRelease, Outcome
+from gateway.audit_log import Action, AuditRecord, By, OfRelease, OfRevocation, Outcome
+from gateway.audit_log.files import Folder
+from gateway.audit_log.lines import AuditKey
 from gateway.audit_log.opening import open_audit_log
+from gateway.audit_log.written import written
+from gateway.auth.revocation import Kind, Revocation
 from gateway.cli import app
 from gateway.config_file import ConfigError
 from gateway.errors import NotAcknowledged
 from gateway.settings import load
 from gateway.state.opening import open_store
 from gateway.types import RequestId
-from tests.gateway.audit_log.support import Heard, files, record
+from tests.gateway.audit_log.support import MARKS, Heard, files, record
 from tests.gateway.support import write_policy
 from tests.gateway.test_settings import GOOD
 
@@ -170,6 +175,13 @@ def test_a_person_reads_who_did_what_on_what(config: Path) -> None:
     ):
         assert text in shown
     assert "kipmora" not in shown
+
+
+def test_a_time_that_no_calendar_has_is_shown_all_the_same(config: Path, tmp_path: Path) -> None:
+    far = written(replace(record(), target=OfRevocation(Revocation(Kind.EVERYTHING, issued_before=9e11))), MARKS)
+    Folder(tmp_path / "audit", AuditKey(b"a" * 32), "gw-2", 180).append(far)
+    shown = tightlip("show", "--config", str(config), "--last", "1")
+    assert (shown.exit_code, "issued before 900000000000" in shown.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
