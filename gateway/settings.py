@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +21,7 @@ from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.limits import OnFailure
 from gateway.observe.logs import AddressForm, SubjectForm
 from gateway.policy.schema import Name
-from gateway.secrets.references import VAULT_PATH, EnvRef, SecretRef, VaultRef
+from gateway.secrets.references import VAULT_PATH, SecretRef, VaultRef
 from gateway.types import ONLY, Release
 from gateway.upstream.places import Shares
 
@@ -576,87 +576,19 @@ def _overlap(one: Listener, other: Listener) -> bool:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """The same with every path made absolute from the configuration's folder."""
     root = folder.absolute()
-
-    def server(given: ServerSettings) -> ServerSettings:
-        return given.model_copy(update={"api_key_file": _from(root, given.api_key_file)})
-
-    def fallback(given: FallbackSettings) -> FallbackSettings:
-        third = server(given.model) if given.model else None
-        return given.model_copy(update={"model": third, "tokenizer": _from(root, given.tokenizer)})
-
-    def listener(given: Listener) -> Listener:
-        if given.tls is None:
-            return given
-        paths = {name: _from(root, getattr(given.tls, name)) for name in ("certificate", "key", "client_ca")}
-        return given.model_copy(update={"tls": given.tls.model_copy(update=paths)})
-
-    def release(given: ReleaseSettings) -> ReleaseSettings:
-        files = ("release", "release_key", "index", "index_key", "public_values", "deny_list")
-        return given.model_copy(
-            update={
-                "tuned": server(given.tuned),
-                "base": server(given.base),
-                "tokenizer": root / given.tokenizer,
-                "fallback": fallback(given.fallback),
-                **{name: _from(root, getattr(given, name)) for name in files},
-            }
-        )
-
-    def model(given: ModelSettings) -> ModelSettings:
-        return given.model_copy(update={"releases": {name: release(each) for name, each in given.releases.items()}})
-
-    models = {name: model(given) for name, given in settings.models.items()}
-    log = settings.log.model_copy(
-        update={
-            "key_file": _from(root, settings.log.key_file),
-            "destination": _from(root, settings.log.destination),
-        }
-    )
-    audit = settings.audit
-    if audit is not None:
-        paths = {name: _from(root, getattr(audit, name)) for name in ("directory", "key_file")}
-        audit = audit.model_copy(update=paths)
-    names = settings.names_engine
-    if names is not None:
-        names = names.model_copy(update={"configuration": root / names.configuration})
-    pseudonym_key = _from(root, settings.pseudonym_key_file)
-    state = _anchored_state(root, settings.state) if settings.state else None
-    return settings.model_copy(
-        update={
-            "public": listener(settings.public),
-            "management": listener(settings.management),
-            "policy": root / settings.policy,
-            "models": models,
-            "log": log,
-            "audit": audit,
-            "names_engine": names,
-            "state": state,
-            "vault": _anchored_vault(root, settings.vault) if settings.vault else None,
-            "pseudonym_key_file": pseudonym_key,
-            "encryption_keys_file": _from(root, settings.encryption_keys_file),
-        }
-    )
+    anchored: Settings = mapped(settings, lambda leaf: root / leaf if isinstance(leaf, Path) else leaf)
+    return anchored
 
 
-def _anchored_state(root: Path, state: StateSettings) -> StateSettings:
-    sentinel = state.sentinel
-    if sentinel is not None:
-        sentinel = sentinel.model_copy(update={"password_file": _from(root, sentinel.password_file)})
-    files = {name: _from(root, getattr(state, name)) for name in ("file", "password_file", "ca_file")}
-    return state.model_copy(update={**files, "sentinel": sentinel})
-
-
-def _anchored_vault(root: Path, vault: VaultSettings) -> VaultSettings:
-    role, pod = vault.app_role, vault.kubernetes
-    if role is not None:
-        role = role.model_copy(update={"secret_id_file": _from(root, role.secret_id_file)})
-    if pod is not None:
-        pod = pod.model_copy(update={"token_file": root / pod.token_file})
-    return vault.model_copy(update={"ca_file": _from(root, vault.ca_file), "app_role": role, "kubernetes": pod})
-
-
-def _from(root: Path, value: SecretRef | str | None) -> Path | EnvRef | VaultRef | str | None:
-    return root / value if isinstance(value, Path) else value
+def mapped(value: Any, work: Callable[[Any], Any]) -> Any:
+    """A part of the settings with `work` done on all that stands in it, however deep."""
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: new for name, old in fields.items() if (new := mapped(old, work)) is not old}
+        return value.model_copy(update=changed) if changed else value
+    if isinstance(value, Mapping):
+        return {name: mapped(each, work) for name, each in value.items()}
+    return work(value)
 
 
 # ---- problems --------------------------------------------------------------------------------------------------------

@@ -146,29 +146,21 @@ class Verifier:
 
 
 def _issuer(policy: IssuerPolicy, folder: Path, fetch: Fetch | None, tell: Tell) -> tokens.Issuer:
-    return tokens.Issuer(
-        name=policy.issuer,
-        audiences=policy.audience,
-        algorithms=frozenset(policy.algorithms),
-        keys=_keys(policy, folder, fetch, tell),
-        max_life=policy.max_life_seconds,
-        token_id_claim=policy.token_id_claim,
-        types=frozenset(map(tokens.type_name, policy.types)) or tokens.USUAL_TYPES,
+    return replace(
+        _asserting(policy, folder, fetch, tell),
         role_path=policy.role_path,
         role_of_subject=policy.role_of_subject,
         group_path=policy.group_path,
         role_of_group=policy.role_of_group,
         roles=policy.roles,
-        tenant=policy.tenant.fixed,
-        tenant_claim=policy.tenant.claim,
-        tenants=policy.tenant.allowed,
         certificate_binding=policy.certificate_binding,
         takes_actors=policy.end_user is not None and policy.end_user.act,
         end_user_claim=policy.end_user.claim if policy.end_user is not None else None,
     )
 
 
-def _asserting(policy: EndUserIssuer, folder: Path, fetch: Fetch | None, tell: Tell) -> tokens.Issuer:
+def _asserting(policy: IssuerPolicy | EndUserIssuer, folder: Path, fetch: Fetch | None, tell: Tell) -> tokens.Issuer:
+    """Without roles."""
     return tokens.Issuer(
         name=policy.issuer,
         audiences=policy.audience,

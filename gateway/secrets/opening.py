@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import VaultRef
 from gateway.secrets.store import VaultStore
 from gateway.secrets.trouble import VaultTrouble
-from gateway.settings import Settings
+from gateway.settings import Settings, mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def prepare(given: Settings) -> Opened:
     from gateway.secrets.vault import Vault
 
     store = VaultStore(Vault(given.vault), refs, given.vault.refresh_seconds)
-    return Opened(_mapped(given, lambda ref: replace(ref, held=store)), store)
+    return Opened(mapped(given, lambda leaf: replace(leaf, held=store) if isinstance(leaf, VaultRef) else leaf), store)
 
 
 def read_once(given: Settings) -> frozenset[VaultRef]:
@@ -71,16 +71,3 @@ def references(value: Any) -> Iterator[VaultRef]:
     elif isinstance(value, Mapping):
         for each in value.values():
             yield from references(each)
-
-
-def _mapped(value: Any, work: Callable[[VaultRef], VaultRef]) -> Any:
-    if isinstance(value, VaultRef):
-        return work(value)
-    if isinstance(value, BaseModel):
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        changed = {name: new for name, old in fields.items() if (new := _mapped(old, work)) is not old}
-        return value.model_copy(update=changed) if changed else value
-    if isinstance(value, Mapping):
-        new = {name: _mapped(each, work) for name, each in value.items()}
-        return new if any(new[name] is not value[name] for name in value) else value
-    return value
