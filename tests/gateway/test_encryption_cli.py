@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.config_file import ConfigError
-from gateway.encryption.keys import parse_own
+from gateway.encryption.keys import load_clients, parse_own
+from tightlip_client import PrivateKey
 
 RUN = CliRunner()
 
@@ -31,6 +32,19 @@ def test_keys_are_made_one_behind_the_other(tmp_path: Path) -> None:
     assert keys.keys["2026-12"].thumbprint() in shown.stderr
     secrets = [key["d"] for key in json.loads(file.read_text())["keys"]]
     assert not [secret for secret in secrets if secret in shown.output]
+
+
+@pytest.mark.parametrize("curve", ["P-256", "X25519"])
+def test_a_client_makes_its_pair_with_it_too(tmp_path: Path, curve: str) -> None:
+    """The public half goes into the gateway's file as it was printed, the private one into the helper."""
+    file, listed = tmp_path / "client.jwks", tmp_path / "clients.yaml"
+    made = RUN.invoke(app, ["encryption", "create-key", str(file), "--kid", "2026-11", "--curve", curve])
+    listed.write_text(json.dumps({"clients": [{"subject": "batch", "keys": [json.loads(made.stdout)]}]}))
+    known = load_clients(listed, "https://issuer.test", "acme", frozenset())
+    public = known.key("https://issuer.test", "acme", "batch", "2026-11")
+    own = PrivateKey.from_jwk(json.loads(file.read_text())["keys"][0])
+    assert public is not None
+    assert (own.kid, own.key.thumbprint()) == ("2026-11", public.thumbprint())
 
 
 def test_what_is_there_is_never_lost(tmp_path: Path) -> None:
