@@ -63,6 +63,12 @@ def test_an_administrators_issuer_has_defaults_of_its_own(tmp_path: Path) -> Non
         ),
         (
             "]\n      keys",
+            "]\n      client_keys: clients.yaml\n      keys",
+            "administration.issuers[0]",
+            "is not encrypted",
+        ),
+        (
+            "]\n      keys",
             "]\n      roles: [privacy]\n      role_of_group: {a: security}\n      keys",
             "administration.issuers[0].role_of_group.a",
             "not one of the issuer's roles",
