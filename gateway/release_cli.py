@@ -1,5 +1,5 @@
-"""`tightlip release`: propose and approve a pair's house phrases, make and check its release; and, as a client of the
-administration API, which of a model's releases answers."""
+"""`tightlip release`: propose and approve a pair's house phrases, make and check its release. Which one answers while
+gateways run is said in release_switch_cli.py."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gateway.admin_cli import Reach, obeyed, reaching
 from gateway.config_file import ConfigError, Problem, read_bytes
+from gateway.release_switch_cli import reinstate, show_releases, switch, unswitch, withdraw
 from gateway.terminal import complain
 
 if TYPE_CHECKING:
     from filters.evidence import Detector
     from filters.specificity.proposals import Proposal
-    from gateway.admin.shapes import ModelReleases
     from gateway.release.check import Fault
     from gateway.release.make import About
     from gateway.release.manifest import DenyListPin, Manifest
@@ -155,117 +154,9 @@ def check(
         raise typer.Exit(EXIT_REFUSED)
 
 
-# ---- while gateways run ----------------------------------------------------------------------------------------------
-
-Model = Annotated[str, typer.Argument(help="A model of the configuration.", metavar="MODEL")]
-OfIssuer = Annotated[str | None, typer.Option(help="For callers of this issuer's tenant alone.")]
-OfTenant = Annotated[str | None, typer.Option(help="For callers of this tenant alone.")]
-OfRole = Annotated[str | None, typer.Option(help="For callers in this role alone.")]
-
-
-@app.command()
-@reaching
-def switch(
-    reach: Reach,
-    model: Model,
-    releases: Annotated[
-        list[str], typer.Argument(help="One, or several with parts of the callers.", metavar="NAME[=SHARE]…")
-    ],
-    issuer: OfIssuer = None,
-    tenant: OfTenant = None,
-    role: OfRole = None,
-) -> None:
-    """Have another release of a model answer, on every gateway of a store, or several a part of the callers each. Who
-    has begun stays where he is. Exit code 1: it can't be switched to, and nothing has changed."""
-    _switch(reach, model, _shares(releases), issuer, tenant, role)
-
-
-@app.command()
-@reaching
-def unswitch(reach: Reach, model: Model, issuer: OfIssuer = None, tenant: OfTenant = None, role: OfRole = None) -> None:
-    """Take a choice back: the next wider one counts again, at last the configuration's `serving`."""
-    _switch(reach, model, None, issuer, tenant, role)
-
-
-@app.command()
-@reaching
-def withdraw(reach: Reach, model: Model, release: str) -> None:
-    """Take a release out: no request goes to it any more, answers that are running end, and nobody can switch to it
-    until it is reinstated. Callers who were to get it are refused until somebody switches."""
-    _about(reach, "withdraw", model, release)
-
-
-@app.command()
-@reaching
-def reinstate(reach: Reach, model: Model, release: str) -> None:
-    """Take a withdrawal back: the release answers again where it is chosen."""
-    _about(reach, "reinstate", model, release)
-
-
-@app.command("status")
-@reaching
-def show_releases(reach: Reach) -> None:
-    """Show, as every gateway that is named knows it, which releases there are, which answer whom, and which are
-    withdrawn. Exit code 1: one of them does not have what is chosen, or can't be asked."""
-    from gateway.admin.shapes import Releases
-
-    found, code = reach().each("GET", "/releases", Releases)
-    for gateway, its in found:
-        for model in its.models:
-            _show(gateway, model)
-    ours = [model for _, its in found for model in its.models if model.releases]  # others on the store may have more
-    missing = any(choice.unknown for model in ours for choice in model.choices)
-    raise typer.Exit(max(code, EXIT_REFUSED if missing else 0))
-
-
-def _switch(
-    reach: Reach,
-    model: str,
-    shares: Mapping[str, int] | None,
-    issuer: str | None,
-    tenant: str | None,
-    role: str | None,
-) -> None:
-    from gateway.admin.shapes import ReleaseDone
-
-    named = {"issuer": issuer, "tenant": tenant, "role": role}
-    body = {"model": model, "shares": shares, **{name: text for name, text in named.items() if text is not None}}
-    done = reach().one("POST", "/releases/switch", ReleaseDone, body=body)
-    typer.echo(f"acknowledged; {obeyed(shared=done.shared)}")
-
-
-def _about(reach: Reach, what: str, model: str, release: str) -> None:
-    from gateway.admin.shapes import ReleaseDone
-
-    body = {"model": model, "release": release}
-    done = reach().one("POST", f"/releases/{what}", ReleaseDone, body=body)
-    typer.echo(f"acknowledged; {obeyed(shared=done.shared)}")
-
-
-def _shares(given: Sequence[str]) -> dict[str, int]:
-    """Raises typer.BadParameter."""
-    pairs = [each.partition("=") for each in given]
-    if len({name for name, _, _ in pairs}) < len(pairs):
-        raise typer.BadParameter("name each release once", param_hint="NAME[=SHARE]")
-    try:
-        return {name: int(share) if sign else 1 for name, sign, share in pairs}
-    except ValueError:
-        raise typer.BadParameter("a share is a whole number", param_hint="NAME[=SHARE]") from None
-
-
-def _show(gateway: str, model: ModelReleases) -> None:
-    typer.echo(f"{gateway}: model {model.model}")
-    for each in model.releases:
-        state = "withdrawn" if each.withdrawn else "ok" if each.open else "does not check out"
-        signed = f", released as {each.released_as}" if each.released_as else ""
-        typer.echo(f"  {each.name}: {state}, {each.part:.0%} of everybody else's callers{signed}")
-    for choice in model.choices:
-        whose = " / ".join(name for name in (choice.issuer, choice.tenant, choice.role) if name) or "everybody else"
-        parts = ", ".join(f"{name} {share}" for name, share in choice.shares.items())
-        unknown = f" (not here: {', '.join(choice.unknown)})" if choice.unknown else ""
-        typer.echo(f"  {whose}: {parts}{unknown}")
-    for name in sorted(set(model.withdrawn) - {each.name for each in model.releases}):
-        typer.echo(f"  {name}: withdrawn, and not here")
+for command in (switch, unswitch, withdraw, reinstate):
+    app.command()(command)
+app.command("status")(show_releases)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ from gateway.admin.shapes import (
 )
 from gateway.audit_log import Action as Name
 from gateway.audit_log import OfId, OfRelease, OfRevocation, Target
-from gateway.auth import revocation as known
-from gateway.auth.revocation import Revocation
+from gateway.auth.revocation import Revocation, can_be_id
+from gateway.auth.revocation import Revocations as RevocationBook
 from gateway.errors import (
     BadField,
     MeansNobody,
@@ -54,8 +54,7 @@ from gateway.errors import (
 )
 from gateway.in_force import InForce
 from gateway.last_use import Caller, Grant
-from gateway.release.desk import Refused, ReleaseDesk
-from gateway.release.desk import Status as Standings
+from gateway.release.desk import ModelStanding, Refused, ReleaseDesk
 from gateway.release.standing import Scope, told
 from gateway.reload import Policies
 from gateway.review import Line, review
@@ -145,7 +144,7 @@ def _aimed(wish: RevocationAsked, policy: InForce) -> Revocation:
 
 def _shuts_out(revocation: Revocation, administrator: Principal, now: float) -> bool:
     """Whether the tokens that he gets from now on would be refused, so that he could not take it back."""
-    revocations = known.Revocations()
+    revocations = RevocationBook()
     revocations.put(revocation.id, revocation, None)
     try:
         revocations.check(replace(administrator, token_id=None, issued_at=now))
@@ -154,11 +153,11 @@ def _shuts_out(revocation: Revocation, administrator: Principal, now: float) -> 
     return False
 
 
-def _withdraw(parts: Parts, asked: Asked) -> Prepared:
+def _withdraw_revocation(parts: Parts, asked: Asked) -> Prepared:
     revocation_id = asked.path["id"]
 
     async def run() -> Withdrawn:
-        is_id = known.can_be_id(revocation_id)
+        is_id = can_be_id(revocation_id)
         if not is_id or not await _acknowledged(revoke.withdraw(parts.store, revocation_id, time.time())):
             raise RevocationNotFound
         return Withdrawn(revocation_id, parts.shared)
@@ -166,7 +165,7 @@ def _withdraw(parts: Parts, asked: Asked) -> Prepared:
     return Prepared(run, OfId(revocation_id))
 
 
-def _list(parts: Parts, _asked: Asked) -> Prepared:
+def _list_revocations(parts: Parts, _asked: Asked) -> Prepared:
     async def run() -> Revocations:
         found = await _acknowledged(revoke.listed(parts.store, time.time()))
         return Revocations([_shown(each.id, each.revocation, each.expires_at) for each in found])
@@ -247,11 +246,11 @@ def _scope(wish: SwitchAsked, policy: InForce, desk: ReleaseDesk) -> Scope:
         raise MeansNobody(str(error)) from None
 
 
-def _withdraw_one(parts: Parts, asked: Asked) -> Prepared:
+def _withdraw_release(parts: Parts, asked: Asked) -> Prepared:
     return _one_release(parts, asked, parts.desk.withdraw)
 
 
-def _reinstate_one(parts: Parts, asked: Asked) -> Prepared:
+def _reinstate_release(parts: Parts, asked: Asked) -> Prepared:
     return _one_release(parts, asked, parts.desk.reinstate)
 
 
@@ -261,8 +260,8 @@ def _one_release(parts: Parts, asked: Asked, work: Callable[[str, str], Awaitabl
     async def run() -> ReleaseDone:
         return await _done(parts, work(wish.model, wish.release))
 
-    known = parts.desk.known(wish.model, [wish.release])
-    return Prepared(run, OfRelease(wish.model, wish.release) if known else None)
+    is_known = parts.desk.known(wish.model, [wish.release])
+    return Prepared(run, OfRelease(wish.model, wish.release) if is_known else None)
 
 
 async def _done(parts: Parts, work: Awaitable[None]) -> ReleaseDone:
@@ -281,7 +280,7 @@ def _list_releases(parts: Parts, _asked: Asked) -> Prepared:
     return Prepared(run)
 
 
-def _model(status: Standings) -> ModelReleases:
+def _model(status: ModelStanding) -> ModelReleases:
     releases = [
         ReleaseShown(each.name, each.released_as, each.open, each.withdrawn, each.part) for each in status.releases
     ]
@@ -329,14 +328,16 @@ def _days(text: str | None) -> float:
 
 ACTIONS: Final[Sequence[Action]] = (
     Action(Name.REVOKE, AdminRole.SECURITY, "POST", "/revocations", _revoke, takes_body=True),
-    Action(Name.LIST_REVOCATIONS, AdminRole.SECURITY, "GET", "/revocations", _list),
-    Action(Name.WITHDRAW_REVOCATION, AdminRole.SECURITY, "DELETE", "/revocations/{id}", _withdraw),
+    Action(Name.LIST_REVOCATIONS, AdminRole.SECURITY, "GET", "/revocations", _list_revocations),
+    Action(Name.WITHDRAW_REVOCATION, AdminRole.SECURITY, "DELETE", "/revocations/{id}", _withdraw_revocation),
     Action(Name.RELOAD_POLICY, AdminRole.OPERATIONS, "POST", "/policy/reload", _reload),
     Action(Name.LIST_RELEASES, AdminRole.OPERATIONS, "GET", "/releases", _list_releases),
     Action(Name.SWITCH_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/switch", _switch, takes_body=True),
-    Action(Name.WITHDRAW_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/withdraw", _withdraw_one, takes_body=True),
     Action(
-        Name.REINSTATE_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/reinstate", _reinstate_one, takes_body=True
+        Name.WITHDRAW_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/withdraw", _withdraw_release, takes_body=True
+    ),
+    Action(
+        Name.REINSTATE_RELEASE, AdminRole.OPERATIONS, "POST", "/releases/reinstate", _reinstate_release, takes_body=True
     ),
     Action(Name.STATUS, AdminRole.OPERATIONS, "GET", "/status", _status),
     Action(Name.READ_AUDIT_HEAD, AdminRole.PRIVACY, "GET", "/audit/head", _audit_head),

@@ -30,7 +30,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ModelStanding:
     """How a model stands here."""
 
     model: str
@@ -97,12 +97,12 @@ class ReleaseDesk:
         named.update(name for choice in standing.choices(model) for name in choice.shares)
         return bool(named) and named >= set(names)
 
-    def status(self) -> list[Status]:
+    def status(self) -> list[ModelStanding]:
         """Of every model, as this process knows it now; also of those that it does not have and the store speaks of:
         they can be taken back here."""
         standing = self._releases.standing
         return [
-            Status(
+            ModelStanding(
                 model,
                 self._here(model),
                 [Chosen(each.scope, each.shares, self._releases.unknown(each)) for each in standing.choices(model)],
