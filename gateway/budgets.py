@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,10 +76,10 @@ class Budgets:
     async def admit(self, plan: Plan) -> Admitted:
         """The budget of a new answer; its `end` is owed. Raises LeakBudgetSpent."""
         profile = plan.grant.profile
-        shares = [
-            _Share(self._account(key), hour, profile.budget.reserve, profile.memorised_bits)
-            for key, hour in _hours(plan)
-        ]
+        shares: list[_Share] = []
+        for key, hour in _hours(plan):
+            own = shares[0] if shares else None
+            shares.append(_Share(self._account(key), hour, profile.budget.reserve, profile.memorised_bits, own))
         try:
             return await self._admit(plan, shares)
         except BaseException:
@@ -220,16 +221,25 @@ class _Account:
         draws = {}
         for measure, found in self.sums.items():
             found.told, found.untold = found.untold, 0.0
-            limits = [(share.limits[measure], share.reserve[measure]) for share in self.shares]
-            wishes = [(limit, reserve) for limit, reserve in limits if limit is not None]
+            limits = [limit for share in self.shares if (limit := share.limits[measure]) is not None]
             hold = None
-            if wishes:
-                hold = Hold(holder, sum(each for _, each in wishes), max(limit for limit, _ in wishes), ends)
+            if limits:
+                hold = Hold(holder, self._wish(measure), max(limits), ends)
             elif found.held:
                 hold = Hold(holder, 0.0, 0.0, ends)
             if found.told or hold is not None:
                 draws[measure] = Draw(f"{_PREFIXES[measure]}{self.key}", found.told, hold)
         return draws
+
+    def _wish(self, measure: str) -> float:
+        """For all answers that are held to a limit. Who has an account of his own beside this one holds no more of this
+        than that may come to: however many answers he has, one alone does not hold what all have together."""
+        wishes: dict[_Account, tuple[float, float]] = {}
+        for share in self.shares:
+            if share.limits[measure] is not None:
+                wished, most = wishes.get(share.own.account, (0.0, 0.0))
+                wishes[share.own.account] = wished + share.reserve[measure], max(most, share.own.most(measure))
+        return sum(min(wish) for wish in wishes.values())
 
     def take(self, told: Mapping[str, Drawn], held_until: float) -> None:
         """The store's answer."""
@@ -245,11 +255,14 @@ class _Account:
 
 
 class _Share:
-    """One answer's part in an account. `limits` are those that it is held to, by measure."""
+    """One answer's part in an account. `limits` are those that it is held to, by measure; `own` is its part in that of
+    his whom it is for, where this one is of many."""
 
-    def __init__(self, account: _Account, hour: Hour, reserve: int, memorised_bits: float) -> None:
+    def __init__(
+        self, account: _Account, hour: Hour, reserve: int, memorised_bits: float, own: _Share | None = None
+    ) -> None:
         steps = {BITS: hour.bits, FINDINGS: hour.findings}
-        self.account = account
+        self.account, self.own = account, own or self
         self.reserve = {BITS: reserve * BITS_OF_FINDING * memorised_bits, FINDINGS: float(reserve)}
         self._refuse = {measure: each.refuse for measure, each in steps.items()}
         self.limits = {measure: each.refuse if each.strict is None else each.strict for measure, each in steps.items()}
@@ -270,6 +283,11 @@ class _Share:
         """Whether another finding might be one too many; True as well while nobody can tell."""
         limits = [(measure, limit) for measure, limit in self.limits.items() if limit is not None]
         return not self.known or any(not self.account.has_room(measure, limit) for measure, limit in limits)
+
+    def most(self, measure: str) -> float:
+        """What its account may come to."""
+        refuse = self._refuse[measure]
+        return math.inf if refuse is None else refuse
 
     def tighten(self) -> None:
         """From here on the second limit alone holds."""

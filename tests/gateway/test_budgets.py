@@ -28,6 +28,7 @@ from gateway.types import EndUser, Plan, Principal
 from tests.gateway.support import CANARY, make_grant
 from tests.support.redis import needs_redis, redis
 from tests.support.totals import added
+from tests.support.waiting import until_async
 
 CALLER = Principal("issuer", "acme", "alice", None, "customer", 0.0)
 NOW = 1_700_000_000.0
@@ -185,6 +186,28 @@ async def test_under_the_strict_profile_without_a_second_limit_the_tuned_model_g
     assert all(find(strict) for _ in range(50))
 
 
+async def test_where_others_hold_what_is_left_under_the_strict_profile_too_the_base_speaks(
+    registry: CollectorRegistry,
+) -> None:
+    totals, plan = MemoryTotals(), plan_of(in_findings(1, 2), strict=STRICT)
+    here, there = budgets(totals=totals), budgets(registry, totals)
+    first = await here.admit(plan)
+    assert find(first)
+    first.end()
+    await here.aclose()
+    assert (await here.admit(plan)).plan.grant.profile is STRICT
+    beside = await there.admit(plan)
+    assert beside.budget.spent
+    assert registry.get_sample_value("tightlip_leak_budget_spent_total", {"role": "customer", "step": "strict"}) is None
+    assert not await findings_held(totals, there)
+
+
+async def findings_held(totals: MemoryTotals, by: Budgets) -> bool:
+    """Whether one who has the base speak holds anything."""
+    await by.aclose()
+    return by._holder in totals._holds.get(findings_of(account_key(CALLER)), {})
+
+
 async def test_an_answer_s_end_gives_back_what_was_held() -> None:
     totals, plan = MemoryTotals(), plan_of(in_findings(2, reserve=2))
     here, there = budgets(totals=totals), budgets(totals=totals)
@@ -237,11 +260,11 @@ async def test_a_silent_store_moves_callers_to_the_base_and_refuses_nobody() -> 
 async def test_a_store_that_goes_away_hands_what_is_under_way_to_the_base() -> None:
     totals = Failing()
     all_of_them = budgets(totals=totals)
-    answer = await all_of_them.admit(plan_of(in_findings(50)))
+    answer = await all_of_them.admit(plan_of(in_findings(50, reserve=20)))
     totals.off = True
     assert find(answer)
     await all_of_them.aclose()
-    assert answer.budget.spent
+    assert answer.budget.spent, "whatever is left of what it holds"
 
 
 class Hanging(MemoryTotals):
@@ -273,6 +296,20 @@ async def test_nobody_waits_long_for_a_store_that_hangs_nor_does_it_get_many_que
     assert totals.asked == 2
     assert await added(totals, bits_of(account_key(CALLER)), 0.0, NOW) == 30.0
     assert not (await all_of_them.admit(plan_of(BOTH_STEPS))).budget.spent
+
+
+async def test_what_the_store_is_just_being_told_is_not_hidden_a_second_time() -> None:
+    totals = Hanging()
+    totals.go_on.set()
+    all_of_them = budgets(totals=totals)
+    answer = await all_of_them.admit(plan_of(in_findings(5)))
+    totals.go_on.clear()
+    assert find(answer)
+    await until_async(lambda: totals.asked == 2)
+    assert not find(answer), "it holds enough for one"
+    totals.go_on.set()
+    await all_of_them.aclose()
+    assert find(answer)
 
 
 async def test_the_end_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,6 +411,19 @@ async def test_an_application_that_makes_up_end_users_gets_no_more_than_its_own_
         await all_of_them.admit(plan_of(SHARED))
     signed = await all_of_them.admit(plan_of(SHARED, end_user=BOB))
     assert not signed.budget.spent
+
+
+async def test_however_many_answers_one_end_user_has_he_does_not_hold_what_all_have_together() -> None:
+    totals = MemoryTotals()
+    here, there = budgets(totals=totals), budgets(totals=totals)
+    dora, erin = (plan_of(SHARED, end_user=EndUser(None, name), strict=STRICT) for name in ("dora", "erin"))
+    answers = [await here.admit(dora) for _ in range(8)]
+    await here.aclose()
+    beside = await there.admit(erin)
+    assert beside.plan.grant.profile.name == "weak", "nothing was found yet"
+    assert find(beside)
+    assert not any(answer.budget.spent for answer in answers), "nor does she have less for it"
+    assert sum(find(answer) for answer in answers) == 1
 
 
 async def test_without_limits_of_the_application_whom_nobody_signed_is_the_caller() -> None:
