@@ -24,6 +24,8 @@ from filters.specificity.excess import is_memorised
 from filters.strewn import STREWN
 from filters.verdicts import CONFIRMATION, OF_INDEX, SUSPICIONS
 
+BITS, FINDINGS = "bits", "findings"
+MEASURES = (BITS, FINDINGS)  # in the order of `Hour`
 LEAK_BUDGET = "LEAK_BUDGET"  # the finding type of text that the base model has to say, since a budget is spent
 _COUNTED = frozenset(TYPES) | SUSPICIONS
 # Not so ages, traits and what belongs to special categories: those are hidden whoever's they are.

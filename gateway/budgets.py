@@ -32,20 +32,16 @@ from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
 
-from filters.budget import Budget, Cost, Hour
+from filters.budget import BITS, FINDINGS, MEASURES, Budget, Cost, Hour
 from gateway.errors import LeakBudgetSpent
 from gateway.framing import framed
 from gateway.observe.metrics import Metrics
-from gateway.state import HourlyTotals, StateUnavailable
+from gateway.state import LAST_WORDS, PATIENCE, HourlyTotals, StateUnavailable
 from gateway.state.holds import Draw, Drawn, Hold
 from gateway.types import EndUser, Plan, Principal
 
-PATIENCE: Final = 2.0  # seconds that a request waits for the store
-LAST_WORDS: Final = 5.0  # seconds that the end waits for it
 LEASE_SECONDS: Final = 30.0  # that something is held
 RENEW_EVERY: Final = 10.0  # seconds
-BITS, FINDINGS = "bits", "findings"
-MEASURES: Final = (BITS, FINDINGS)
 BITS_OF_FINDING: Final = 4  # times the bits from which one is memorised: about those of a telephone number
 
 

@@ -336,11 +336,8 @@ class AdministrationError(GatewayError):
     type = "invalid_request_error"
 
 
-class MeansNobody(AdministrationError):
-    """What was named is nobody, or more than it says. `why` is one of our own texts, for an administrator."""
-
-    code = "means_nobody"
-    message = "This means nobody, or more than it says."
+class Explained(AdministrationError):
+    """`why` is one of our own texts, and all that an administrator learns."""
 
     def __init__(self, why: str) -> None:
         super().__init__()
@@ -348,6 +345,13 @@ class MeansNobody(AdministrationError):
 
     def body(self) -> dict[str, object]:
         return {"error": {"message": self.why, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class MeansNobody(Explained):
+    """What was named is nobody, or more than it says."""
+
+    code = "means_nobody"
+    message = "This means nobody, or more than it says."
 
 
 class RevocationNotFound(AdministrationError):
@@ -381,19 +385,12 @@ class PolicyRefused(AdministrationError):
         return {"error": told | {"problems": list(self.problems)}}
 
 
-class ReleaseRefused(AdministrationError):
-    """It can't be switched to, withdrawn or reinstated as things stand. `why` is one of our own texts."""
+class ReleaseRefused(Explained):
+    """It can't be switched to, withdrawn or reinstated as things stand."""
 
     status = 409
     code = "release_refused"
     message = "The release can't be switched to, withdrawn or reinstated as things stand."
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
-
-    def body(self) -> dict[str, object]:
-        return {"error": {"message": self.why, "type": self.type, "param": self.param, "code": self.code}}
 
 
 class TooManyRefused(AdministrationError):

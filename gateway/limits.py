@@ -34,7 +34,7 @@ from gateway.errors import LimitReached, LimitsUnavailable, TokenLimitReached
 from gateway.framing import framed
 from gateway.observe.metrics import Metrics
 from gateway.policy.limits import RateLimits
-from gateway.state import Counters, StateUnavailable
+from gateway.state import LAST_WORDS, PATIENCE, Counters, StateUnavailable
 from gateway.state.memory import MemoryCounters
 from gateway.state.windows import Lease, Standing, Taken, Window
 from gateway.types import Grant, Plan, Principal
@@ -43,8 +43,6 @@ LEASE_SECONDS: Final = 45.0  # until the places of a killed process are free aga
 BEYOND_GRACE: Final = 15.0  # seconds: a renewal every ten, and what one that fails may take
 RENEW_EVERY: Final = 10.0  # seconds
 RENEW_AGAIN: Final = 1.0  # seconds after one that failed
-LAST_WORDS: Final = 5.0  # seconds that the end waits for the store
-PATIENCE: Final = 2.0  # seconds that a request waits for the store
 TOKENS_AROUND_MESSAGE: Final = 8  # that a chat template adds
 MOST_INLINE_CHARACTERS: Final = 4096  # of a request; counting their tokens takes some milliseconds
 MINUTE: Final = 60

@@ -15,13 +15,12 @@ from gateway.encryption.compact import OpenedRequest, credentials_hash, open_req
 from gateway.encryption.keys import ClientKeys, KeyRing
 from gateway.errors import EncryptionFault, NotDecrypted, ReplaysUnknown, StaleRequest, UnknownAnswerKey
 from gateway.framing import framed
-from gateway.state import Counters, StateUnavailable
+from gateway.state import PATIENCE, Counters, StateUnavailable
 from gateway.state.windows import Window
 from gateway.types import Principal
 
 FRESH_SECONDS: Final = 120  # that a request may be old, or two clocks may differ
 REMEMBERED_SECONDS: Final = 3 * FRESH_SECONDS  # longer than a request can be good, on replicas whose clocks differ
-PATIENCE: Final = 2.0  # seconds that a request waits for the store
 MOST_INLINE_BYTES: Final = 64 * 1024  # of a request; decrypting them takes half a millisecond
 
 

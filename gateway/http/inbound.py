@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive
 
 from gateway.errors import BadJson, BodyTooLarge, NotAuthenticated, Reason, RequestTimeout, UnsupportedMedia
+from gateway.http import envelope
 from gateway.policy.body import DEFAULT_BOUNDS, BodyBounds
 
 # Names under which tokens are put into queries, from where they reach logs, histories and Referer headers.
@@ -79,8 +80,8 @@ _READ: Final = (
 class Media(enum.Enum):
     """What a body may be."""
 
-    JSON = "application/json"
-    JOSE = "application/jose"  # RFC 7515, 9.2.1: one JWE in its compact form
+    JSON = envelope.JSON
+    JOSE = envelope.JOSE  # RFC 7515, 9.2.1: one JWE in its compact form
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:

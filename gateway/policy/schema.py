@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from filters.budget import NO_HOUR, Hour, Limits, Steps
+from filters.budget import MEASURES, NO_HOUR, Hour, Limits, Steps
 from filters.events import Verdict
 from filters.index.fileformat import LOWEST_K
 from filters.profile import Action, OnFailure, Profile, RefusalCheck, ReleaseUnit, highest_minimum
@@ -52,7 +52,6 @@ LEVELS: Final = ("public", "internal", "sensitive", "core")
 MAX_LEVELS: Final = 16
 MAX_DUTIES: Final = 64
 STRICT: Final = "strict"  # the profile of roles that name none, and of what has expired
-MEASURES: Final = ("bits", "findings")  # of a leak budget
 MAX_OWN_NAMES: Final = 1000  # of hosts, and of fields; each is a part of one pattern
 
 # Shaped so that it can stand in a log record and in a metric's label.

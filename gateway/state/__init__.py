@@ -1,9 +1,9 @@
 """What outlives a request and is shared by replicas: one small interface, and the stores that fulfil it.
 
-A store keeps five things: revocations as entries that it does not read, running totals, when things were last used,
-what was taken of limits, and how far each audit log has come. It never holds a request's text or an answer's. Every
-store carries a format number, so that replicas of two versions work on one store, and a version that could not read it
-says so instead.
+A store keeps five things: entries that it does not read (revocations, what is said of releases), running totals, when
+things were last used, what was taken of limits (an encrypted request is the only one of its own, so that none comes
+twice), and how far each audit log has come. It never holds a request's text or an answer's. Every store carries a
+format number, so that replicas of two versions work on one store, and a version that could not read it says so instead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from gateway.state.holds import Draw, Drawn
 from gateway.state.windows import Lease, Taken, Window
 
 FORMAT: Final = 1  # of what is written; the one before is read as well
+PATIENCE: Final = 2.0  # seconds that a request waits for a store
+LAST_WORDS: Final = 5.0  # seconds that the end of the process waits for one
 KEEP_USES: Final = 400 * 86_400.0  # seconds that a last use is remembered: longer than any review looks back
 KEEP_ANCHORS: Final = KEEP_USES  # after it moved last; audit records are kept for less
 KEEP_WITHDRAWN: Final = 7 * 86_400.0  # seconds that a withdrawal is remembered; a replica that slept longer starts anew

@@ -46,6 +46,7 @@ from gateway.state import (
     KEEP_ANCHORS,
     KEEP_USES,
     KEEP_WITHDRAWN,
+    PATIENCE,
     Anchor,
     Changes,
     Entry,
@@ -67,7 +68,7 @@ TIMEOUT: Final = 1.5  # seconds for a connection, and for an answer
 SENTINEL_TIMEOUT: Final = 0.4  # two that hang leave the third enough of the two seconds that anybody waits
 CONNECTIONS: Final = 100
 TURNS: Final = 64  # of them at once for what counts; the rest is for revocations
-TURN_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
+TURN_SECONDS: Final = PATIENCE  # whose request waited for longer has been refused
 WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
 LEASES_KEPT: Final = int(LONGEST)  # seconds after the last lease or hold of a key

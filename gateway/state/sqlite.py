@@ -30,6 +30,7 @@ from gateway.state import (
     KEEP_ANCHORS,
     KEEP_USES,
     KEEP_WITHDRAWN,
+    PATIENCE,
     Anchor,
     Changes,
     Entry,
@@ -43,7 +44,7 @@ from gateway.state.holds import Draw, Drawn, drawn, minutes
 from gateway.state.windows import LONGEST, Lease, Taken, Window, outcome, standing
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
-QUEUE_SECONDS: Final = 2.0  # whose request waited for longer has been refused (gateway/limits.py, PATIENCE)
+QUEUE_SECONDS: Final = PATIENCE  # whose request waited for longer has been refused
 SETTLE_SECONDS: Final = 10.0  # nobody waits for it, but it would not be asked for again
 APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
