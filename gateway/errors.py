@@ -361,11 +361,14 @@ class RevocationNotFound(AdministrationError):
 
 
 class ShutsOutMyself(AdministrationError):
-    """Whoever asks for it could not take it back."""
+    """Whoever asks for it could not take it back; nor could anybody, where it means every issuer's tokens."""
 
     status = 409
     code = "shuts_out_myself"
-    message = "This would refuse every token of who asks for it, the next ones too. Say 'including_myself' to do it."
+    message = (
+        "This would refuse every token of who asks for it, the next ones too. Say 'including_myself' to do it, and name"
+        " the issuer: of all issuers at once nobody could take it back."
+    )
 
 
 class PolicyRefused(AdministrationError):

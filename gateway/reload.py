@@ -142,7 +142,7 @@ class Policies:
                 new = self._load(before)
             except ConfigError as error:  # a file that is missing or wrong may come, or be mended
                 named = {Path(problem.file) for problem in error.problems}
-                self._seen |= {path: state_of(path) for path in named - files}
+                self._seen = self._seen | {path: state_of(path) for path in named - files}  # `watch` may be reading it
                 raise
             if new.files <= files:
                 self._seen = {path: self._seen[path] for path in new.files}

@@ -124,7 +124,8 @@ def _revoke(parts: Parts, asked: Asked) -> Prepared:
     wish = _read(asked.body, RevocationAsked)
     now = time.time()
     revocation = _aimed(wish, asked.policy)
-    if not wish.including_myself and _shuts_out(revocation, asked.administrator, now):
+    may_shut_out = wish.including_myself and revocation.issuer is not None
+    if not may_shut_out and _shuts_out(revocation, asked.administrator, now):
         raise ShutsOutMyself
 
     async def run() -> Revoked:

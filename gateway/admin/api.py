@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -62,7 +63,11 @@ from gateway.state import StateUnavailable
 from gateway.types import Principal, RequestId
 
 LIMITS: Final = inbound.BodyLimits(16 * 1024, 10.0, json=BodyBounds(depth=8, values=100))
+MOST_AT_ONCE: Final = 8  # calls of one administrator; his others wait, so that the log's one thread is everybody's
 TELL_EVERY: Final = 60.0  # seconds between two records of refused calls that were only counted
+
+
+Turns = WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 
 
 @dataclass(slots=True)
@@ -108,6 +113,7 @@ class Administration:
     uncaught: Callable[[type[BaseException]], None]
     clock: Callable[[], float] = time.monotonic
     refusals: Refusals = field(default_factory=Refusals)
+    turns: Turns = field(default_factory=WeakValueDictionary)
 
     async def answer(self, action: Action, request: Request) -> Response:
         """One call, whatever becomes of it."""
@@ -119,7 +125,13 @@ class Administration:
             prepared = await self._admitted(action, request, policy, call)
         except GatewayError as error:
             return await self._refuse(call, error)
-        return await self._do(prepared, call)
+        async with self._turn(call.administrator):
+            return await self._do(prepared, call)
+
+    def _turn(self, administrator: Principal | None) -> asyncio.Semaphore:
+        """His, for as long as somebody has it or waits for it."""
+        assert administrator is not None
+        return self.turns.setdefault((administrator.issuer, administrator.subject), asyncio.Semaphore(MOST_AT_ONCE))
 
     async def strange(self, request: Request, error: GatewayError) -> Response:
         """A path or method that is not there."""

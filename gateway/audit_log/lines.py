@@ -34,6 +34,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 _Hash = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{64})?\Z")]  # "" where there is none
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}\Z")]
+_Words = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,255}\Z")]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00\Z")]
 
@@ -104,8 +105,8 @@ class Call(
     revocation: _Id | None = None
     revokes: _Word | None = None  # the kind of what it names
     issued_before: float | None = None  # seconds since the epoch
-    release: _Word | None = None
-    release_before: _Word | None = None
+    release: _Words | None = None  # several with their shares
+    release_before: _Words | None = None
     model: _Word | None = None
     target_issuer: _Text | None = None
     target_tenant: _Text | None = None

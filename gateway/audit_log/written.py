@@ -71,12 +71,17 @@ def _target(target: Target | None, marks: Marks) -> dict[str, Any]:
 def _release(target: OfRelease) -> dict[str, Any]:
     return {
         "model": name(target.model),
-        "release": name(target.release),
-        "release_before": name(target.before),
+        "release": _names(target.release),
+        "release_before": _names(target.before),
         "target_issuer": _text(target.issuer),
         "target_tenant": _text(target.tenant),
         "target_role": _text(target.role),
     }
+
+
+def _names(text: str | None) -> str | None:
+    """Of releases with their shares (`gateway.release.standing.told`): as many as there is room for."""
+    return "+".join(name(each) or "" for each in text.split("+"))[:TEXT_CHARS] if text is not None else None
 
 
 def _revocation(target: OfRevocation, marks: Marks) -> dict[str, Any]:

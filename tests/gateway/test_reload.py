@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +22,7 @@ from gateway.auth.jwks import PageFetcher
 from gateway.errors import NotAuthenticated, Reason
 from gateway.in_force import InForce
 from gateway.policy import load as policies
+from gateway.policy.load import Rules
 from gateway.types import Principal
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, CLAIMS, POLICY, make_token, public_pem, write_policy
@@ -187,6 +188,25 @@ async def test_a_mistake_in_what_reads_it_is_not_the_last_look(
         assert CANARY not in running.told[0] + running.log
         running.write(MORE + "\n")
         await until(lambda: running.now is not before)
+
+
+async def test_files_are_looked_at_while_an_administrator_has_them_read(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that turns out to be missing joins those that are looked at, and does not disturb who is looking."""
+    looking = list[Iterator[Path]]()
+
+    def load(path: Path) -> Rules:
+        looking.append(iter(running.gateway.policies._seen))
+        next(looking[-1])
+        return whole(path)
+
+    whole = policies.load
+    monkeypatch.setattr(policies, "load", load)
+    running.write(POLICY.replace("key.pem", "none.pem"))
+    assert not (await running.gateway.policies.reload()).done
+    assert [len(list(rest)) for rest in looking] == [1], "the key's file"
+    assert Path(running.folder / "live" / "none.pem") in running.gateway.policies._seen
 
 
 async def test_a_page_that_no_host_can_have_harms_nobody_else(running: Running) -> None:

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.admin.actions import ACTIONS, Action
-from gateway.admin.api import note_reload
+from gateway.admin.api import MOST_AT_ONCE, note_reload
 from gateway.admin.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
-from gateway.audit_log import By, OfId, OfRelease, OfRevocation, Outcome
+from gateway.audit_log import AuditRecord, By, OfId, OfRelease, OfRevocation, Outcome
 from gateway.auth.binding import CallerCertificate
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Kind, Revocation
@@ -403,7 +403,6 @@ async def test_administrators_and_callers_of_one_name_are_two(
     [
         {"subject": "root-1", "administrator": True},
         {"role": "security", "administrator": True},
-        {"issued_before": 4e9},
         {"issued_before": 4e9, "administrator": True, "issuer": ADMIN_ISSUER},
     ],
 )
@@ -417,6 +416,17 @@ async def test_nobody_shuts_himself_out_by_mistake(
     assert done.status_code == 200
     await administered.revocations.look()
     assert (await client.get("/revocations", headers=headers())).status_code == 401
+
+
+async def test_nobody_shuts_out_whoever_could_take_it_back(
+    administered: Administered, client: httpx.AsyncClient
+) -> None:
+    """An issuer that the policy is given later would be shut out too."""
+    for said in (False, True):
+        everybody = {"issued_before": 4e9, "including_myself": said}
+        refused = await client.post("/revocations", json=everybody, headers=headers())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "shuts_out_myself")
+    assert not (await administered.store.changes(None)).entries
 
 
 @pytest.mark.parametrize(
@@ -636,6 +646,34 @@ async def test_a_flood_of_refused_calls_is_counted_and_shuts_nobody_out(
     assert (last.outcome, last.code, last.count) == (Outcome.REFUSED, "too_many_refused", sent - MOST_OF_ONE)
     await administered.administration.tell()
     assert administered.audit.records[-1] is last, "told once"
+
+
+async def test_who_calls_without_end_does_not_keep_others_from_the_log(tmp_path: Path) -> None:
+    """However many calls of his there are, a few of them are before whoever comes next."""
+    made, gate = built(tmp_path), asyncio.Event()
+    await made.revocations.begin()
+    write = made.audit.write
+
+    async def slowly(record: AuditRecord) -> None:
+        await write(record)
+        await gate.wait()
+
+    made.audit.write = slowly  # type: ignore[method-assign]
+    async with made.client() as client:
+        endless = headers("privacy", sub="eve")
+        flood = [asyncio.create_task(client.get("/audit/head", headers=endless)) for _ in range(5 * MOST_AT_ONCE)]
+        async with asyncio.timeout(30):
+            while len(made.audit.records) < MOST_AT_ONCE:  # noqa: ASYNC110 - records have no event
+                await asyncio.sleep(0.01)
+        revoked = asyncio.create_task(client.post("/revocations", json=ALICE, headers=headers()))
+        async with asyncio.timeout(30):
+            while made.audit.records[-1].action != "revoke":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len(made.audit.records) == MOST_AT_ONCE + 1
+        gate.set()
+        assert (await revoked).status_code == 200
+        assert {answer.status_code for answer in await asyncio.gather(*flood)} == {200}
+    assert not made.administration.turns, "nothing is kept of who has gone"
 
 
 async def test_who_floods_the_log_hides_no_administrators_tries(tmp_path: Path) -> None:

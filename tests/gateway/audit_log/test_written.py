@@ -17,12 +17,14 @@ from gateway.audit_log import (
     OfRevocation,
     OfSubject,
     Outcome,
+    Target,
     code_of,
 )
 from gateway.audit_log.lines import MAX_LINE_BYTES, Call, read_line
-from gateway.audit_log.written import Marks, written
+from gateway.audit_log.written import TEXT_CHARS, Marks, written
 from gateway.auth.revocation import Kind, Revocation
 from gateway.errors import BadField, NotAllowed, NotAuthenticated, Reason, RevocationsUnknown
+from gateway.release.standing import told
 from gateway.types import Principal, RequestId
 from tests.gateway.audit_log.support import ADMIN, KEY, MARKS, ROOT, record
 
@@ -85,6 +87,18 @@ def test_a_role_and_a_release_are_named() -> None:
     assert len(str(person["target_mark"])) == 16
 
 
+def test_several_releases_are_named_with_their_shares_as_many_as_there_is_room_for() -> None:
+    months = {f"release-of-{month:02d}-2031-with-a-long-name": 1000 for month in range(1, 13)}
+    said = [line(switched(shares))["release"] for shares in (months, {f"{CANARY} x": 1, "blue": 1})]
+    assert str(said[0]).startswith("release-of-01-2031-with-a-long-name=1000+release-of-02-")
+    assert (len(str(said[0])), said[1]) == (TEXT_CHARS, "blue=1+unprintable")
+
+
+def switched(shares: dict[str, int]) -> AuditRecord:
+    target = OfRelease("assistant", told(shares))
+    return AuditRecord(Action.SWITCH_RELEASE, Outcome.DONE, By.COMMAND, RequestId("r"), target=target)
+
+
 def test_an_id_that_can_be_none_is_not_written() -> None:
     assert line(replace(record(), target=OfId("0123456789abcdef")))["revocation"] == "0123456789abcdef"
     for text in (CANARY, "0123456789ABCDEF", "0" * 17, "", "٠" * 16):
@@ -134,10 +148,19 @@ def test_names_of_issuers_keep_their_characters_and_nothing_unprintable() -> Non
     assert found["subject"] == "王芳?" + "长" * 253
 
 
-def test_the_longest_record_is_a_line() -> None:
-    widest = "𝔘" * 300
+WIDEST = "𝔘" * 300
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        OfRevocation(Revocation(Kind.ROLE, WIDEST, WIDEST, WIDEST)),
+        OfRelease("m" * 64, "+".join(["r" * 64] * 9), "+".join(["b" * 64] * 9), WIDEST[:128], "t" * 64, "r" * 64),
+    ],
+)
+def test_the_longest_record_is_a_line(target: Target) -> None:
+    widest = WIDEST
     who = Principal(widest, widest, widest, None, widest, 0.0)
-    target = OfRevocation(Revocation(Kind.ROLE, widest, widest, widest))
     raw = KEY.seal(
         Call(
             **written(replace(record(), principal=who, target=target), MARKS),
