@@ -29,19 +29,28 @@ from gateway.errors import (
 )
 from gateway.http.accounting import record_of
 from gateway.http.envelope import PLAIN, fitting
+from gateway.http.inbound import END_USER
 from gateway.http.outbound import Answer
 from gateway.relay import Counts, Relay, Sink
 from gateway.state import Counters, StateUnavailable
 from gateway.state.memory import MemoryStore
 from gateway.types import Endpoint, Plan
 from tests.gateway.http.surface import CHAT, Public, authorization, public
+from tests.gateway.http.test_end_users import ASSERTING, assertion
 from tests.gateway.support import CANARY, ISSUER, POLICY, make_grant
 from tests.support.encryption import clients, own, pinned, ring
+from tightlip_client import AsyncEncryptedTransport
 from tightlip_client.protocol import CutOff, Events, Exchange
 
-SEALED = POLICY.replace("max_output_tokens: 100\n", "max_output_tokens: 100\n    encryption: required\n").replace(
-    "    tenant: {fixed: acme}\n", "    client_keys: clients.yaml\n    tenant: {fixed: acme}\n"
-)
+
+def sealed(policy: str) -> str:
+    """Its first role must encrypt."""
+    return policy.replace("max_output_tokens: 100\n", "max_output_tokens: 100\n    encryption: required\n").replace(
+        "    tenant: {fixed: acme}\n", "    client_keys: clients.yaml\n    tenant: {fixed: acme}\n", 1
+    )
+
+
+SEALED = sealed(POLICY)
 ACCEPTED = SEALED.replace("encryption: required", "encryption: accepted")
 JWE = r"[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+"
 LINE = re.compile(rf"(?:data: {JWE}|: keep-alive|)", re.ASCII)
@@ -203,6 +212,39 @@ async def test_what_was_made_for_somebody_or_something_else_is_refused(
         assert CANARY not in answer.text
         assert surface.plans == []
         assert surface.count("tightlip_requests_not_decrypted_total", reason=reason) == 1
+
+
+@pytest.mark.parametrize(
+    ("on_the_way", "status", "faults"),
+    [
+        (lambda said: [said], 200, 0),
+        (lambda said: [], 400, 1),
+        (lambda said: [assertion(sub="another")], 400, 1),
+        (lambda said: [said, said], 401, 0),
+    ],
+)
+async def test_nobody_on_the_way_says_who_sits_before_the_application(
+    tmp_path: Path, on_the_way: Callable[[str], list[str]], status: int, faults: int
+) -> None:
+    """The helper binds the assertion that goes with a request, as it binds the token."""
+
+    class Way(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            lines = [(name, value) for name, value in request.headers.raw if name.lower() != END_USER.encode()]
+            said = request.headers[END_USER]
+            lines += [(END_USER.encode(), each.encode()) for each in on_the_way(said)]
+            return await super().handle_async_request(
+                httpx.Request(request.method, request.url, headers=lines, stream=request.stream)
+            )
+
+    headers = authorization() | {END_USER: assertion()}
+    async with running(tmp_path, policy=sealed(ASSERTING)) as surface:
+        transport = AsyncEncryptedTransport(pinned(), own(), Way())
+        async with httpx.AsyncClient(transport=transport, base_url=surface.client.base_url, headers=headers) as client:
+            answer = await client.post(Endpoint.CHAT, json=CHAT)
+        assert answer.status_code == status
+        assert surface.count("tightlip_requests_not_decrypted_total", reason="token") == faults
+        assert len(surface.plans) == (status == 200)
 
 
 def _with_another_token() -> Sent:
