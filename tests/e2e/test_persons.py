@@ -83,18 +83,21 @@ def test_a_category_that_the_caller_told_of_himself_comes_back(front: Gateway, e
 def test_the_record_of_an_answer_that_fell_back_for_a_special_category_is_that_of_any_other(
     front: Gateway, engine: Engine
 ) -> None:
-    records = []
-    for said in ("Mrs Plimsol was diagnosed with diabetes in May.", "Lamps can be returned within 45 days."):
-        engine.tuned = (said,)
-        with front.client() as client:
-            response = ask(client, "And what else?")
-        request_id = response.headers["x-request-id"]
-        until(lambda wanted=request_id: wanted in front.child.stdout)
-        (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
-        records.append((response.json()["choices"][0]["message"]["content"], record))
-    (fallen, one), (passed, other) = records
+    fallen, one = recorded(front, engine, "Mrs Plimsol was diagnosed with diabetes in May.")
+    passed, other = recorded(front, engine, "Lamps can be returned within 45 days.")
     assert (fallen, passed) == (engine.base[0], engine.tuned[0])
     assert one.keys() == other.keys()
     assert one["fallback"] is other["fallback"] is False
     assert not one.keys() & {"findings", "verdicts"}
     assert one["base_questions"] == other["base_questions"]
+
+
+def recorded(front: Gateway, engine: Engine, said: str) -> tuple[str, dict[str, Any]]:
+    """What a client gets when the model says this, and the record of it."""
+    engine.tuned = (said,)
+    with front.client() as client:
+        response = ask(client, "And what else?")
+    request_id = response.headers["x-request-id"]
+    until(lambda: request_id in front.child.stdout)
+    (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
+    return response.json()["choices"][0]["message"]["content"], record
