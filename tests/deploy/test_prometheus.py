@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
-from gateway.observe.metrics import Metrics
-from gateway.probe import Findings
-from tests.support.prometheus import RULES, needs_prometheus, promtool
+from tests.support.prometheus import RULES, known_labels, needs_prometheus, promtool
 
 RUNBOOKS = Path("docs/runbooks")
 FILES = {name: yaml.safe_load((RULES / name).read_text("utf-8")) for name in ("recording.yaml", "alerts.yaml")}
@@ -28,18 +25,6 @@ def cases(files: str, *, firing: bool) -> list[str]:
     tests = [test for file, content in CASES.items() if file.startswith(files) for test in content["tests"]]
     expected = [case for test in tests for case in test["alert_rule_test"]]
     return [case["alertname"] for case in expected if bool(case.get("exp_alerts")) is firing]
-
-
-def series_of(registry: CollectorRegistry) -> set[str]:
-    """All names that can stand in a query."""
-    return {name for names in registry._collector_to_names.values() for name in names}
-
-
-def known_series() -> set[str]:
-    page, probe = CollectorRegistry(), CollectorRegistry()
-    Metrics(page, vault=True)
-    Findings(probe, ["en"])
-    return series_of(page) | series_of(probe) | RECORDED.keys()
 
 
 @needs_prometheus
@@ -84,4 +69,4 @@ def test_a_rule_asks_for_series_that_exist(name: str) -> None:
     expression = (ALERTS | RECORDED)[name]["expr"]
     named = set(re.findall(r"\btightlip[:\w]+", expression))
     assert named
-    assert named <= known_series()
+    assert named <= known_labels().keys()

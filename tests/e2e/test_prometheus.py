@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support import scripted
+from tests.support.dashboard import EXPRESSIONS, with_all
 from tests.support.gateways import Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, free_port
 from tests.support.prometheus import Prometheus, needs_prometheus, prometheus, promtool
@@ -40,7 +41,7 @@ COUNTED = (
 )
 
 
-def test_counters_of_two_processes_add_up_and_every_rule_can_be_evaluated(
+def test_counters_of_two_processes_add_up_and_rules_and_dashboard_can_be_evaluated(
     front: Gateway, scraped: tuple[Prometheus, Gateway], engine: scripted.Engine
 ) -> None:
     watching, second = scraped
@@ -53,6 +54,8 @@ def test_counters_of_two_processes_add_up_and_every_rule_can_be_evaluated(
         watching.wait_for(expression, was + more)
     for rule in watching.rules():
         watching.query(rule["query"])
+    for expression in EXPRESSIONS:
+        watching.query(with_all(expression))
     pages = [httpx.get(process.management + "/metrics", trust_env=False).text for process in (front, second)]
     for page in pages:
         assert EMAIL not in page

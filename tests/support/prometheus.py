@@ -8,13 +8,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from gateway.observe.metrics import Metrics
+from gateway.probe import Findings
 from tests.support.processes import HOST, Child, Program, answers, free_port, running
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -35,6 +39,13 @@ class Prometheus:
         """The instant values, by their labels."""
         result = self._get("query", query=expression)["result"]
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in result}
+
+    def query_range(
+        self, expression: str, since: float, until: float, step: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """The values over a time, in steps of so many seconds: labels, and (moment, value)."""
+        result = self._get("query_range", query=expression, start=since, end=until, step=step)["result"]
+        return [(each["metric"], [(float(at), float(value)) for at, value in each["values"]]) for each in result]
 
     def total(self, expression: str) -> float:
         """Of an expression that gives one value without labels; 0 where it gives none."""
@@ -84,6 +95,21 @@ def prometheus(folder: Path, jobs: Mapping[str, Sequence[str]], every: str = "1s
     program = Program("prometheus", command, answers("/-/ready"), f"http://{HOST}:{port}")
     with running(program, folder / "logs") as child:
         yield Prometheus(child)
+
+
+@cache
+def known_labels() -> dict[str, set[str]]:
+    """All names that can stand in a query, with their labels: of the gateway, the probe, and what the rules record."""
+    page, probe = CollectorRegistry(), CollectorRegistry()
+    Metrics(page, vault=True)
+    Findings(probe, ["en"])
+    labels: dict[str, set[str]] = {}
+    for registry in (page, probe):
+        for collector, names in registry._collector_to_names.items():
+            own: tuple[str, ...] = collector._labelnames  # type: ignore[attr-defined]
+            labels |= {name: {*own, "le"} if name.endswith("_bucket") else set(own) for name in names}
+    rules = yaml.safe_load((RULES / "recording.yaml").read_text("utf-8"))
+    return labels | {rule["record"]: {"job"} for group in rules["groups"] for rule in group["rules"]}
 
 
 def promtool(*arguments: str, text: str = "") -> str:
