@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,11 @@ SHOWN = {
     "Releases": ("Share", "Requests by release"),
 }
 WIDTH, MARGIN, GAP = 1120, 16, 12
-GRAPH, STAT, HEADING = 176, 66, 26  # heights
-LEFT, TOP, BELOW = 46, 30, 48  # of a graph's plot: room for its values, title, times and legend
+GRAPH, STAT, HEADING = 180, 66, 26  # heights
+LEFT, TOP, BELOW = 46, 30, 54  # of a graph's plot: room for its values, title, times and legend
 LINES = 4  # of values
 TEN_POWER_STEPS = (1, 2, 2.5, 5, 10)
-CHARACTER = 6.1  # its width, about, in the legend's size
+CHARACTER, CAPITAL = 5.4, 1.8  # its width in the legend's size, about, and by how much a capital is wider
 COLOURS = ("#3d8bd4", "#d9822b", "#2fa36b", "#c94f6d", "#8f6fd6", "#b8a019", "#17a2b8", "#8a8f98", "#d065b8", "#6b8e23")
 STYLE = """
 .page{fill:#f4f5f8}.card{fill:#fff;stroke:#d5d9e0}.ink{fill:#1f2733}.soft{fill:#5b6675}.line{stroke:#e3e6ec}
@@ -67,6 +66,14 @@ class Box:
     y: float
     width: float
     height: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the right and the upper edge of a plot stand for."""
+
+    ends: float
+    top: float
 
 
 def main() -> None:
@@ -137,9 +144,9 @@ def _graph(panel: Panel, box: Box) -> list[str]:
     bands = list(_bands(panel))
     step = _step(max((upper for _, band in bands for _, _, upper in band), default=1), panel.most)
     ends = max((at for line in panel.lines for at, _ in line.points), default=0) or 1
-    drawn = [_band(band, plot, ends, step * LINES, COLOURS[at % len(COLOURS)]) for at, (_, band) in enumerate(bands)]
-    if panel.stacked:
-        drawn.reverse()  # the lowest is drawn last
+    scale = Scale(ends, step * LINES)
+    drawn = [_band(panel, band, plot, scale, COLOURS[at % len(COLOURS)]) for at, (_, band) in enumerate(bands)]
+    drawn.reverse()  # what adds nothing to a stack does not hide what it stands on
     return [*_card(panel, box), *_grid(panel, plot, ends, step), *drawn, *_legend([name for name, _ in bands], box)]
 
 
@@ -152,23 +159,19 @@ def _bands(panel: Panel) -> Iterator[tuple[str, list[tuple[float, float, float]]
             ground |= {at: ground.get(at, 0.0) + value for at, value in line.points}
 
 
-def _band(band: Sequence[tuple[float, float, float]], plot: Box, ends: float, top: float, colour: str) -> str:
-    def place(at: float, value: float) -> str:
-        x, y = plot.x + plot.width * at / ends, plot.y + plot.height * (1 - min(value, top) / top)
-        return f"{x:.0f},{y:.1f}"
+def _band(panel: Panel, band: Sequence[tuple[float, float, float]], plot: Box, scale: Scale, colour: str) -> str:
+    def places(values: Iterable[Point]) -> str:
+        return " ".join(
+            f"{plot.x + plot.width * at / scale.ends:.0f},{plot.y + plot.height * (1 - value / scale.top):.1f}"
+            for at, value in values
+        )
 
-    upper = [place(at, high) for at, _, high in band]
-    lower = [place(at, low) for at, low, _ in reversed(band)]
-    return (
-        f'<polygon points="{" ".join(upper + _without_repeats(lower))}" fill="{colour}" fill-opacity="0.12"/>'
-        f'<polyline points="{" ".join(upper)}" fill="none" stroke="{colour}" stroke-width="1.4"/>'
-    )
-
-
-def _without_repeats(places: Iterable[str]) -> list[str]:
-    """Of a stretch at one height its two ends."""
-    stretches = (list(stretch) for _, stretch in groupby(places, lambda place: place.partition(",")[2]))
-    return [place for stretch in stretches for place in (stretch[0], stretch[-1])]
+    upper = places((at, high) for at, _, high in band)
+    line = f'<polyline points="{upper}" fill="none" stroke="{colour}" stroke-width="1.4"/>'
+    if not panel.stacked:
+        return line
+    lower = places((at, low) for at, low, _ in reversed(band))
+    return f'<polygon points="{upper} {lower}" fill="{colour}" fill-opacity="0.15"/>{line}'
 
 
 def _grid(panel: Panel, plot: Box, ends: float, step: float) -> Iterator[str]:
@@ -184,11 +187,13 @@ def _grid(panel: Panel, plot: Box, ends: float, step: float) -> Iterator[str]:
 
 
 def _legend(names: Sequence[str], box: Box) -> Iterator[str]:
-    """On one line; what does not fit is only in the dashboard."""
-    x, y = box.x + 12, box.y + box.height - 11
+    """On two lines; what does not fit is only in the dashboard."""
+    x, y = box.x + 12, box.y + box.height - 20
     for at, name in enumerate(names):
-        width = 24 + CHARACTER * len(name)
-        if x + width > box.x + box.width:
+        width = 22 + CHARACTER * len(name) + (CAPITAL if name.isupper() else 0) * len(name)
+        if x + width > box.x + box.width and x > box.x + 12:
+            x, y = box.x + 12, y + 13
+        if y > box.y + box.height:
             return
         yield f'<rect x="{x:.0f}" y="{y - 7:.0f}" width="8" height="8" rx="1" fill="{COLOURS[at % len(COLOURS)]}"/>'
         yield _text(x + 12, y, name, size=10, soft=True)
