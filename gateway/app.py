@@ -127,6 +127,7 @@ async def assemble(
         desk = ReleaseDesk(shared.store, models.releases)
         opener = Opener(ring, shared.store) if ring is not None else None
         administration = _administration(settings, operator, policies, shared, desk, condition)
+        closing.push_async_callback(administration.tell)
         watched = (policies, *shared.watched, administration, ring, *models.watched, *doors.with_tls)
         yield Gateway(
             public=_public(settings, operator, policies, shared, opener, lifecycle),

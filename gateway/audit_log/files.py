@@ -123,19 +123,20 @@ class Folder:
             return self._reached(end.head)
 
     def holds(self, head: Head) -> bool:
-        """Whether the chain has this line, or had it and deleted it in time, or says already that it was lost. Raises
-        AuditUnavailable."""
+        """Whether the chain has this line, or had it and deleted it in time, or says already that it was lost, under
+        our key. Raises AuditUnavailable."""
         with self._locked() as folder:
             headers = [(name, self._header(folder, name)) for name in _names(folder)]
-            if any(header.lost == str(head) for _, header in headers):
+            if any(header.lost == str(head) and header.key == self._key.id for _, header in headers):
                 return True
             before = [(name, header) for name, header in headers if header.n <= head.n]
             return not before or self._has(folder, *before[-1], head)
 
     def _header(self, folder: int, name: Name) -> Header:
         with _opened(folder, name) as file:
-            line = self._line(file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n"), name)
-        if not isinstance(line, Header):
+            raw = file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n")
+        line = self._line(raw, name)
+        if not isinstance(line, Header) or (line.key == self._key.id and not self._key.has_sealed(raw)):
             raise self._damaged(name)
         return line
 

@@ -225,3 +225,20 @@ def test_what_was_remembered_and_is_not_there_is_on_record(tmp_path: Path) -> No
     header = read_line(files(tmp_path)[1].read_bytes().splitlines()[0])
     assert isinstance(header, Header)
     assert header.lost == f"{head.chain}:7:{'a' * 32}"
+
+
+def test_who_can_t_seal_a_line_has_nothing_said_to_be_lost(tmp_path: Path) -> None:
+    """He cut the last line off, and put a file behind it that tells of that, under a key of his or with our key's
+    name."""
+    log = folder(tmp_path)
+    log.prepare()
+    known = log.append(call())
+    first = files(tmp_path)[0]
+    first.write_bytes(first.read_bytes().splitlines(keepends=True)[0])
+    his = AuditKey(b"f" * 32)
+    folder(tmp_path, key=his).tidy(known)
+    assert not folder(tmp_path).holds(known)
+    forged = files(tmp_path)[-1]
+    forged.write_bytes(forged.read_bytes().replace(his.id.encode(), KEY.id.encode()))
+    with pytest.raises(AuditUnavailable, match="is damaged"):
+        folder(tmp_path).holds(known)

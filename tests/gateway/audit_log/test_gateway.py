@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway import settings
+from gateway.admin.refusals import MOST_OF_ONE
 from gateway.app import assemble
 from gateway.audit_log import AuditUnavailable
 from gateway.audit_log.lines import parse_head
@@ -18,6 +20,7 @@ from gateway.config_file import ConfigError
 from gateway.process import watching
 from gateway.state.opening import open_store
 from tests.embedded.tiny import write_model
+from tests.gateway.admin.support import ADMIN_POLICY
 from tests.gateway.audit_log.support import files, record
 from tests.gateway.support import write_policy
 from tests.gateway.test_app import CONFIG
@@ -84,3 +87,17 @@ async def test_a_damaged_log_stops_administration_and_nothing_else(gateway_folde
         await run(gateway_folder, warned)
     assert len([text for text in warned if "nothing can be administrated" in text]) == 1
     assert len(told(gateway_folder, "audit_unavailable")) == 1
+
+
+async def test_refused_calls_that_were_only_counted_are_on_record_in_the_end(gateway_folder: Path) -> None:
+    write_policy(gateway_folder, ADMIN_POLICY)
+    loaded = settings.load(gateway_folder / "tightlip.yaml")
+    async with (
+        assemble(loaded, CollectorRegistry(), [].append) as gateway,
+        watching(gateway),
+        httpx.AsyncClient(transport=httpx.ASGITransport(gateway.management), base_url="http://gateway") as client,
+    ):
+        codes = [(await client.get("/admin/v1/status")).status_code for _ in range(MOST_OF_ONE + 3)]
+    assert codes == [401] * MOST_OF_ONE + [429] * 3
+    last = json.loads(files(gateway_folder)[0].read_text().splitlines()[-1])
+    assert (last["outcome"], last["code"], last["count"]) == ("refused", "too_many_refused", 3)
