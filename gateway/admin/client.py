@@ -106,18 +106,22 @@ async def ask(
             ) as response,
         ):
             status, raw = response.status, await _whole(response)
-    except aiohttp.ClientConnectorCertificateError:
-        raise Unreachable("its certificate is not of a known authority, or not for this name: see --ca-file") from None
-    except aiohttp.ClientSSLError:
-        raise Unreachable("the TLS handshake failed: is a --client-certificate needed?") from None
-    except aiohttp.ClientConnectorError as error:
-        raise Unreachable(f"can't be reached ({os.strerror(error.errno) if error.errno else 'no such host'})") from None
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        text = "closed the connection (is a --client-certificate needed, or https?); what was asked may have been done"
-        raise Unreachable(text) from None
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        raise Unreachable("did not answer as a gateway does, or in time; what was asked may have been done") from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(_why(error)) from None
     return _read(status, raw, answer)
+
+
+def _why(error: Exception) -> str:
+    """What an operator makes of it; the errors' own texts may quote what was sent."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not of a known authority, or not for this name: see --ca-file"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "the TLS handshake failed: is a --client-certificate needed?"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"can't be reached ({os.strerror(error.errno) if error.errno else 'no such host'})"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return "closed the connection (is a --client-certificate needed, or https?); what was asked may have been done"
+    return "did not answer as a gateway does, or in time; what was asked may have been done"
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

@@ -114,29 +114,36 @@ def verify(
     known = {key.id: key for key in keys}
     asked = list(heads)
     told = [*asked, *(Head(chain, anchor.number, anchor.hash) for chain, anchor in remembered.items())]
-    seen: set[str] = set()
-    begun: list[Header] = []
-    for path in paths:
-        if path.is_dir() and not any(sources([path])):
-            report.add(Finding(str(path), None, Fault.MISSING_FILE, "holds no file of an audit log"))
+    walks: list[_Walk] = []
+    _find_empty(paths, report)
     for _, group in groupby(sources(paths), lambda source: source.path.parent):
-        walk = _Walk(report, known, told, collected=collected, progress=progress)
+        walks.append(walk := _Walk(report, known, told, collected=collected, progress=progress))
         for source in group:
             walk.file(source)
         walk.end()
-        seen |= walk.chains
-        begun += walk.begun
     if report.whole and not report.lines:
         report.add(Finding("-", None, Fault.MISSING, "no line of an audit log is here"))
+    seen = {chain for walk in walks for chain in walk.chains}
     for head in asked:
         if head.chain not in seen:
             report.add(Finding("-", None, Fault.NO_HEAD, f"chain {head.chain}, of which a head was told, is not here"))
+    begun = [] if collected else [header for walk in walks for header in walk.begun]
     for chain in sorted(remembered.keys() - seen - {*elsewhere}):
-        anchor = remembered[chain]
-        text = f"the store remembers {anchor.number + 1} lines of chain {chain}, which is not here"
-        fault = Fault.NO_HEAD if not collected and _was_replaced(anchor, begun) else None
-        report.add(Finding("-", None, fault, f"{text} (last told by {anchor.instance})"))
+        report.add(_absent(chain, remembered[chain], begun))
     return report
+
+
+def _find_empty(paths: Iterable[Path], report: Report) -> None:
+    for path in paths:
+        if path.is_dir() and not any(sources([path])):
+            report.add(Finding(str(path), None, Fault.MISSING_FILE, "holds no file of an audit log"))
+
+
+def _absent(chain: str, anchor: Anchor, begun: Iterable[Header]) -> Finding:
+    """A chain of which the store alone knows."""
+    text = f"the store remembers {anchor.number + 1} lines of chain {chain}, which is not here"
+    fault = Fault.NO_HEAD if _was_replaced(anchor, begun) else None
+    return Finding("-", None, fault, f"{text} (last told by {anchor.instance})")
 
 
 def _was_replaced(anchor: Anchor, begun: Iterable[Header]) -> bool:
