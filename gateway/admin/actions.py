@@ -58,7 +58,7 @@ from gateway.release.desk import ModelStanding, Refused, ReleaseDesk
 from gateway.release.standing import Scope, told
 from gateway.reload import Policies
 from gateway.review import Line, review
-from gateway.state import Store
+from gateway.state import StateUnavailable, Store
 from gateway.types import AdminRole, Principal
 
 STORE_SECONDS: Final = 10.0  # that the store may take; what it has not said by then is not acknowledged
@@ -95,7 +95,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is about to be done. `run` does it, and returns the answer."""
+    """What is about to be done. `run` does it, and returns the answer; it raises GatewayError."""
 
     run: Callable[[], Awaitable[object]]
     target: Target | None = None
@@ -360,9 +360,9 @@ def _read(body: Mapping[str, Any], kind: type[T]) -> T:
 
 
 async def _acknowledged(asking: Awaitable[T]) -> T:
-    """What the store says. Raises NotAcknowledged, StateUnavailable."""
+    """What the store says. Raises NotAcknowledged."""
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await asking
-    except TimeoutError:
+    except (StateUnavailable, TimeoutError):
         raise NotAcknowledged from None

@@ -30,14 +30,13 @@ from gateway.addresses import NO_PROXIES
 from gateway.admin.actions import ACTIONS, Action, Asked, Parts, Prepared
 from gateway.admin.refusals import Refusals
 from gateway.audit_log import Action as Name
-from gateway.audit_log import AuditLog, AuditRecord, AuditUnavailable, By, Code, Outcome, Target, code_of
+from gateway.audit_log import AuditLog, AuditRecord, AuditUnavailable, By, Outcome, Target, code_of
 from gateway.auth import binding, rbac, tokens
 from gateway.errors import (
     BadField,
     CallerError,
     GatewayError,
     MethodNotAllowed,
-    NotAcknowledged,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -59,7 +58,6 @@ from gateway.policy.body import BodyBounds, parse_object
 from gateway.policy.schema import ADMIN_PREFIX, AdministrationPolicy
 from gateway.reload import Reload
 from gateway.revocations import RevocationFeed
-from gateway.state import StateUnavailable
 from gateway.types import Principal, RequestId
 
 LIMITS: Final = inbound.BodyLimits(16 * 1024, 10.0, json=BodyBounds(depth=8, values=100))
@@ -189,23 +187,23 @@ class Administration:
             self.metrics.administration(call.action, "failed")
             return error_response(NotRecordable(), call.id, PLAIN)
         try:
-            answer = await _run(prepared)
+            answer = await prepared.run()
         except GatewayError as error:
-            return await self._failed(call, error, code_of(error))
+            return await self._failed(call, error)
         except Exception as error:  # noqa: BLE001 - it is written down and told of, without its text
             self.uncaught(type(error))
-            return await self._failed(call, GatewayError(), Code.INTERNAL)
+            return await self._failed(call, GatewayError())
         self.metrics.administration(call.action, "done")
         now = self.parts.policies.now.rules.version
         if not await self._tried(call.record(Outcome.DONE, policy_after=now)):
             return error_response(OutcomeNotRecorded(), call.id, PLAIN)
         return json_response(answer, call.id, PLAIN)
 
-    async def _failed(self, call: Call, error: GatewayError, code: str) -> Response:
+    async def _failed(self, call: Call, error: GatewayError) -> Response:
         """The server's fault may have left it half done; the caller's did not."""
         self.metrics.administration(call.action, "failed")
         outcome = Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
-        await self._tried(call.record(outcome, code, self.parts.policies.now.rules.version))
+        await self._tried(call.record(outcome, code_of(error), self.parts.policies.now.rules.version))
         return error_response(error, call.id, PLAIN)
 
     async def _tried(self, record: AuditRecord) -> bool:
@@ -253,7 +251,7 @@ async def note_reload(audit: AuditLog, reload: Reload) -> None:
 
 
 def create_app(administration: Administration, actions: Sequence[Action] = ACTIONS) -> Starlette:
-    """The application for what is below PREFIX. Its paths are those of the actions; everything else is 404 or 405."""
+    """What is below `shapes.PREFIX`. Its paths are those of the actions; everything else is 404 or 405."""
     by_path: dict[str, dict[str, Action]] = {}
     for action in actions:
         by_path.setdefault(action.path, {})[action.method] = action
@@ -322,11 +320,3 @@ def _query(raw: bytes, known: frozenset[str]) -> Mapping[str, str]:
     if len(found) < len(pairs):
         raise BadField
     return found
-
-
-async def _run(prepared: Prepared) -> object:
-    """Raises GatewayError."""
-    try:
-        return await prepared.run()
-    except StateUnavailable:
-        raise NotAcknowledged from None

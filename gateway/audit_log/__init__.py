@@ -64,13 +64,6 @@ class By(enum.StrEnum):
     COMMAND = "command"  # a command on the gateway's own machine
 
 
-class Code(enum.StrEnum):
-    """Why not, where neither `gateway.errors` nor its `Reason` has a word for it."""
-
-    CANCELLED = "cancelled"  # whoever asked went away
-    INTERNAL = "internal"
-
-
 @dataclass(frozen=True, slots=True)
 class OfRevocation:
     """A revocation to be made. Written are its id, its kind and whose it is; a subject or a token id as a mark."""
@@ -114,7 +107,7 @@ Target = OfRevocation | OfId | OfRelease | OfSubject
 class AuditRecord:
     """One administrative call, or what became of it. `principal` is whom a good token proved, and nobody else.
 
-    `code` is why it was refused or failed: `code_of` an error, a `Reason`, or a `Code`. Policies are versions.
+    `code` is why it was refused or failed: `code_of` an error, which for a token is a `Reason`. Policies are versions.
     """
 
     action: Action

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from gateway.audit_log import AuditRecord, Code, OfId, OfRelease, OfRevocation, OfSubject, Target
+from gateway.audit_log import AuditRecord, OfId, OfRelease, OfRevocation, OfSubject, Target
 from gateway.auth.revocation import Kind, can_be_id
 from gateway.errors import Reason, error_codes
 from gateway.observe.logs import AddressForm, Pseudonyms, name
@@ -111,4 +111,4 @@ def _code(code: str | None) -> str | None:
     return code if code is None or code in _CODES else "other"
 
 
-_CODES: Final = frozenset({*Code, *Reason}) | error_codes()
+_CODES: Final = frozenset(Reason) | error_codes()
