@@ -26,6 +26,14 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+class _NotDone(Exception):
+    """By one gateway; another one may do it all the same."""
+
+    def __init__(self, code: int, *, may_go_elsewhere: bool) -> None:
+        super().__init__()
+        self.code, self.may_go_elsewhere = code, may_go_elsewhere
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """The way to one gateway or several."""
@@ -43,35 +51,45 @@ class Asking:
     ) -> T:
         """What the first gateway says that can be reached; they share what this is about. Ends the command where none
         does it."""
-        from gateway.admin.client import Refused, Unreachable, ask
-
         for gateway in self.access.gateways:
             try:
-                return asyncio.run(ask(self.access, gateway, method, path, answer, body=body, query=query))
-            except Refused as refused:
-                complain(_told(gateway, refused))
-                if not refused.may_go_elsewhere:
-                    raise typer.Exit(_exit_code(refused)) from None
-            except Unreachable as error:
-                complain(f"{gateway}: {error}")
+                return self._asked(gateway, method, path, answer, body, query)
+            except _NotDone as failed:
+                if not failed.may_go_elsewhere:
+                    raise typer.Exit(failed.code) from None
         raise typer.Exit(EXIT_PROBLEMS)
 
     def each(self, method: str, path: str, answer: type[T]) -> tuple[list[tuple[str, T]], int]:
         """What each gateway says, and the exit code: the worst of them."""
-        from gateway.admin.client import Refused, Unreachable, ask
-
         found: list[tuple[str, T]] = []
         code = 0
         for gateway in self.access.gateways:
             try:
-                found.append((gateway, asyncio.run(ask(self.access, gateway, method, path, answer))))
-            except Refused as refused:
-                complain(_told(gateway, refused))
-                code = max(code, _exit_code(refused))
-            except Unreachable as error:
-                complain(f"{gateway}: {error}")
-                code = max(code, EXIT_PROBLEMS)
+                found.append((gateway, self._asked(gateway, method, path, answer)))
+            except _NotDone as failed:
+                code = max(code, failed.code)
         return found, code
+
+    def _asked(
+        self,
+        gateway: str,
+        method: str,
+        path: str,
+        answer: type[T],
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> T:
+        """Raises _NotDone, having said why."""
+        from gateway.admin.client import Refused, Unreachable, ask
+
+        try:
+            return asyncio.run(ask(self.access, gateway, method, path, answer, body=body, query=query))
+        except Refused as refused:
+            complain(_told(gateway, refused))
+            raise _NotDone(_exit_code(refused), may_go_elsewhere=refused.may_go_elsewhere) from None
+        except Unreachable as error:
+            complain(f"{gateway}: {error}")
+            raise _NotDone(EXIT_PROBLEMS, may_go_elsewhere=True) from None
 
 
 Reach = Callable[[], Asking]  # raises ConfigError
