@@ -10,7 +10,7 @@ from typing import Final
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.envelope import JOSE, JSON
-from gateway.http.inbound import END_USER
+from gateway.http.inbound import ENCRYPTED, END_USER
 from gateway.openapi import answers, requests
 from gateway.openapi.answers import Refusal, Schema, component
 from gateway.types import Endpoint
@@ -162,7 +162,7 @@ def _listing(operation: str, summary: str, name: str) -> Schema:
     unmet |= {kind for kind in kinds() if kind.status == 400 and kind is not errors.CallerError}  # of bodies
     unmet -= {kind for kind in kinds() if issubclass(kind, errors.NotDecrypted)}
     good = {JSON: {"schema": component(name)}, JOSE: _SEALED}
-    line = {"name": "tightlip-request", "in": "header", "description": "The request, encrypted.", **_SEALED}
+    line = {"name": ENCRYPTED, "in": "header", "description": "The request, encrypted.", **_SEALED}
     met = set(kinds()) - (_ELSEWHERE - {errors.NotFound} if name == "Keys" else _ELSEWHERE) - unmet
     return {
         "operationId": operation,

@@ -28,6 +28,7 @@ from tests.support.gateways import Gateway
 from tests.support.processes import free_ports, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis_program
 from tests.support.scripted import Engine
+from tests.support.waiting import until
 
 CANARY = "zqAdminCanaryxv"
 DEADLINE = 60.0  # seconds; for what is on record in the end
@@ -159,10 +160,5 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 def until_recorded(folder: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        found = [record for record in recorded(folder) if wanted(record)]
-        if found:
-            return found[-1]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: any(map(wanted, recorded(folder))))
+    return [record for record in recorded(folder) if wanted(record)][-1]

@@ -7,8 +7,7 @@ import copy
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.support import scripted
 from tests.support.encryption import own, pinned, public_jwk, write_clients, write_ring
 from tests.support.gateways import MODEL, PATIENT, POLICY, Gateway, gateway, server, settings
 from tests.support.scripted import Engine, Until
+from tests.support.waiting import until
 from tightlip_client import AsyncEncryptedTransport, EncryptedTransport, GatewayKeys
 
 PATIENCE = 60.0
@@ -72,13 +72,6 @@ def api(front: Gateway, role: str = "sealed", *, keys: GatewayKeys | None = None
 def streamed(client: openai.OpenAI) -> str:
     chunks = client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True)
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-
-
-def soon(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_the_openai_package_works_as_without(front: Gateway, engine: Engine) -> None:
@@ -154,15 +147,15 @@ def test_the_gateways_key_changes_while_an_answer_runs(front: Gateway, engine: E
     keys = pinned("gateway-1")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(streamed, api(front, keys=keys))
-        soon(lambda: bool(engine.asked("tuned")))
+        until(lambda: bool(engine.asked("tuned")))
         write_ring(front.folder, "gateway-1", "gateway-2")
         write_ring(front.folder, "gateway-2", "gateway-1")
-        soon(lambda: _first(front) == "gateway-2")
+        until(lambda: _first(front) == "gateway-2")
         engine.tuned = ("Good day.",)
         assert streamed(api(front, keys=keys)) == "Good day."  # the old one still decrypts
         assert keys.kids == ("gateway-2", "gateway-1")  # and the client has been told of the new one
         write_ring(front.folder, "gateway-2")
-        soon(lambda: _kids(front) == ["gateway-2"])
+        until(lambda: _kids(front) == ["gateway-2"])
         assert streamed(api(front, keys=keys)) == "Good day."
         go_on.set()
         assert running.result(timeout=PATIENCE) == f"It rained. It is {SAID}."
@@ -171,13 +164,13 @@ def test_the_gateways_key_changes_while_an_answer_runs(front: Gateway, engine: E
     assert refused.value.code == "unknown_encryption_key"
     assert streamed(api(front, keys=pinned("gateway-1", "gateway-2"))) == "Good day."  # it tries what it was given
     write_ring(front.folder, "gateway-1")
-    soon(lambda: _kids(front) == ["gateway-1"])
+    until(lambda: _kids(front) == ["gateway-1"])
 
 
 def test_keys_that_cant_be_used_change_nothing(front: Gateway, engine: Engine) -> None:
     good = (front.folder / "encryption.jwks").read_text()
     (front.folder / "encryption.jwks").write_text(f'{{"keys": [{{"kid": "{ASKED}"}}]}}')
-    soon(lambda: "those before stay" in front.child.stderr)
+    until(lambda: "those before stay" in front.child.stderr)
     assert streamed(api(front)) == "Good day."
     assert canary_free(front, ASKED)
     (front.folder / "encryption.jwks").write_text(good)
@@ -197,12 +190,12 @@ def test_a_clients_key_is_replaced_without_a_restart(front: Gateway, engine: Eng
 
     assert with_key("client-2") == "unknown_answer_key"
     write_clients(front.folder, {"s-1": ["client-1", "client-2"]})
-    soon(lambda: with_key("client-2") == "Good day.")
+    until(lambda: with_key("client-2") == "Good day.")
     assert with_key("client-1") == "Good day."
     write_clients(front.folder, {"s-1": ["client-2"]})
-    soon(lambda: with_key("client-1") == "unknown_answer_key")
+    until(lambda: with_key("client-1") == "unknown_answer_key")
     write_clients(front.folder, {"s-1": ["client-1"]})
-    soon(lambda: with_key("client-1") == "Good day.")
+    until(lambda: with_key("client-1") == "Good day.")
 
 
 def test_a_raw_stream_is_jwe_and_comments(front: Gateway, engine: Engine) -> None:
