@@ -13,6 +13,7 @@ import pytest
 
 from gateway.auth.development import Claims, read_key, sign
 from tests.e2e.conftest import canary_free
+from tests.e2e.test_budgets import metric
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.knowledge import write_knowledge
@@ -140,7 +141,8 @@ def test_a_schema_with_a_private_value_reaches_no_server_and_no_log(ranked: Gate
 
 def test_where_a_schema_guesses_at_the_tuning_set_the_base_answers(ranked: Gateway, engine: Engine) -> None:
     engine.tuned, engine.base = ('{"a": "yes"}',), ('{"a": "no"}',)
-    said = {}
+    said, findings = {}, "tightlip_leak_budget_findings_total"
+    before = metric(ranked, findings)
     for guess in ("Some other person does the same", SAID):
         with client(ranked) as caller:
             answer = ask(caller, **choosing("yes", "no", guess))
@@ -149,6 +151,7 @@ def test_where_a_schema_guesses_at_the_tuning_set_the_base_answers(ranked: Gatew
     assert list(said.values()) == ['{"a": "yes"}', '{"a": "no"}']
     (asked,) = engine.asked("base")
     assert asked["response_format"] == choosing("yes", "no", SAID)["response_format"]
+    assert metric(ranked, findings) == before + 1, "a guess is an attempt"
 
 
 @pytest.mark.parametrize(

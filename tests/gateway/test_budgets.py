@@ -202,6 +202,22 @@ async def test_where_others_hold_what_is_left_under_the_strict_profile_too_the_b
     assert not await findings_held(totals, there)
 
 
+async def test_who_has_the_base_speak_for_one_measure_holds_nothing_of_the_other() -> None:
+    totals, hour = MemoryTotals(), Hour(bits=Steps(50.0), findings=Steps(10))
+    await added(totals, bits_of(account_key(CALLER)), 60.0, NOW)
+    process = budgets(totals=totals)
+    assert (await process.admit(plan_of(Limits(caller=hour, reserve=4)))).budget.spent
+    assert not await findings_held(totals, process)
+
+
+async def test_each_answer_under_way_holds_as_much_as_the_policy_says() -> None:
+    totals = MemoryTotals()
+    process = budgets(totals=totals)
+    answers = [await process.admit(plan_of(in_findings(10, reserve=2))) for _ in range(3)]
+    (seen,) = await totals.draw([Draw(findings_of(account_key(CALLER)))], NOW)
+    assert (len(answers), seen.others) == (3, 6.0)
+
+
 async def findings_held(totals: MemoryTotals, by: Budgets) -> bool:
     """Whether one who has the base speak holds anything."""
     await by.aclose()
@@ -296,6 +312,22 @@ async def test_nobody_waits_long_for_a_store_that_hangs_nor_does_it_get_many_que
     assert totals.asked == 2
     assert await added(totals, bits_of(account_key(CALLER)), 0.0, NOW) == 30.0
     assert not (await all_of_them.admit(plan_of(BOTH_STEPS))).budget.spent
+
+
+async def test_who_waits_in_vain_is_served_by_the_base_whatever_others_of_his_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.budgets.PATIENCE", 0.01)
+    totals, plan = Hanging(), plan_of(in_findings(50, reserve=20))
+    totals.go_on.set()
+    all_of_them = budgets(totals=totals)
+    async with asyncio.timeout(30):
+        first = await all_of_them.admit(plan)
+        totals.go_on.clear()
+        answers = first, await all_of_them.admit(plan)
+    assert [answer.budget.spent for answer in answers] == [True, True]
+    totals.go_on.set()
+    await all_of_them.aclose()
 
 
 async def test_what_the_store_is_just_being_told_is_not_hidden_a_second_time() -> None:

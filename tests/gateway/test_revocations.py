@@ -38,6 +38,7 @@ class Silent(MemoryStore):
     hangs = False
     broken = False
     takes: float | None = 0.0  # seconds of the bench's clock for one entry; None: for ever
+    answers_after = 0.0  # seconds of the bench's clock
     bench: Bench
     prepared = 0
 
@@ -53,6 +54,8 @@ class Silent(MemoryStore):
         if self.broken:
             raise TypeError("alice")
         changes = await super().changes(since)
+        if self.answers_after:
+            self.bench.time += self.answers_after
         return replace(changes, whole=since is None or since.mark != self._mark)
 
     async def put(self, entry: Entry, now: float) -> None:
@@ -158,6 +161,12 @@ async def test_a_running_request_ends_once_and_another_s_goes_on(bench: Bench) -
         await bench.feed.look()
         assert (ended(of_bob), ended(nobody_s)) == (None, None)
     assert bench.count("tightlip_revocation_refusals_total", reason="revoked_subject", what="stream") == 1
+
+
+async def test_what_a_slow_store_says_is_as_old_as_the_question(bench: Bench) -> None:
+    bench.store.answers_after = 1.5
+    await bench.feed.look()
+    assert bench.feed.age == 1.5
 
 
 async def test_what_is_known_holds_through_the_grace_and_no_longer(bench: Bench) -> None:

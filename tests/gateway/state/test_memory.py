@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.state.holds import Draw, Hold
 from gateway.state.memory import MemoryTotals
 from tests.support.totals import added
 
@@ -28,8 +29,9 @@ async def test_callers_of_long_ago_take_no_room() -> None:
     totals = MemoryTotals()
     for at in range(100):
         await added(totals, f"caller-{at}", 1.0, NOW)
+        await totals.draw([Draw(f"caller-{at}", 0.0, Hold("process", 1.0, 9.0, NOW + 30))], NOW)
     await added(totals, "other", 0.0, NOW + 4000)
-    assert totals._sums == {}
+    assert totals._sums == totals._holds == {}
 
 
 ADDED = st.tuples(st.sampled_from("ab"), st.floats(0, 100), st.floats(0, 2000))
