@@ -13,8 +13,11 @@ from prometheus_client import CollectorRegistry
 from filters.knowledge import Knowledge
 from gateway import settings
 from gateway.app import assemble
+from gateway.budgets import Budgets
 from gateway.config_file import ConfigError
+from gateway.limits import Limiter
 from gateway.observe.opening import open_logs
+from gateway.revocations import RevocationFeed
 from gateway.settings import LogSettings, Settings
 from gateway.types import ONLY, Release
 from tests.embedded.tiny import write_model
@@ -55,6 +58,8 @@ async def test_all_parts_come_together_without_a_listener_or_an_upstream(folder:
     registry = CollectorRegistry()
     async with assemble(loaded(folder), registry, print) as gateway:
         assert not gateway.lifecycle.ready
+        watched = {type(getattr(watch, "__self__", None)) for watch in gateway.watches}
+        assert {RevocationFeed, Limiter, Budgets} <= watched, "what is held ends unless it is renewed"
     assert registry.get_sample_value("tightlip_plaintext_upstreams") == 0
 
 

@@ -21,6 +21,7 @@ from gateway.observe.metrics import Metrics
 from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
 from gateway.state import Entry, StateUnavailable, StateUnfit
+from gateway.state.holds import Draw, Hold
 from gateway.state.redis import Access, RedisStore, Server
 from gateway.state.windows import Lease, Window
 from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
@@ -69,6 +70,16 @@ async def test_one_that_was_emptied_gets_back_what_a_replica_knows(tmp_path: Pat
             await client.flushall()
             await feed.look()
             assert [each.id for each in await listed(store, NOW)] == [entry_id]
+
+
+async def test_what_is_counted_and_held_goes_by_itself(tmp_path: Path) -> None:
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await store.take([Window("m", 60, 9, 1)], [Lease("p", 9, "one", NOW + 30)], NOW)
+            await store.draw([Draw("a", 1.0, Hold("one", 1.0, 9.0, NOW + 30))], NOW)
+            keys = await client.keys("*")
+            assert len(keys) == 4
+            assert all([0 < await client.ttl(key) <= 7200 for key in keys])
 
 
 async def test_a_full_one_acknowledges_nothing_and_one_in_memory_alone_is_told(tmp_path: Path) -> None:
