@@ -210,6 +210,15 @@ async def test_who_has_the_base_speak_for_one_measure_holds_nothing_of_the_other
     assert not await findings_held(totals, process)
 
 
+async def test_what_an_answer_under_a_higher_limit_holds_is_not_for_one_under_a_lower() -> None:
+    totals = MemoryTotals()
+    there, here = budgets(totals=totals), budgets(totals=totals)
+    beside = await there.admit(plan_of(in_findings(3, reserve=2)))
+    high, low = [await here.admit(plan_of(in_findings(most))) for most in (10, 3)]
+    assert [find(low), find(low)] == [True, False], "the other two of three are held elsewhere"
+    assert [find(beside), find(beside), find(high)] == [True, True, True]
+
+
 async def test_each_answer_under_way_holds_as_much_as_the_policy_says() -> None:
     totals = MemoryTotals()
     process = budgets(totals=totals)
