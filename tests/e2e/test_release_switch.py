@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.app import Gateway
 from gateway.release.desk import Refused
 from gateway.release.standing import Choice, Scope
 from gateway.settings import StateSettings
-from gateway.state import Entry
+from gateway.state import Entry, StateUnavailable
 from gateway.state.opening import open_store
 from tests.e2e.test_administration import POLICY as ADMINISTERED
 from tests.e2e.test_administration import recorded, tightlip
@@ -45,6 +45,15 @@ def state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return
     with redis(folder, *DURABLE) as running:
         yield {"url": running.url}
+
+
+async def acknowledged(told: Callable[[], Awaitable[object]]) -> None:
+    """Asked again while a disk is too busy for the store's patience, as an operator would."""
+    async with asyncio.timeout(SOON):
+        while True:
+            with suppress(StateUnavailable):
+                await told()
+                return
 
 
 def two_releases(url: str, tokenizer: Path, **more: Any) -> dict[str, Any]:
@@ -106,7 +115,7 @@ async def test_a_switch_is_in_force_everywhere_and_who_has_begun_stays_where_he_
     async with two(tmp_path) as ((gateway, one), second):
         running = asyncio.create_task(stream(one, alice, began))
         await began.wait()
-        await gateway.desk.switch(MODEL, {"green": 1})
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"green": 1}))
         go_on_with_one_line(engine)
         await soon(lambda: said(second, alice), "This is green.")
         await soon(lambda: said(one, alice), "This is green.")
@@ -126,7 +135,7 @@ async def test_a_switch_is_in_force_everywhere_and_who_has_begun_stays_where_he_
         assert "The base of green." in await said(second, alice)
         assert {body["model"] for body in engine.requests} == {"green-tuned", "green-base"}
         go_on_with_one_line(engine)
-        await gateway.desk.switch(MODEL, {"blue": 1})  # roll back
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"blue": 1}))  # roll back
         await soon(lambda: said(second, alice), "This is blue.")
         await soon(lambda: said(one, alice), "This is blue.")
         page = generate_latest(gateway.metrics.registry).decode()
@@ -165,7 +174,7 @@ async def test_a_withdrawn_release_ends_what_runs_and_answers_nobody_until_it_is
     async with two(tmp_path) as ((gateway, one), second):
         running = asyncio.create_task(stream(second, alice, began))
         await began.wait()
-        await gateway.desk.withdraw(MODEL, "blue")
+        await acknowledged(lambda: gateway.desk.withdraw(MODEL, "blue"))
         text, _ = await asyncio.wait_for(running, SOON)
         never.set()
         assert last_frame(text)["error"]["code"] == "model_withdrawn"
@@ -182,10 +191,10 @@ async def test_a_withdrawn_release_ends_what_runs_and_answers_nobody_until_it_is
         assert gateway.releases.ready, "the process is well, and tells its callers"
         with pytest.raises(Refused, match="withdrawn"):
             await gateway.desk.switch(MODEL, {"green": 9, "blue": 1})
-        await gateway.desk.switch(MODEL, {"green": 1})
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"green": 1}))
         await soon(lambda: said(second, alice), "This is green.")
-        await gateway.desk.reinstate(MODEL, "blue")
-        await gateway.desk.switch(MODEL, {"blue": 1})
+        await acknowledged(lambda: gateway.desk.reinstate(MODEL, "blue"))
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"blue": 1}))
         await soon(lambda: said(second, alice), "This is blue.")
     logs = "".join((tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
     assert '"error":"model_withdrawn"' in logs

@@ -38,6 +38,7 @@ from gateway.types import Endpoint, Plan
 from tests.gateway.http.surface import CHAT, Public, authorization, public
 from tests.gateway.http.test_end_users import ASSERTING, assertion
 from tests.gateway.support import CANARY, ISSUER, POLICY, make_grant
+from tests.support.clock import leap
 from tests.support.encryption import clients, own, pinned, ring
 from tightlip_client import AsyncEncryptedTransport
 from tightlip_client.protocol import CutOff, Events, Exchange
@@ -55,6 +56,7 @@ ACCEPTED = SEALED.replace("encryption: required", "encryption: accepted")
 JWE = r"[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+"
 LINE = re.compile(rf"(?:data: {JWE}|: keep-alive|)", re.ASCII)
 WHOLE = re.compile(JWE, re.ASCII)
+LONGEST = 300.0  # seconds that an answer may take, on a clock that is put forward
 TOLD = {"content-type", "content-length", "cache-control", "x-request-id", "date", "x-accel-buffering", "connection"}
 TOLD |= {"transfer-encoding", "www-authenticate"}
 
@@ -380,6 +382,7 @@ async def test_what_ends_it_from_outside_is_told_sealed(tmp_path: Path, how: str
         if how == "policy":
             surface.lifecycle.end(lambda _record: PolicyChanged())
             return "policy_changed"
+        leap(LONGEST)
         return {"timeout": "upstream_timeout", "expiry": "invalid_api_key"}[how]
 
     reached = asyncio.Event()
@@ -391,9 +394,10 @@ async def test_what_ends_it_from_outside_is_told_sealed(tmp_path: Path, how: str
         await asyncio.Event().wait()
 
     now = time.time()
-    claims = {"exp": now + 3} if how == "expiry" else {}
-    async with running(tmp_path, steps, longest=3.0 if how == "timeout" else None) as surface:
+    claims = {"exp": now + LONGEST - 1} if how == "expiry" else {}
+    async with running(tmp_path, steps, longest=LONGEST if how == "timeout" else None) as surface:
         request = sent(body=question(stream=True), **claims)
+        surface.client.timeout = None  # its clock is put forward too
         asking = asyncio.ensure_future(post(surface, request))
         await asyncio.wait([asking, asyncio.ensure_future(reached.wait())], return_when=asyncio.FIRST_COMPLETED)
         code = await end(surface)
