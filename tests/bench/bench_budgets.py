@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,8 @@ from gateway.settings import StateSettings
 from gateway.state.holds import Draw
 from gateway.state.opening import open_store
 from gateway.types import Plan
+from tests.bench.reported import over_stores, show
 from tests.gateway.support import make_grant
-from tests.support.redis import DURABLE, SERVER, redis
 
 PROCESSES, AT_ONCE, SEGMENTS = 4, 10, 20
 BODY = b'{"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -43,16 +42,8 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=400)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        figures["SQLite"] = measured({"file": f"{folder}/state.db"}, options.answers)
-        if SERVER:
-            with redis(Path(folder) / "redis", *DURABLE) as server:
-                figures["Redis, AOF always"] = measured({"url": server.url}, options.answers)
-    for name, figure in figures.items():
-        print(name)
-        for what, value in figure.items():
-            print(f"  {what:45} {value if isinstance(value, int) else round(value, 3)}")
+    figures = over_stores(lambda state: measured(state, options.answers))
+    show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 from gateway.settings import StateSettings
 from gateway.state.opening import open_store
 from gateway.state.windows import Lease, Window
-from tests.support.redis import DURABLE, SERVER, redis
+from tests.bench.reported import over_stores, show
 
 PROCESSES = 4
 NOW = 1_700_000_000.0
@@ -34,16 +33,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        figures["SQLite"] = measured({"file": f"{folder}/state.db"}, options.requests)
-        if SERVER:
-            with redis(Path(folder) / "redis", *DURABLE) as server:
-                figures["Redis, AOF always"] = measured({"url": server.url}, options.requests)
-    for name, figure in figures.items():
-        print(name)
-        for what, value in figure.items():
-            print(f"  {what:35} {value if isinstance(value, int) else round(value, 3)}")
+    figures = over_stores(lambda state: measured(state, options.requests))
+    show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

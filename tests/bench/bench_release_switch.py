@@ -28,6 +28,7 @@ from gateway.state import Entry, Store
 from gateway.state.opening import open_store
 from gateway.types import Principal
 from tests.bench.bench_revocation import one_redis, sqlite
+from tests.bench.reported import show, spread
 from tests.support import scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.redis import SERVER
@@ -48,7 +49,7 @@ def main() -> None:
         if name == "SQLite" or SERVER:
             with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as state:
                 figures[name] = asyncio.run(two_processes(Path(folder), state, options.rounds))
-    _print(figures)
+    show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -89,9 +90,9 @@ async def two_processes(folder: Path, state: Mapping[str, Any], rounds: int) -> 
                 await store.withdraw(withdrawal.id, time.time())
     await store.aclose()
     return {
-        "acknowledged after, s": _spread(said),
-        "the other process answers with the new release after, s": _spread(switched),
-        "a running stream of a withdrawn release ended after, s": _spread(ended),
+        "acknowledged after, s": spread(said),
+        "the other process answers with the new release after, s": spread(switched),
+        "a running stream of a withdrawn release ended after, s": spread(ended),
     }
 
 
@@ -158,20 +159,6 @@ async def _tell(store: Store, said: Choice | Withdrawal) -> tuple[float, float]:
     await store.put(Entry(said.id, said.written(), None), time.time())
     acknowledged = time.monotonic()
     return acknowledged - began, acknowledged
-
-
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    return f"{ordered[len(ordered) // 2]:.3f} / {ordered[-1]:.3f}"
-
-
-def _print(figures: Mapping[str, Any]) -> None:
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            print(f"\n{name} (median / longest)")
-            _print(value)
-        else:
-            print(f"  {name:58} {value if isinstance(value, str) else round(value, 2)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from gateway.revoke import listed, revoke
 from gateway.settings import StateSettings
 from gateway.state.opening import open_store
 from gateway.types import Principal
+from tests.bench.reported import show, spread
 from tests.support import scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.redis import DURABLE, SERVER, redis
@@ -43,12 +44,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures: dict[str, Any] = {"check": checks()}
-    _print(figures["check"])
+    show(figures["check"])
     for name, running in (("SQLite", sqlite), ("Redis, AOF always", one_redis)):
         if name.startswith("SQLite") or SERVER:
             with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as state:
                 figures[name] = asyncio.run(two_processes(Path(folder), state, options.rounds))
-            _print({name: figures[name]})
+            show({name: figures[name]})
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -130,9 +131,9 @@ async def two_processes(folder: Path, state: Mapping[str, Any], rounds: int) -> 
             kept = [await _is_refused(again, f"s-{number}") for number in range(rounds)]
     await store.aclose()
     return {
-        "acknowledged after, s": _spread(said),
-        "refused by the other process after, s": _spread(refused),
-        "stream ended after, s": _spread(ended),
+        "acknowledged after, s": spread(said),
+        "refused by the other process after, s": spread(refused),
+        "stream ended after, s": spread(ended),
         "in the store after kill -9": f"{len(in_force)} of {rounds}",
         "refused by a process started then": f"{sum(kept)} of {rounds}",
     }
@@ -180,20 +181,6 @@ async def _refused(client: httpx.AsyncClient) -> float:
 async def _is_refused(front: Gateway, subject: str) -> bool:
     async with _client(front, subject) as client:
         return (await client.get("/v1/models")).status_code == 401
-
-
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    return f"{ordered[len(ordered) // 2]:.3f} / {ordered[-1]:.3f}"
-
-
-def _print(figures: Mapping[str, Any]) -> None:
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            print(f"\n{name} (times: median / longest)")
-            _print(value)
-        else:
-            print(f"  {name:45} {value if isinstance(value, str) else round(value, 3)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import obliging, scripted
 from tests.support.gateways import MODEL, POLICY, Gateway, gateway, server, settings
+from tests.support.redis import DURABLE, needs_redis, redis
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +40,17 @@ def front(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) ->
     )
     with gateway(folder, configuration) as front:
         yield front
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=needs_redis)])
+def state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
+    """The settings of a store that gateways of one file's tests share."""
+    folder = tmp_path_factory.mktemp("state")
+    if request.param == "sqlite":
+        yield {"file": str(folder / "state.db")}
+        return
+    with redis(folder, *DURABLE) as running:
+        yield {"url": running.url}
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,6 @@ from tests.e2e.test_administration import POLICY as ADMINISTERED
 from tests.e2e.test_administration import recorded, tightlip
 from tests.support import gateways, replicas, scripted
 from tests.support.gateways import MODEL, PATIENT, gateway, server, settings, streamed, text_of
-from tests.support.redis import DURABLE, needs_redis, redis
 from tests.support.replicas import last_frame, replica, stream, token
 from tests.support.scripted import SURPRISED, Engine, Say, Step, Until
 from tests.support.waiting import until
@@ -35,16 +34,6 @@ SOON = 30.0  # on a machine that does much else; the second that is promised is 
 CANARY = "zqHeldCanaryxv"
 SECRET = "vexlo.trund47@kipmora.example"
 ASK = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=needs_redis)])
-def state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
-    folder = tmp_path_factory.mktemp("state")
-    if request.param == "sqlite":
-        yield {"file": str(folder / "state.db")}
-        return
-    with redis(folder, *DURABLE) as running:
-        yield {"url": running.url}
 
 
 async def acknowledged(told: Callable[[], Awaitable[object]]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from gateway.auth.revocation import Kind, Revocation
 from gateway.last_use import Caller, Grant, read
@@ -29,16 +28,6 @@ from tests.support.waiting import until_async
 SOON = 30.0  # on a machine that does much else; the second that is promised is measured by bench_revocation
 CANARY = "zqHeldCanaryxv"
 ALICE = Revocation(Kind.SUBJECT, "alice", "tightlip-dev", "acme")
-
-
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=needs_redis)])
-def state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
-    folder = tmp_path_factory.mktemp("state")
-    if request.param == "sqlite":
-        yield {"file": str(folder / "state.db")}
-        return
-    with redis(folder, *DURABLE) as running:
-        yield {"url": running.url}
 
 
 def written(folder: Path, engine: Engine, state: Mapping[str, Any]) -> None:
