@@ -31,9 +31,9 @@ class Meter:
         self._held_since: float | None = None
         self._released_at: float | None = None
 
-    def asks(self) -> None:
-        """A model server is about to be given the request."""
-        self._record.sent = True
+    def asks(self, place: str) -> None:
+        """The model server at this place is about to be given the request."""
+        self._record.sent, self._record.upstream = True, place
         self._admitted = self._record.elapsed()
 
     def filtering(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

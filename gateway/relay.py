@@ -305,7 +305,7 @@ class _Answer:
     # ---- the three sources ------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        self._meter.asks()
+        self._meter.asks(self._pair.tuned.place)
         bounds = self._plan.grant.profile.bounded
         await (self._bounded(bounds) if bounds is not None and self._wanted else self._tuned())
         if self._wanted:

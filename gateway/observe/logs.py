@@ -16,9 +16,11 @@ import hmac
 import ipaddress
 import logging
 import re
+import statistics
 import sys
 import threading
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -42,6 +44,7 @@ HASH_CHARS: Final = 16  # 64 bits: two callers in a million collide with a chanc
 V4_KEPT_BITS: Final = 24
 V6_KEPT_BITS: Final = 48
 PLAIN_CHARS: Final = 256  # a plain subject is cut here
+HOLD_BACKS: Final = 4096  # of one answer, that its median is told from: 32 kB
 
 _NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
 _UNPRINTABLE: Final = "unprintable"
@@ -67,12 +70,13 @@ class RequestRecord:
     model: str | None = None
     release: str | None = None
     policy: str | None = None
-    upstream: str | None = None
+    upstream: str | None = None  # host and port of the server that was asked; the rest of its address may be a secret
     sent: bool = False  # a model server was given it to read
     tokens_in: int | None = None
     tokens_out: int | None = None  # released
     first_token: float | None = None
     duration: float | None = None
+    hold_backs: array[float] = field(default_factory=lambda: array("d"))  # the first of them
     hold_back_max: float = 0.0
     findings: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -103,6 +107,13 @@ class RequestRecord:
 
     def held(self, seconds: float) -> None:
         self.hold_back_max = max(self.hold_back_max, seconds)
+        if len(self.hold_backs) < HOLD_BACKS:
+            self.hold_backs.append(seconds)
+
+    @property
+    def hold_back_p50(self) -> float | None:
+        """Of the first HOLD_BACKS times that text waited; None where none did."""
+        return statistics.median(self.hold_backs) if self.hold_backs else None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.clock
@@ -178,6 +189,7 @@ class Logs:
             tokens_out=record.tokens_out,
             first_token=_rounded(record.first_token),
             duration=_rounded(record.duration),
+            hold_back_p50=_rounded(record.hold_back_p50),
             hold_back_max=_rounded(record.hold_back_max),
             findings=_counts(record.findings),
             verdicts=_counts(record.verdicts),
@@ -207,9 +219,9 @@ class Logs:
 
 
 KEYS: Final = (
-    frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level"})
+    frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level", "hold_back_p50"})
     | {f.name for f in fields(RequestRecord)}
-) - {"arrived", "clock", "principal", "fault", "fell_back_shyly"}
+) - {"arrived", "clock", "principal", "fault", "fell_back_shyly", "hold_backs", "sent"}
 
 
 def _refuse_other_keys(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -35,6 +37,14 @@ class Server:
 
     def __repr__(self) -> str:
         return f"Server({self.model!r})"
+
+    @property
+    def place(self) -> str:
+        """Host and port, for records: a path may be what lets one in."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        host = ipaddress.ip_address(host).exploded if ":" in host else host
+        return f"{host}:{parts.port}" if parts.port else host
 
 
 @dataclass(frozen=True, slots=True)

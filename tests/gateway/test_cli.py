@@ -186,6 +186,7 @@ def test_a_served_model_answers_and_the_process_ends_cleanly(gateway: Gateway) -
     assert stop(gateway.child) == 0
     events = [json.loads(line) for line in gateway.child.stdout.splitlines() if line.startswith("{")]
     assert [e["event"] for e in events].count("request") == 2
+    assert [e["upstream"].split(":")[0] for e in events if "upstream" in e] == ["127.0.0.1"]
     assert [e["code"] for e in events if e["event"] == "process"] == ["ready", "draining", "stopped"]
     assert CANARY not in gateway.child.output
     assert gateway.child.stderr == OF_DEVELOPMENT

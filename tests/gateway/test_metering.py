@@ -58,7 +58,7 @@ def counted(metrics: Metrics, *findings: Decided, fallback: bool) -> dict[str, A
     record = a_record()
     record.fallback = fallback
     answer = meter(metrics, record)
-    answer.asks()
+    answer.asks("gpu-1.test:8000")
     for each in findings:
         answer.decided(each)
     answer.end()
@@ -76,7 +76,7 @@ def found(kind: str, verdict: Verdict = Verdict.MASK) -> Decided:
 
 def test_an_answer_counts_once_with_its_work(metrics: Metrics, registry: CollectorRegistry) -> None:
     answer = meter(metrics)
-    answer.asks()
+    answer.asks("gpu-1.test:8000")
     assert answer.filtering(sum, [1, 2]) == 3
     answer.decided(found("EMAIL"))
     answer.end()
@@ -87,7 +87,7 @@ def test_an_answer_counts_once_with_its_work(metrics: Metrics, registry: Collect
 
 def test_what_nobody_could_judge_fails_closed(metrics: Metrics, registry: CollectorRegistry) -> None:
     answer = meter(metrics)
-    answer.asks()
+    answer.asks("gpu-1.test:8000")
     answer.decided(found(UNDECIDED))
     answer.end()
     assert (answers(registry, "checked"), answers(registry, "failed_closed")) == (0, 1)
@@ -115,7 +115,7 @@ def test_a_refused_request_is_no_answer_and_an_unfiltered_one_is_not_counted(
 ) -> None:
     answer = meter(metrics, filtered=filtered)
     if not filtered:
-        answer.asks()
+        answer.asks("gpu-1.test:8000")
     answer.end()
     assert answers(registry, "checked") == answers(registry, "failed_closed") == 0
 
@@ -125,7 +125,7 @@ def test_a_special_category_counts_answers_and_not_findings(metrics: Metrics, re
     for _ in range(SHY_STEP):
         assert registry.get_sample_value("tightlip_verdicts_total", labels) is None
         answer = meter(metrics)
-        answer.asks()
+        answer.asks("gpu-1.test:8000")
         for _ in range(2 * SHY_STEP):
             answer.decided(found(HEALTH, Verdict.FALL_BACK))
         answer.end()

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -18,7 +19,7 @@ import pytest
 
 from filters.events import Decided, Origin, Verdict
 from gateway.errors import UpstreamBroken, UpstreamTimeout
-from gateway.observe.logs import KEYS, Logs, Pseudonyms, RequestRecord, take_over, watch_tasks
+from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, Pseudonyms, RequestRecord, take_over, watch_tasks
 from gateway.types import Principal, RequestId
 from tests.gateway.support import CANARY
 
@@ -85,12 +86,53 @@ def test_a_record_is_one_line_of_known_keys(logs: Logs, sink: io.BytesIO) -> Non
     (line,) = lines(sink)
     assert line.keys() <= KEYS
     assert (line["time"], line["request_id"]) == ("2023-11-14T22:13:20.000+00:00", "req_1")
-    assert (line["findings"], line["verdicts"], line["hold_back_max"]) == (
-        {"EMAIL": 2},
-        {"mask": 1, "fall_back": 1},
-        0.5,
-    )
+    assert (line["findings"], line["verdicts"]) == ({"EMAIL": 2}, {"mask": 1, "fall_back": 1})
+    assert (line["hold_back_p50"], line["hold_back_max"]) == (0.35, 0.5)
     assert (line["role"], line["tenant"], line["model"], line["tokens_in"]) == ("customer", "acme", "assistant", 3)
+
+
+def test_all_that_a_record_may_say_of_a_request(logs: Logs, sink: io.BytesIO) -> None:
+    filled = record(
+        route="/v1/chat/completions",
+        address="203.0.113.77",
+        status=200,
+        error="upstream_timeout",
+        reason="stall",
+        principal=principal(),
+        model="assistant",
+        release="blue",
+        policy="0123456789abcdef",
+        upstream="gpu-1.test:8000",
+        tokens_in=3,
+        tokens_out=4,
+        first_token=0.1,
+        duration=0.2,
+        base_questions=1,
+        fallback=True,
+    )
+    filled.decided(Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 20.0))
+    filled.held(0.5)
+    logs.request(filled)
+    said = {"event", "time", "request_id", "status", "error", "reason", "route", "address", "subject", "role", "tenant"}
+    said |= {"model", "release", "policy", "upstream", "tokens_in", "tokens_out", "first_token", "duration"}
+    said |= {"hold_back_p50", "hold_back_max", "findings", "verdicts", "base_questions", "fallback", "cancelled"}
+    assert lines(sink)[0].keys() == said
+
+
+def test_the_median_of_a_long_answer_takes_bounded_memory() -> None:
+    filled = record()
+    for at in range(HOLD_BACKS * 2):
+        filled.held(float(at < HOLD_BACKS))
+    assert (len(filled.hold_backs), filled.hold_back_p50, filled.hold_back_max) == (HOLD_BACKS, 1.0, 1.0)
+    assert record().hold_back_p50 is None
+
+
+def test_what_is_switched_off_is_not_there(sink: io.BytesIO) -> None:
+    logs = Logs(sink, Pseudonyms(b"k" * 32, subject="off", address="off"))
+    logs.request(record(address="203.0.113.77", principal=principal()))
+    (line,) = lines(sink)
+    assert not line.keys() & {"subject", "address"}
+    assert (line["tenant"], line["role"]) == ("acme", "customer")
 
 
 def test_text_in_any_field_is_not_written(logs: Logs, sink: io.BytesIO) -> None:
@@ -228,6 +270,19 @@ def test_warnings_are_reduced(taken_over: Logs, sink: io.BytesIO, capfd: pytest.
         logging.captureWarnings(True)
         warnings.warn(SENTENCE, stacklevel=1)
     assert lines(sink)[0]["logger"] == "py.warnings"
+    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("pattern", ["[[a]", "[+--a]", "[a&&b]", "[a||b]", "[a~~b]"])
+def test_what_python_thinks_of_a_pattern_is_reduced(
+    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str], pattern: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        re.compile(pattern + CANARY)
+    assert [line["logger"] for line in lines(sink)] == ["py.warnings"]
     assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
 
 

@@ -205,3 +205,16 @@ def test_salt_and_priority_are_the_errands(
     server: Server, path: str, errand: Errand, body: dict[str, object], sent: dict[str, object]
 ) -> None:
     assert errand.body(server, path, body) == sent
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://gpu-1.test:8000", "gpu-1.test:8000"),
+        ("https://gpu-1.test", "gpu-1.test"),
+        ("https://gpu-1.test:8443/t0k3n-in-a-path", "gpu-1.test:8443"),
+        ("http://[2001:db8::1]:8000", "2001:0db8:0000:0000:0000:0000:0000:0001:8000"),
+    ],
+)
+def test_a_record_names_host_and_port_of_a_server(url: str, place: str) -> None:
+    assert Server(url, "tuned").place == place
