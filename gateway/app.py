@@ -20,9 +20,10 @@ from gateway.addresses import NO_PROXIES, Proxies
 from gateway.admin.actions import Parts
 from gateway.admin.api import Administration, note_reload
 from gateway.admin.api import create_app as administration_app
-from gateway.audit_log import NO_AUDIT_LOG
+from gateway.audit_log import NO_AUDIT_LOG, AuditLog
 from gateway.audit_log.log import ChainedAuditLog
 from gateway.audit_log.opening import open_audit_log
+from gateway.audit_log.witnessed import Witnessed
 from gateway.auth.jwks import PageFetcher
 from gateway.budgets import Budgets
 from gateway.deny_list import DenyList
@@ -309,7 +310,7 @@ def _policies(
     """Raises ConfigError."""
     audiences = {release: each.audiences for release, each in models.known.items()}
     news = PolicyNews(operator, lifecycle, shared.uses, audiences)
-    return Policies(settings.policy, loader.load, news, partial(note_reload, shared.audit or NO_AUDIT_LOG))
+    return Policies(settings.policy, loader.load, news, partial(note_reload, _witnessed(operator, shared)))
 
 
 # ---- the two surfaces ------------------------------------------------------------------------------------------------
@@ -372,7 +373,11 @@ def _administration(
     head = partial(_head, shared.audit)
     parts = Parts(shared.store, policies, desk, condition.status, head, condition.shared, _keeps_marks(settings.log))
     uncaught = partial(operator.logs.uncaught, where="administration")
-    return Administration(parts, shared.revocations, shared.audit or NO_AUDIT_LOG, operator.metrics, uncaught)
+    return Administration(parts, shared.revocations, _witnessed(operator, shared), operator.metrics, uncaught)
+
+
+def _witnessed(operator: Operator, shared: _Shared) -> AuditLog:
+    return Witnessed(shared.audit or NO_AUDIT_LOG, operator.logs.administered)
 
 
 def _head(audit: ChainedAuditLog | None) -> str | None:

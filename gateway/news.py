@@ -37,31 +37,31 @@ class Operator:
         """What is wrong with one; nothing where all is well."""
         self.metrics.release(release, good=not faults)
         for fault in faults:
-            self.logs.process("release_refused", fault.name.lower())
+            self.logs.security("release_refused", fault.name.lower())
             self.warn(f"model {release}: {fault.value}")
 
     def deny_list(self, release: Release, changed: deny_list.Reloaded) -> None:
         self.metrics.deny_list(release, changed.entries, failed=changed.refused is not None)
-        self.logs.process("deny_list", "reloaded" if changed.refused is None else "refused")
+        self.logs.security("deny_list", "reloaded" if changed.refused is None else "refused")
         if changed.refused is not None:
             self.warn(f"model {release}: {changed.refused}; the deny list before it stays in force")
 
     def certificate(self, listener: str, changed: tls.Reloaded) -> None:
         self.metrics.certificate(listener, changed.ends, failed=changed.refused is not None)
         if changed.refused is not None:
-            self.logs.process("certificate_refused", listener)
+            self.logs.security("certificate_refused", listener)
             self.warn(f"certificate of {listener}: {changed.refused}; the one before stays")
 
     def encryption_keys(self, refused: str | None) -> None:
         """They have been read again; `refused` says why they can't be used."""
-        self.logs.process("encryption_keys", "reloaded" if refused is None else "refused")
+        self.logs.security("encryption_keys", "reloaded" if refused is None else "refused")
         self.metrics.encryption_keys(refused=refused is not None)
         if refused is not None:
             self.warn(f"encryption keys: {refused}; those before stay")
 
     def state(self, code: str, words: str) -> None:
         """Something about the store."""
-        self.logs.process(code)
+        self.logs.security(code)
         self.warn(f"state: {words}")
 
 
@@ -88,7 +88,7 @@ class PolicyNews:
             self._tell_unmapped(release, audiences, now)
         if before is None:
             return
-        self.operator.logs.process("policy", "reloaded", policy=version)
+        self.operator.logs.security("policy", "reloaded", policy=version)
         if now.rules.policy.urgent and before.rules.version != version:
             self.lifecycle.end(lambda record: PolicyChanged() if record.policy != version else None)
 
@@ -101,7 +101,7 @@ class PolicyNews:
     def refused(self, error: ConfigError) -> None:
         """As `Hear.refused`."""
         self.operator.metrics.policy(refused=True)
-        self.operator.logs.process("policy", "refused")
+        self.operator.logs.security("policy", "refused")
         for problem in error.problems:
             self.operator.warn(f"{problem}; the policy before it stays in force")
 
@@ -118,19 +118,19 @@ class VaultNews:
     def waiting(self, trouble: VaultTrouble) -> None:
         """There is nothing to serve with yet."""
         self._operator.metrics.vault(trouble.trouble)
-        self._operator.logs.process("vault", trouble.trouble)
+        self._operator.logs.security("vault", trouble.trouble)
         self._operator.warn(f"{trouble}; not ready, and waiting for it")
 
     def __call__(self, looked: Looked) -> None:
         trouble, warn = looked.trouble, self._operator.warn
         self._operator.metrics.vault(trouble.trouble if trouble else None, len(looked.changed))
         for ref in looked.changed:
-            self._operator.logs.process("vault", "changed")
+            self._operator.logs.security("vault", "changed")
             until = "it is read once, at the start, and stays as it was until the next one"
             warn(f"{ref} has changed: {until if ref in self._once else 'it is read again, without a restart'}")
         if (code := trouble.trouble if trouble else None) is not self._told:
             self._told = code
-            self._operator.logs.process("vault", code or "back")
+            self._operator.logs.security("vault", code or "back")
             warn(f"{trouble}; what was read before stays in use" if trouble else "vault: is back")
 
 
@@ -143,22 +143,22 @@ class AuditNews:
 
     def head(self, head: Head) -> None:
         """As `Hear.head`."""
-        self._operator.logs.process("audit_head", str(head))
+        self._operator.logs.security("audit_head", str(head))
 
     def lost(self, remembered: Head) -> None:
         """As `Hear.lost`."""
-        self._operator.logs.process("audit_lost", str(remembered))
+        self._operator.logs.security("audit_lost", str(remembered))
         self._operator.warn(f"audit log: the store remembers line {remembered.n} of it, which is not there: verify it")
 
     def available(self) -> None:
         """As `Hear.available`."""
         if self._away:
             self._away = False
-            self._operator.logs.process("audit_back")
+            self._operator.logs.security("audit_back")
 
     def unavailable(self, error: AuditUnavailable) -> None:
         """As `Hear.unavailable`."""
         if not self._away:
             self._away = True
-            self._operator.logs.process("audit_unavailable")
+            self._operator.logs.security("audit_unavailable")
             self._operator.warn(f"audit log: {error}; nothing can be administrated until it can be written")

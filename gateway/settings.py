@@ -289,6 +289,12 @@ class ProxySettings(_Strict):
         return Proxies(self.networks, self.hops, self.header, self.proxy_protocol, self.client_cert_header)
 
 
+class SecurityLogSettings(_Strict):
+    """Where security events go (docs/records.md); where the other records go, if nothing is said."""
+
+    destination: Literal["stdout", "stderr"] | Path | None = None
+
+
 class LogSettings(_Strict):
     """`key_file` holds the secret (32 bytes or more) for hashed callers; without it one is made for each run."""
 
@@ -296,6 +302,7 @@ class LogSettings(_Strict):
     address: AddressForm = "truncated"
     key_file: SecretRef | None = None
     destination: Literal["stdout", "stderr"] | Path = "stdout"
+    security: SecurityLogSettings = SecurityLogSettings()
 
 
 class AuditSettings(_Strict):

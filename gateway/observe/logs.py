@@ -4,6 +4,9 @@ By construction: a line is made from a typed record whose keys are a closed set,
 is shaped like a name (`_NAME`): no spaces, no "@", at most 64 characters. Whatever is not becomes "unprintable". Other
 people's loggers are reduced to their name, a level and a place in code; their messages are never rendered.
 
+Security events (refused tokens, administration, what is reloaded or refused to be, alerts of the gateway's own) have an
+event of their own, and a sink of their own where the operator wants one.
+
 Findings of special categories (health, religion …) stand in no record: not by type, not among the verdicts, and not as
 a fallback that nothing else explains.
 """
@@ -25,13 +28,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, Protocol, cast
 
 import msgspec
 import structlog
 
 from filters.events import Decided, Verdict
-from gateway.errors import Fault, GatewayError
+from gateway.audit_log import AuditRecord
+from gateway.errors import (
+    EncryptionNotAccepted,
+    EncryptionRequired,
+    Fault,
+    GatewayError,
+    LeakBudgetSpent,
+    NotAllowed,
+    NotAuthenticated,
+    NotDecrypted,
+)
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Principal, RequestId
 
@@ -50,6 +63,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
 _UNPRINTABLE: Final = "unprintable"
 
 
+# What somebody who watches over security wants to hear of a request that failed; its reason says more.
+_ALARMING: Final[Mapping[type[GatewayError], str]] = {
+    NotAuthenticated: "token_refused",
+    NotAllowed: "not_allowed",
+    EncryptionRequired: "not_allowed",
+    EncryptionNotAccepted: "not_allowed",
+    NotDecrypted: "not_decrypted",
+    LeakBudgetSpent: "leak_budget",
+}
+
+
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 
@@ -66,6 +90,7 @@ class RequestRecord:
     error: str | None = None
     reason: str | None = None
     fault: Fault | None = None  # for metrics
+    alarm: str | None = None  # its code among security events
     principal: Principal | None = None
     model: str | None = None
     release: str | None = None
@@ -89,6 +114,7 @@ class RequestRecord:
         """Why it ended; the first failure stays."""
         if self.error is None:
             self.error, self.reason, self.fault = error.code or error.type, str(error.reason), error.fault
+            self.alarm = next((code for kind, code in _ALARMING.items() if isinstance(error, kind)), None)
 
     def decided(self, decided: Decided) -> None:
         """A finding, of no special category."""
@@ -147,27 +173,40 @@ def _mark(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:HASH_CHARS]
 
 
+class Stream(Protocol):
+    """Where lines go: any binary stream. It is flushed after each line."""
+
+    def write(self, raw: bytes, /) -> object:
+        """Raises OSError."""
+        ...
+
+    def flush(self) -> object:
+        """Raises OSError."""
+        ...
+
+
 class Logs:
-    """Writes JSON lines. `stream` is binary and is flushed after each line. Where it can't be written (a full disk, a
-    pipe that nobody reads) `failed` hears of it and everything goes on: who watches over something has to."""
+    """Writes JSON lines. Where they can't be written (a full disk, a pipe that nobody reads) `failed` hears of it and
+    everything goes on: who watches over something has to."""
 
     def __init__(
         self,
-        stream: BinaryIO,
+        stream: Stream,
         pseudonyms: Pseudonyms,
         *,
+        security: Stream | None = None,
         now: Callable[[], float] = time.time,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`security`: for security events; where there is none they go where the rest goes."""
         self.pseudonyms, self._now, self._failed = pseudonyms, now, failed
-        self._logger = structlog.wrap_logger(
-            structlog.BytesLogger(stream),
-            processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
-            wrapper_class=structlog.BoundLoggerBase,
-        )
+        self._logger = _logger(stream)
+        self._security = _logger(security) if security is not None else self._logger
 
     def request(self, record: RequestRecord) -> None:
-        """The one line of one request."""
+        """The one line of one request, and a security event where it was refused for one."""
+        if record.alarm is not None:
+            self._alarming(record)
         principal = record.principal
         self._write(
             "request",
@@ -198,10 +237,47 @@ class Logs:
             cancelled=record.cancelled,
         )
 
-    def process(self, event: str, code: str | None = None, *, policy: str | None = None) -> None:
-        """Something in the life of the process. `event` and `code` are closed names, `policy` the version in force
-        where that is what it is about."""
-        self._write("process", time=stamp(self._now()), code=name(event), detail=name(code), policy=name(policy))
+    def _alarming(self, record: RequestRecord) -> None:
+        principal = record.principal
+        self._tell(
+            record.alarm,
+            record.reason,
+            request_id=record.request_id,
+            route=name(record.route),
+            address=self.pseudonyms.address(record.address),
+            status=record.status,
+            subject=self.pseudonyms.subject(principal) if principal else None,
+            role=name(principal.role) if principal else None,
+            tenant=name(principal.tenant) if principal else None,
+        )
+
+    def administered(self, record: AuditRecord) -> None:
+        """An administrative call, or what became of it: what it was about stands in the audit log alone."""
+        principal = record.principal
+        self._tell(
+            "administration",
+            record.code,
+            request_id=name(record.request_id),
+            action=record.action.value,
+            outcome=record.outcome.value,
+            by=record.by.value,
+            address=self.pseudonyms.address(record.address),
+            subject=self.pseudonyms.subject(principal) if principal else None,
+            role=name(principal.role) if principal else None,
+            tenant=name(principal.tenant) if principal else None,
+            count=record.count,
+        )
+
+    def security(self, event: str, code: str | None = None, *, policy: str | None = None) -> None:
+        """Something that a security officer would want to have heard of. As `process`."""
+        self._tell(event, code, policy=name(policy))
+
+    def _tell(self, code: str | None, detail: str | None, **values: Value) -> None:
+        self._write("security", time=stamp(self._now()), code=name(code), detail=name(detail), **values)
+
+    def process(self, event: str) -> None:
+        """Something in the life of the process, by a closed name."""
+        self._write("process", time=stamp(self._now()), code=name(event))
 
     def foreign(self, logger: str, level: str, code: str) -> None:
         """What another library had to say: only that it did, and where in its code."""
@@ -212,16 +288,30 @@ class Logs:
         self._write("uncaught", time=stamp(self._now()), code=name(kind.__name__), detail=name(where))
 
     def _write(self, event: str, **values: Value) -> None:
+        logger = self._security if event == "security" else self._logger
         try:
-            self._logger._proxy_to_logger("msg", event, **values)
+            logger._proxy_to_logger("msg", event, **values)
         except OSError:
             self._failed()
 
 
+_OF_CALLERS: Final = frozenset({"subject", "role", "tenant", "hold_back_p50"})
+_OF_ADMINISTRATION: Final = frozenset({"action", "outcome", "by", "count"})
 KEYS: Final = (
-    frozenset({"event", "time", "subject", "role", "tenant", "code", "detail", "logger", "level", "hold_back_p50"})
+    frozenset({"event", "time", "code", "detail", "logger", "level"})
+    | _OF_CALLERS
+    | _OF_ADMINISTRATION
     | {f.name for f in fields(RequestRecord)}
-) - {"arrived", "clock", "principal", "fault", "fell_back_shyly", "hold_backs", "sent"}
+) - {"arrived", "clock", "principal", "fault", "alarm", "fell_back_shyly", "hold_backs", "sent"}
+
+
+def _logger(stream: Stream) -> structlog.BoundLoggerBase:
+    logger: structlog.BoundLoggerBase = structlog.wrap_logger(
+        structlog.BytesLogger(cast("BinaryIO", stream)),
+        processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
+        wrapper_class=structlog.BoundLoggerBase,
+    )
+    return logger
 
 
 def _refuse_other_keys(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -39,7 +39,9 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
 def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) -> Logs:
     """`failed` hears of each record that can't be written. Raises ConfigError."""
     pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
-    return Logs(_sink(settings.destination), pseudonyms, failed=failed)
+    own = settings.security.destination
+    security = _sink(own) if own is not None else None
+    return Logs(_sink(settings.destination), pseudonyms, security=security, failed=failed)
 
 
 def _sink(destination: str | Path) -> BinaryIO:

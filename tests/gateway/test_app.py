@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import time
@@ -214,6 +215,20 @@ async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: P
     records = log.read_text()
     assert CANARY not in records + told[0]
     assert [detail in records for detail in ('"detail":"refused"', '"detail":"reloaded"')] == [True, True]
+
+
+async def test_security_events_go_where_the_operator_wants_them(folder: Path) -> None:
+    log = "log: {destination: requests.log, security: {destination: security.log}}\n"
+    (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + log)
+    async with assemble(loaded(folder), CollectorRegistry(), lambda line: None) as gateway:
+        (folder / "policy.yaml").write_text(CANARY)
+        assert not (await gateway.policies.reload()).done
+        gateway.logs.process("ready")
+    events = [json.loads(line) for line in (folder / "security.log").read_text().splitlines()]
+    assert [(event["code"], event["detail"]) for event in events] == [("policy", "refused")]
+    both = (folder / "requests.log").read_text() + (folder / "security.log").read_text()
+    assert '"security"' not in (folder / "requests.log").read_text()
+    assert CANARY not in both
 
 
 def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:

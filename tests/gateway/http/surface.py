@@ -80,7 +80,13 @@ class Built:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+        """Of requests."""
+        return [line for line in map(json.loads, self.log.getvalue().splitlines()) if line["event"] == "request"]
+
+    @property
+    def alarms(self) -> list[dict[str, Any]]:
+        """Security events."""
+        return [line for line in map(json.loads, self.log.getvalue().splitlines()) if line["event"] == "security"]
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

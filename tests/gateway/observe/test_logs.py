@@ -18,7 +18,21 @@ from typing import Any
 import pytest
 
 from filters.events import Decided, Origin, Verdict
-from gateway.errors import UpstreamBroken, UpstreamTimeout
+from gateway.audit_log import Action, AuditRecord, By, OfRevocation, Outcome
+from gateway.auth.revocation import Kind, Revocation
+from gateway.errors import (
+    EncryptionFault,
+    EncryptionRequired,
+    GatewayError,
+    LeakBudgetSpent,
+    NotAllowed,
+    NotAuthenticated,
+    NotDecrypted,
+    Reason,
+    TokenExpired,
+    UpstreamBroken,
+    UpstreamTimeout,
+)
 from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, Pseudonyms, RequestRecord, take_over, watch_tasks
 from gateway.types import Principal, RequestId
 from tests.gateway.support import CANARY
@@ -119,6 +133,88 @@ def test_all_that_a_record_may_say_of_a_request(logs: Logs, sink: io.BytesIO) ->
     assert lines(sink)[0].keys() == said
 
 
+def security_events(sink: io.BytesIO) -> list[dict[str, Any]]:
+    return [line for line in lines(sink) if line["event"] == "security"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "detail"),
+    [
+        (NotAuthenticated(Reason.SIGNATURE), "token_refused", "signature"),
+        (NotAuthenticated(Reason.REVOKED_SUBJECT), "token_refused", "revoked_subject"),
+        (TokenExpired(Reason.EXPIRED), "token_refused", "expired"),
+        (NotDecrypted(EncryptionFault.REPLAYED), "not_decrypted", "replayed"),
+    ],
+)
+def test_a_refused_token_is_a_security_event(
+    logs: Logs, sink: io.BytesIO, error: GatewayError, code: str, detail: str
+) -> None:
+    refused = record(route="/v1/models", status=401, address="203.0.113.77", principal=principal())
+    refused.failed(error)
+    logs.request(refused)
+    (event,) = security_events(sink)
+    assert (event["code"], event["detail"], event["request_id"]) == (code, detail, "req_1")
+    assert (event["address"], event["role"], event["tenant"]) == ("203.0.113.0/24", "customer", "acme")
+    assert event["subject"] == lines(sink)[1]["subject"]
+    assert len(lines(sink)) == 2
+
+
+@pytest.mark.parametrize("error", [NotAllowed(), EncryptionRequired(), LeakBudgetSpent(), UpstreamTimeout("stall")])
+def test_what_alarms_and_what_does_not(logs: Logs, sink: io.BytesIO, error: GatewayError) -> None:
+    refused = record(status=error.status)
+    refused.failed(error)
+    logs.request(refused)
+    assert len(security_events(sink)) == (not isinstance(error, UpstreamTimeout))
+
+
+def test_an_administrative_call_is_a_security_event_that_quotes_nothing(logs: Logs, sink: io.BytesIO) -> None:
+    about = OfRevocation(Revocation(Kind.SUBJECT, CANARY, "https://issuer.test", CANARY))
+    logs.administered(
+        AuditRecord(
+            Action.REVOKE,
+            Outcome.REFUSED,
+            By.TOKEN,
+            RequestId("req_2"),
+            principal=principal(CANARY),
+            address="203.0.113.77",
+            target=about,
+            code="not_allowed",
+        )
+    )
+    (event,) = security_events(sink)
+    assert (event["code"], event["action"], event["outcome"], event["detail"]) == (
+        "administration",
+        "revoke",
+        "refused",
+        "not_allowed",
+    )
+    assert (event["by"], event["request_id"], event["count"]) == ("token", "req_2", 1)
+    assert CANARY not in sink.getvalue().decode()
+
+
+def test_security_events_go_to_a_stream_of_their_own(sink: io.BytesIO) -> None:
+    own = io.BytesIO()
+    logs = Logs(sink, Pseudonyms(b"k" * 32), security=own)
+    refused = record(status=401)
+    refused.failed(NotAuthenticated(Reason.MISSING))
+    logs.request(refused)
+    logs.security("policy", "refused")
+    logs.process("ready")
+    assert [line["event"] for line in lines(sink)] == ["request", "process"]
+    assert [line["code"] for line in lines(own)] == ["token_refused", "policy"]
+
+
+def test_a_stream_of_security_events_that_can_t_be_written_stops_nobody(sink: io.BytesIO) -> None:
+    failures: list[None] = []
+    with Path("/dev/full").open("ab", buffering=0) as full:
+        logs = Logs(sink, Pseudonyms(b"k" * 32), security=full, failed=lambda: failures.append(None))
+        refused = record(status=401)
+        refused.failed(NotAuthenticated(Reason.MISSING))
+        logs.request(refused)
+    assert [line["event"] for line in lines(sink)] == ["request"]
+    assert len(failures) == 1
+
+
 def test_the_median_of_a_long_answer_takes_bounded_memory() -> None:
     filled = record()
     for at in range(HOLD_BACKS * 2):
@@ -141,7 +237,8 @@ def test_text_in_any_field_is_not_written(logs: Logs, sink: io.BytesIO) -> None:
     filled.findings[SENTENCE] += 1
     filled.verdicts["中文"] += 1
     logs.request(filled)
-    logs.process(SENTENCE, SENTENCE)
+    logs.process(SENTENCE)
+    logs.security(SENTENCE, SENTENCE, policy=SENTENCE)
     logs.foreign(SENTENCE, SENTENCE, SENTENCE)
     assert CANARY not in sink.getvalue().decode()
     assert "unprintable" in sink.getvalue().decode()
