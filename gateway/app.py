@@ -119,6 +119,7 @@ async def assemble(
     doors = open_doors(settings, operator)
     keys, ring = TenantKeys(master_key(settings.pseudonym_key_file)), _key_ring(settings, operator)
     async with AsyncExitStack() as closing:  # what is opened last is closed first
+        closing.callback(operator.logs.close)
         models = _models(settings, operator, closing)
         shared = _shared(settings, operator, models, lifecycle, closing)
         relays = _relays(operator, keys, models, shared, closing)
@@ -129,7 +130,7 @@ async def assemble(
         opener = Opener(ring, shared.store) if ring is not None else None
         administration = _administration(settings, operator, policies, shared, desk, condition)
         closing.push_async_callback(administration.tell)
-        watched = (policies, *shared.watched, administration, ring, *models.watched, *doors.with_tls)
+        watched = (operator.logs, policies, *shared.watched, administration, ring, *models.watched, *doors.with_tls)
         yield Gateway(
             public=_public(settings, operator, policies, shared, opener, lifecycle),
             connections=_connections(settings.limits),

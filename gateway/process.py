@@ -76,7 +76,9 @@ async def _open(settings: Settings, warn: Callable[[str], None]) -> Opened | Non
     operator.metrics.ready(False)
     doors, news = open_doors(settings, operator), VaultNews(operator)
     async with not_ready(settings.management, doors.management, registry):
-        return opened if await until_open(opened.vault, news.waiting) else None
+        is_open = await until_open(opened.vault, news.waiting)
+    operator.logs.close()
+    return opened if is_open else None
 
 
 @asynccontextmanager

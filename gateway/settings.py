@@ -289,10 +289,25 @@ class ProxySettings(_Strict):
         return Proxies(self.networks, self.hops, self.header, self.proxy_protocol, self.client_cert_header)
 
 
+_FOR_OTHERS: Final = "goes with 'directory': what goes elsewhere is for others to delete"
+RECORD_DAYS: Final = 7
+SECURITY_DAYS: Final = 180
+KeepDays = Annotated[int, Field(ge=1, le=3650)]
+
+
 class SecurityLogSettings(_Strict):
-    """Where security events go (docs/records.md); where the other records go, if nothing is said."""
+    """Where security events go (docs/records.md). If nothing is said, to files of their own in `log.directory`, or else
+    where the other records go."""
 
     destination: Literal["stdout", "stderr"] | Path | None = None
+    directory: Path | None = None
+    keep_days: KeepDays = SECURITY_DAYS  # in a directory
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.destination is not None and self.directory is not None:
+            raise ValueError("needs either 'destination' or 'directory'")
+        return self
 
 
 class LogSettings(_Strict):
@@ -301,8 +316,24 @@ class LogSettings(_Strict):
     subject: SubjectForm = "hashed"
     address: AddressForm = "truncated"
     key_file: SecretRef | None = None
-    destination: Literal["stdout", "stderr"] | Path = "stdout"
+    destination: Literal["stdout", "stderr"] | Path | None = None  # None: standard output, if there is no directory
+    directory: Path | None = None  # a file for each day and process
+    keep_days: KeepDays = RECORD_DAYS
     security: SecurityLogSettings = SecurityLogSettings()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.destination is not None and self.directory is not None:
+            raise ValueError("needs either 'destination' or 'directory'")
+        if self.keep_days != RECORD_DAYS and self.directory is None:
+            raise ValueError(f"'keep_days' {_FOR_OTHERS}")
+        own = self.security
+        in_files = own.directory or (self.directory and own.destination is None)
+        if own.keep_days != SECURITY_DAYS and not in_files:
+            raise ValueError(
+                "'security.keep_days' goes with a 'directory': what goes elsewhere is for others to delete"
+            )
+        return self
 
 
 class AuditSettings(_Strict):
@@ -313,7 +344,7 @@ class AuditSettings(_Strict):
     key_file: SecretRef  # 32 bytes or more: the root of the key that lines are sealed with
     # Who administrates, by name: an audit has to say it. Those who are revoked stand there as marks, always.
     subject: Literal["plain", "hashed"] = "plain"
-    keep_days: int = Field(default=180, ge=1, le=3650)
+    keep_days: KeepDays = 180
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

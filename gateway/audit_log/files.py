@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -43,13 +42,13 @@ from gateway.audit_log.lines import (
     hash_of,
     read_line,
 )
+from gateway.day_files import FLAGS, NOT_PRIVATE, day_of, make_folder, oldest_kept, write_all
 from gateway.observe.logs import stamp
 
 LOCK_SECONDS: Final = 5.0  # a line takes milliseconds; who holds the lock for longer hangs
 TAIL_BYTES: Final = 8 * MAX_LINE_BYTES  # what is looked through for the last whole line
 _NAME: Final = re.compile(r"audit-(\d{6,12})-(\d{8})\.jsonl", re.ASCII)
 _NEW: Final = ".audit-new"  # a file in the making; left by who was killed, and made anew
-_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,17 +93,16 @@ class Folder:
         """Make the folder, or check that it is fit, and begin the chain where there is none. Raises AuditUnfit for what
         an operator has to mend, AuditUnavailable."""
         with _mapped(self._path):
-            self._path.mkdir(mode=0o700, exist_ok=True)
-            found = self._path.stat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise AuditUnfit(f"{self._path} must be a folder that its owner alone can write (chmod 700)")
+            fit = make_folder(self._path)
+        if not fit:
+            raise AuditUnfit(f"{self._path} {NOT_PRIVATE}")
         return self.tidy()
 
     def append(self, call: Mapping[str, Any]) -> Head:
         """Add a line of a call's members; it is on the disk when this returns. Raises AuditUnavailable."""
         with self._locked() as folder:
             end, now = self._end(folder), self._now()
-            if end is None or end.torn or end.header.key != self._key.id or end.name.day != _day(now):
+            if end is None or end.torn or end.header.key != self._key.id or end.name.day != day_of(now):
                 end = self._begin(folder, end, now)
             n, before = end.head.n + 1, end.head.hash
             line = Call(**call, n=n, before=before, time=stamp(now), instance=self._instance)
@@ -173,7 +171,7 @@ class Folder:
 
     def _read(self, folder: int, name: Name) -> _End:
         """Of a file. Raises AuditUnavailable: damaged."""
-        descriptor = os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder)
+        descriptor = os.open(str(name), os.O_RDONLY | FLAGS, dir_fd=folder)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
@@ -219,7 +217,7 @@ class Folder:
             deleted=deleted,
             lost=str(lost) if lost else None,
         )
-        name, raw = Name(header.file, _day(now)), self._key.seal(header)
+        name, raw = Name(header.file, day_of(now)), self._key.seal(header)
         _make(folder, name, raw + b"\n")
         for old in [old for old in _names(folder) if old.number <= deleted]:
             os.unlink(str(old), dir_fd=folder)
@@ -232,21 +230,17 @@ def _names(folder: int) -> list[Name]:
 
 
 def _opened(folder: int, name: Name) -> BinaryIO:
-    return os.fdopen(os.open(str(name), os.O_RDONLY | _FLAGS, dir_fd=folder), "rb")
+    return os.fdopen(os.open(str(name), os.O_RDONLY | FLAGS, dir_fd=folder), "rb")
 
 
 def _expired(names: list[Name], now: float, keep_days: int) -> int:
     """The number of the last of the oldest files that are too old; 0 for none."""
-    oldest, last = _day(now - timedelta(days=keep_days).total_seconds()), 0
+    oldest, last = oldest_kept(now, keep_days), 0
     for name in names:
         if name.day >= oldest:
             break
         last = name.number
     return last
-
-
-def _day(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
 
 
 def _lock(folder: int) -> None:
@@ -264,9 +258,9 @@ def _lock(folder: int) -> None:
 def _make(folder: int, name: Name, raw: bytes) -> None:
     with suppress(FileNotFoundError):
         os.unlink(_NEW, dir_fd=folder)
-    descriptor = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=folder)
+    descriptor = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o600, dir_fd=folder)
     try:
-        _write(descriptor, raw)
+        write_all(descriptor, raw)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -275,10 +269,10 @@ def _make(folder: int, name: Name, raw: bytes) -> None:
 
 
 def _add(folder: int, end: _End, raw: bytes) -> None:
-    descriptor = os.open(str(end.name), os.O_WRONLY | os.O_APPEND | _FLAGS, dir_fd=folder)
+    descriptor = os.open(str(end.name), os.O_WRONLY | os.O_APPEND | FLAGS, dir_fd=folder)
     try:
         try:
-            _write(descriptor, raw)
+            write_all(descriptor, raw)
             os.fsync(descriptor)
         except OSError:
             with suppress(OSError):  # what then stays of it is a torn line
@@ -287,11 +281,6 @@ def _add(folder: int, end: _End, raw: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _write(descriptor: int, raw: bytes) -> None:
-    while raw:
-        raw = raw[os.write(descriptor, raw) :]
 
 
 _UNFIT: Final = frozenset(

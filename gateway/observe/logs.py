@@ -25,7 +25,7 @@ import threading
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, Literal, Protocol, cast
@@ -57,6 +57,7 @@ HASH_CHARS: Final = 16  # 64 bits: two callers in a million collide with a chanc
 V4_KEPT_BITS: Final = 24
 V6_KEPT_BITS: Final = 48
 PLAIN_CHARS: Final = 256  # a plain subject is cut here
+TIDY_SECONDS: Final = 3600.0  # between two looks at what is too old
 HOLD_BACKS: Final = 4096  # of one answer, that its median is told from: 32 kB
 
 _NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
@@ -185,6 +186,18 @@ class Stream(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """Files that are deleted in time."""
+
+    def tidy(self) -> None:
+        """Delete what is too old. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """End what is being written; a line after that begins anew."""
+        ...
+
+
 class Logs:
     """Writes JSON lines. Where they can't be written (a full disk, a pipe that nobody reads) `failed` hears of it and
     everything goes on: who watches over something has to."""
@@ -195,10 +208,13 @@ class Logs:
         pseudonyms: Pseudonyms,
         *,
         security: Stream | None = None,
+        kept: Sequence[Kept] = (),
         now: Callable[[], float] = time.time,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`security`: for security events; where there is none they go where the rest goes."""
+        """`security`: for security events; where there is none they go where the rest goes. `kept` are those streams
+        that are files of ours."""
+        self._kept = kept
         self.pseudonyms, self._now, self._failed = pseudonyms, now, failed
         self._logger = _logger(stream)
         self._security = _logger(security) if security is not None else self._logger
@@ -286,6 +302,21 @@ class Logs:
     def uncaught(self, kind: type[BaseException], where: str) -> None:
         """An exception that nobody caught: its type's name, never its text."""
         self._write("uncaught", time=stamp(self._now()), code=name(kind.__name__), detail=name(where))
+
+    async def watch(self) -> None:
+        """Delete for ever what is too old."""
+        while True:
+            for files in self._kept:
+                try:
+                    await asyncio.to_thread(files.tidy)
+                except OSError:
+                    self._failed()
+            await asyncio.sleep(TIDY_SECONDS)
+
+    def close(self) -> None:
+        """End the files; a record after that begins others."""
+        for files in self._kept:
+            files.close()
 
     def _write(self, event: str, **values: Value) -> None:
         logger = self._security if event == "security" else self._logger

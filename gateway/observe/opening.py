@@ -18,7 +18,9 @@ from filters.opening import REFUSAL
 from filters.pii.types import SPECIAL, TYPES
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Problem
-from gateway.observe.logs import Logs, Pseudonyms
+from gateway.day_files import NOT_PRIVATE, make_folder
+from gateway.observe.files import DayFiles, Kind
+from gateway.observe.logs import Logs, Pseudonyms, Stream
 from gateway.observe.metrics import Metrics
 from gateway.secrets.roots import master_key
 from gateway.settings import LogSettings, Settings
@@ -39,16 +41,36 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
 def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) -> Logs:
     """`failed` hears of each record that can't be written. Raises ConfigError."""
     pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
-    own = settings.security.destination
-    security = _sink(own) if own is not None else None
-    return Logs(_sink(settings.destination), pseudonyms, security=security, failed=failed)
+    records, security = _sink(settings.destination, settings.directory, "records", settings.keep_days), None
+    own = settings.security
+    if own.destination or own.directory or settings.directory:
+        security = _sink(own.destination, own.directory or settings.directory, "security", own.keep_days)
+    kept = [sink for sink in (records, security) if isinstance(sink, DayFiles)]
+    return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
 
 
-def _sink(destination: str | Path) -> BinaryIO:
-    if not isinstance(destination, Path):
-        return sys.stdout.buffer if destination == "stdout" else sys.stderr.buffer
+def _sink(destination: str | Path | None, directory: Path | None, kind: Kind, keep_days: int) -> Stream:
+    """Standard output where nothing is said. Raises ConfigError."""
+    if isinstance(destination, Path):
+        return _file(destination)
+    if destination is None and directory is not None:
+        return _files(directory, kind, keep_days)
+    return sys.stderr.buffer if destination == "stderr" else sys.stdout.buffer
+
+
+def _files(directory: Path, kind: Kind, keep_days: int) -> DayFiles:
     try:
-        descriptor = os.open(destination, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        fit = make_folder(directory) and os.access(directory, os.W_OK | os.X_OK)
     except OSError as error:
-        raise ConfigError(Problem(str(destination), None, "", f"can't be written ({error.strerror})")) from None
+        raise ConfigError(Problem(str(directory), None, "", f"can't be written ({error.strerror})")) from None
+    if not fit:
+        raise ConfigError(Problem(str(directory), None, "", NOT_PRIVATE))
+    return DayFiles(directory, kind, keep_days)
+
+
+def _file(path: Path) -> BinaryIO:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
     return os.fdopen(descriptor, "ab")

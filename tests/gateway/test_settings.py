@@ -51,7 +51,7 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
     assert (model.tokenizer, model.base.url) == (tmp_path / "models/base", "http://127.0.0.1:8001")
     assert (model.release, model.context_tokens_per_question) == (None, 2048)
     assert (settings.limits.body_bytes, settings.keep_alive_seconds) == (1 << 20, 15)
-    assert (settings.log.subject, settings.log.address, settings.log.destination) == ("hashed", "truncated", "stdout")
+    assert (settings.log.subject, settings.log.address, settings.log.destination) == ("hashed", "truncated", None)
 
 
 def test_who_answers_where_an_answer_falls_back(tmp_path: Path) -> None:

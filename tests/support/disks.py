@@ -1,8 +1,9 @@
-"""A small file system of its own, that can be filled up."""
+"""A small file system of its own, that can be filled up, and what looks like one."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -44,3 +45,14 @@ def small_disk(path: Path, kilobytes: int) -> Iterator[Disk]:
         yield Disk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """What the system says to a process that may write no more is what a full disk says."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

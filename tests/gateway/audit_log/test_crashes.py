@@ -4,12 +4,10 @@ there, and nobody finds fault with it."""
 from __future__ import annotations
 
 import errno
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from gateway.audit_log.lines import Head, Header, parse_head, read_line
 from gateway.audit_log.stream import Stream
 from gateway.audit_log.verify import verify
 from tests.gateway.audit_log.support import DAY, KEY, NOON, Clock, call, files, folder, lines
+from tests.support.disks import no_file_beyond
 
 # Arguments: the folder, how many lines, and what befalls the last. Prints each head that was acknowledged.
 _WRITER = """
@@ -38,7 +37,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for at in range(count):
     if fate == "torn" and at == count - 1:
-        files._write = torn
+        files.write_all = torn
     print(log.append(call(at, Outcome.DONE)), flush=True)
     time.sleep(0.005)  # who holds the lock all the time lets nobody else in
 """
@@ -111,17 +110,6 @@ def test_a_line_that_was_half_written_when_it_was_killed_is_told_of_and_was_neve
     assert header.torn is not None
     assert [head.n for head in heads] == [1, 2, 3, 5]
     is_whole(tmp_path, heads)
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """What the system says to a process that may write no more is what a full disk says."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_where_there_is_no_room_nothing_is_acknowledged_and_all_goes_on_after_it(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""Records in a folder: a file for each day and process, and nothing that is older than it may be."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from gateway.config_file import ConfigError
+from gateway.observe.files import DayFiles, Kind
+from gateway.observe.logs import Logs, Pseudonyms
+from gateway.observe.opening import open_logs
+from gateway.settings import LogSettings, SecurityLogSettings
+from tests.support.disks import no_file_beyond
+
+DAY = 86_400.0
+NOON = 1_764_072_000.0  # 2025-11-25T12:00:00Z
+MARK = "0123456789abcdef"
+
+
+class Clock:
+    now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def kept(folder: Path, kind: Kind = "records", keep_days: int = 7, clock: Clock | None = None) -> DayFiles:
+    return DayFiles(folder, kind, keep_days, clock or Clock())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def days(folder: Path) -> list[str]:
+    return [name.split("-")[1] for name in names(folder)]
+
+
+def test_each_day_has_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    clock = Clock()
+    files = kept(tmp_path, clock=clock)
+    assert names(tmp_path) == []
+    for _ in range(2):
+        files.write(b"one\n")
+        files.write(b"two\n")
+        clock.now += DAY
+    assert days(tmp_path) == ["20251125", "20251126"]
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"one\ntwo\n"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_day_ends_at_midnight_in_utc(tmp_path: Path) -> None:
+    clock = Clock()
+    files = kept(tmp_path, clock=clock)
+    for clock.now in (NOON + DAY / 2 - 0.001, NOON + DAY / 2):
+        files.write(b"one\n")
+    assert days(tmp_path) == ["20251125", "20251126"]
+
+
+def test_processes_don_t_meet(tmp_path: Path) -> None:
+    one, other = kept(tmp_path), kept(tmp_path)
+    for files in (one, other, one):
+        files.write(b"line\n")
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"line\n", b"line\nline\n"]
+
+
+def test_what_is_too_old_goes_whoever_wrote_it_and_whatever_became_of_it(tmp_path: Path) -> None:
+    old, young = f"records-20251117-{MARK}.jsonl", f"records-20251118-{MARK}.jsonl"
+    foreign = ["records-20251101.jsonl", f"audit-{old}", f"{old}x", f"security-20251117-{MARK}.jsonl", "notes.txt"]
+    for name in (old, f"{old}.gz", f"{old}.1", f"{old}~", f"{old}-copy", young, f"{young}.gz", *foreign):
+        (tmp_path / name).touch()
+    kept(tmp_path).tidy()
+    assert names(tmp_path) == sorted([young, f"{young}.gz", *foreign])
+
+
+def test_security_events_stay_longer(tmp_path: Path) -> None:
+    clock = Clock()
+    logs = open_logs(LogSettings(directory=tmp_path / "logs"))
+    logs.process("ready")
+    logs.security("policy", "refused")
+    assert [name.split("-")[0] for name in names(tmp_path / "logs")] == ["records", "security"]
+    clock.now += 8 * DAY
+    for kind, keep_days in (("records", 7), ("security", 180)):
+        (tmp_path / "logs" / f"{kind}-20251125-{MARK}.jsonl").touch()
+        kept(tmp_path / "logs", kind, keep_days, clock).tidy()  # type: ignore[arg-type]
+    assert [name.split("-")[0] for name in names(tmp_path / "logs") if "20251125" in name] == ["security"]
+
+
+class Looked(DayFiles):
+    """Says when it has looked at what is too old."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "records", 7)
+        self.loop, self.looked = asyncio.get_running_loop(), asyncio.Event()
+
+    def tidy(self) -> None:
+        super().tidy()
+        self.loop.call_soon_threadsafe(self.looked.set)
+
+
+async def test_a_running_process_deletes(tmp_path: Path) -> None:
+    old, files = tmp_path / f"records-20200101-{MARK}.jsonl", Looked(tmp_path)
+    old.touch()
+    watch = asyncio.create_task(Logs(files, Pseudonyms(b"k" * 32), kept=[files]).watch())
+    async with asyncio.timeout(30):
+        await files.looked.wait()
+    watch.cancel()
+    assert not old.exists()
+
+
+async def test_what_can_t_be_deleted_is_counted_and_tried_again(tmp_path: Path) -> None:
+    failed = asyncio.Event()  # in the loop's own thread
+    (tmp_path / f"records-20200101-{MARK}.jsonl").mkdir()
+    logs = open_logs(LogSettings(directory=tmp_path), failed.set)
+    watch = asyncio.create_task(logs.watch())
+    async with asyncio.timeout(30):
+        await failed.wait()
+    assert not watch.done()
+    watch.cancel()
+
+
+def test_nothing_of_a_line_that_found_no_room_stays(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    files.write(b"one\n")
+    with no_file_beyond(6), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        files.write(b"two and more\n")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\n"]
+    files.write(b"three\n")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\nthree\n"]
+
+
+def test_what_can_t_be_cut_off_stays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, size: int) -> None:
+        raise OSError(errno.EIO, "no more")
+
+    files = kept(tmp_path)
+    with no_file_beyond(6), monkeypatch.context() as patched:
+        patched.setattr("gateway.observe.files.os.ftruncate", refuse)
+        with pytest.raises(OSError, match="no more"):
+            files.write(b"one and more\n")
+    files.write(b"two\n")
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"one an", b"two\n"]
+
+
+def test_a_full_disk_is_counted_and_stops_nobody(tmp_path: Path) -> None:
+    failures: list[None] = []
+    logs = Logs(kept(tmp_path), Pseudonyms(b"k" * 32), failed=lambda: failures.append(None))
+    with no_file_beyond(0):
+        logs.process("ready")
+        logs.process("stopped")
+    assert len(failures) == 2
+    logs.process("ready")
+    assert b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"\n") == 1
+
+
+def test_a_folder_that_went_away_is_counted_and_written_to_when_it_is_back(tmp_path: Path) -> None:
+    folder, failures = tmp_path / "logs", list[None]()
+    logs = Logs(kept(folder), Pseudonyms(b"k" * 32), failed=lambda: failures.append(None))
+    logs.process("ready")
+    assert len(failures) == 1
+    folder.mkdir()
+    logs.process("ready")
+    assert (len(failures), len(names(folder))) == (1, 1)
+
+
+def test_after_the_end_another_file_begins(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    files.close()
+    for _ in range(2):
+        files.write(b"one\n")
+        files.close()
+    assert len(names(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_folder_that_others_can_write_stops_the_start(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs").chmod(mode)
+    with pytest.raises(ConfigError, match="chmod 700"):
+        open_logs(LogSettings(directory=tmp_path / "logs"))
+
+
+def test_a_file_where_the_folder_should_be_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    with pytest.raises(ConfigError, match="can't be written"):
+        open_logs(LogSettings(directory=tmp_path / "logs"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"directory": "logs", "destination": "stdout"},
+        {"keep_days": 3},
+        {"keep_days": 3, "destination": "log"},
+        {"security": {"keep_days": 3}},
+        {"security": {"directory": "logs", "destination": "stderr"}},
+        {"directory": "logs", "security": {"destination": "stderr", "keep_days": 3}},
+        {"directory": "logs", "keep_days": 0},
+    ],
+)
+def test_what_contradicts_itself_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"destination|directory|greater"):
+        LogSettings.model_validate(wrong)
+
+
+def test_security_events_may_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    own = SecurityLogSettings(directory=tmp_path / "security", keep_days=30)
+    logs = open_logs(LogSettings(directory=tmp_path / "logs", security=own))
+    logs.process("ready")
+    logs.security("policy", "refused")
+    logs.close()
+    assert [[name.split("-")[0] for name in names(tmp_path / each)] for each in ("logs", "security")] == [
+        ["records"],
+        ["security"],
+    ]
