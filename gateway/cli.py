@@ -14,6 +14,7 @@ from gateway.audit_log_cli import app as audit_log_app
 from gateway.config_file import ConfigError
 from gateway.encryption_cli import app as encryption_app
 from gateway.index_cli import app as index_app
+from gateway.logs_cli import app as logs_app
 from gateway.policy_cli import app as policy_app
 from gateway.probe_cli import probe
 from gateway.release_cli import app as release_app
@@ -42,6 +43,7 @@ app.add_typer(release_app, name="release")
 app.add_typer(index_app, name="index")
 app.add_typer(revoke_app, name="revoke")
 app.add_typer(audit_log_app, name="audit-log")
+app.add_typer(logs_app, name="logs")
 app.add_typer(encryption_app, name="encryption")
 app.command()(review)
 app.command()(reload)

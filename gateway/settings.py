@@ -319,6 +319,7 @@ class LogSettings(_Strict):
     destination: Literal["stdout", "stderr"] | Path | None = None  # None: standard output, if there is no directory
     directory: Path | None = None  # a file for each day and process
     keep_days: KeepDays = RECORD_DAYS
+    encrypt_to: Path | None = None  # a public key, whose private half the gateway does not have
     security: SecurityLogSettings = SecurityLogSettings()
 
     @model_validator(mode="after")
@@ -330,9 +331,9 @@ class LogSettings(_Strict):
         own = self.security
         in_files = own.directory or (self.directory and own.destination is None)
         if own.keep_days != SECURITY_DAYS and not in_files:
-            raise ValueError(
-                "'security.keep_days' goes with a 'directory': what goes elsewhere is for others to delete"
-            )
+            raise ValueError(f"'security.keep_days' {_FOR_OTHERS}")
+        if self.encrypt_to is not None and not (self.directory and in_files):
+            raise ValueError("'encrypt_to' goes with 'directory', for security events too: nothing else is encrypted")
         return self
 
 

@@ -1,7 +1,8 @@
 """Records in a folder, a file for each UTC day, kept for so many days.
 
-1. A file is one process's: `KIND-DAY-MARK.jsonl`, 0600, MARK random. So any number of processes may write to a folder
-   without waiting for each other, and what could not be written whole is cut off again.
+1. A file is one process's: `KIND-DAY-MARK.jsonl`, 0600, MARK random; `.sealed` where it is encrypted
+   (gateway/observe/sealed.py). So any number of processes may write to a folder without waiting for each other, and
+   what could not be written whole is cut off again.
 2. What is older than it may be is deleted at the start and every hour, whichever process wrote it, and with it what
    somebody made of it beside it (`.gz`, `.1`, `~`).
 3. A line is with the system when `write` returns, so that a process that is killed loses none; a power cut may.
@@ -19,22 +20,38 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
 from gateway.day_files import FLAGS, day_of, oldest_kept, write_all
+from gateway.observe.sealed import Sealer
 
 Kind = Literal["records", "security"]
 
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
 _NAME: Final = re.compile(
-    r"(?P<kind>records|security)-(?P<day>[0-9]{8})-[0-9a-f]{16}\.jsonl(?:[.~-][^/]*)?", re.ASCII | re.DOTALL
+    r"(?P<kind>records|security)-(?P<day>[0-9]{8})-[0-9a-f]{16}\.(?:jsonl|sealed)(?:[.~-][^/]*)?", re.ASCII | re.DOTALL
 )
+
+
+def is_of_records(name: str) -> bool:
+    """Whether a file of this name is one as it was written here."""
+    return name.endswith((".jsonl", ".sealed")) and _NAME.fullmatch(name) is not None
 
 
 class DayFiles:
     """Fulfils `gateway.observe.logs.Stream`. For any number of threads."""
 
-    def __init__(self, folder: Path, kind: Kind, keep_days: int, now: Callable[[], float] = time.time) -> None:
-        """Touches nothing yet: a file is made with its first line."""
-        self._folder, self._kind, self._keep_days, self._now = folder, kind, keep_days, now
+    def __init__(
+        self,
+        folder: Path,
+        kind: Kind,
+        keep_days: int,
+        encrypt_to: X25519PublicKey | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Touches nothing yet: a file is made with its first line. `encrypt_to`: who alone can read it."""
+        self._folder, self._kind, self._keep_days = folder, kind, keep_days
+        self._encrypt_to, self._now = encrypt_to, now
         self._lock = threading.Lock()
         self._file: _File | None = None
 
@@ -44,7 +61,7 @@ class DayFiles:
             today = day_of(self._now())
             if self._file is None or self._file.day != today:
                 self._close()
-                self._file = _File(self._folder, self._kind, today)
+                self._file = self._begin(today)
             try:
                 self._file.add(line)
             finally:
@@ -67,6 +84,12 @@ class DayFiles:
         with self._lock:
             self._close()
 
+    def _begin(self, today: str) -> _File:
+        sealer = Sealer(self._encrypt_to) if self._encrypt_to is not None else None
+        suffix = "sealed" if sealer is not None else "jsonl"
+        path = self._folder / f"{self._kind}-{today}-{secrets.token_hex(MARK_BYTES)}.{suffix}"
+        return _File(path, today, sealer)
+
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -76,23 +99,34 @@ class DayFiles:
 class _File:
     """One day's, of this process."""
 
-    def __init__(self, folder: Path, kind: Kind, day: str) -> None:
-        """Raises OSError."""
-        self.day, self.torn, self._size = day, False, 0
-        path = folder / f"{kind}-{day}-{secrets.token_hex(MARK_BYTES)}.jsonl"
+    def __init__(self, path: Path, day: str, sealer: Sealer | None) -> None:
+        """Raises OSError; then there is none."""
+        self.day, self.torn, self._size, self._sealer = day, False, 0, sealer
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
+        if sealer is not None:
+            try:
+                self._append(sealer.header)
+            except OSError:
+                os.close(self._descriptor)
+                path.unlink()
+                raise
 
     def add(self, line: bytes) -> None:
         """Raises OSError. `torn` says then whether a part of it stays."""
+        self._append(self._sealer.line(line) if self._sealer is not None else line)
+
+    def _append(self, raw: bytes) -> None:
         try:
-            write_all(self._descriptor, line)
+            write_all(self._descriptor, raw)
         except OSError:
             self.torn = True
             os.ftruncate(self._descriptor, self._size)
             self.torn = False
             raise
-        self._size += len(line)
+        self._size += len(raw)
 
     def close(self) -> None:
-        with suppress(OSError):  # nothing waits to be written
-            os.close(self._descriptor)
+        with suppress(OSError):  # then it looks like one whose process was killed
+            if self._sealer is not None and not self.torn:
+                self._append(self._sealer.end())
+        os.close(self._descriptor)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from filters.budget import LEAK_BUDGET
@@ -19,6 +20,7 @@ from filters.pii.types import SPECIAL, TYPES
 from filters.verdicts import SUSPICIONS
 from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
+from gateway.key_files import read_public_x25519
 from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs, Pseudonyms, Stream
 from gateway.observe.metrics import Metrics
@@ -41,31 +43,38 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
 def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) -> Logs:
     """`failed` hears of each record that can't be written. Raises ConfigError."""
     pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
-    records, security = _sink(settings.destination, settings.directory, "records", settings.keep_days), None
-    own = settings.security
+    public = read_public_x25519(settings.encrypt_to) if settings.encrypt_to is not None else None
+    records = _sink(settings.destination, settings.directory, "records", settings.keep_days, public)
+    own, security = settings.security, None
     if own.destination or own.directory or settings.directory:
-        security = _sink(own.destination, own.directory or settings.directory, "security", own.keep_days)
+        security = _sink(own.destination, own.directory or settings.directory, "security", own.keep_days, public)
     kept = [sink for sink in (records, security) if isinstance(sink, DayFiles)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
 
 
-def _sink(destination: str | Path | None, directory: Path | None, kind: Kind, keep_days: int) -> Stream:
+def _sink(
+    destination: str | Path | None,
+    directory: Path | None,
+    kind: Kind,
+    keep_days: int,
+    encrypt_to: X25519PublicKey | None,
+) -> Stream:
     """Standard output where nothing is said. Raises ConfigError."""
     if isinstance(destination, Path):
         return _file(destination)
     if destination is None and directory is not None:
-        return _files(directory, kind, keep_days)
+        _prepare(directory)
+        return DayFiles(directory, kind, keep_days, encrypt_to)
     return sys.stderr.buffer if destination == "stderr" else sys.stdout.buffer
 
 
-def _files(directory: Path, kind: Kind, keep_days: int) -> DayFiles:
+def _prepare(directory: Path) -> None:
     try:
         fit = make_folder(directory) and os.access(directory, os.W_OK | os.X_OK)
     except OSError as error:
         raise ConfigError(Problem(str(directory), None, "", f"can't be written ({error.strerror})")) from None
     if not fit:
         raise ConfigError(Problem(str(directory), None, "", NOT_PRIVATE))
-    return DayFiles(directory, kind, keep_days)
 
 
 def _file(path: Path) -> BinaryIO:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from filters.knowledge import Knowledge
@@ -16,8 +17,10 @@ from gateway import settings
 from gateway.app import assemble
 from gateway.budgets import Budgets
 from gateway.config_file import ConfigError
+from gateway.key_files import write_pair
 from gateway.limits import Limiter
 from gateway.observe.opening import open_logs
+from gateway.observe.sealed import Fault, opened
 from gateway.revocations import RevocationFeed
 from gateway.settings import LogSettings, Settings
 from gateway.types import ONLY, Release
@@ -229,6 +232,22 @@ async def test_security_events_go_where_the_operator_wants_them(folder: Path) ->
     both = (folder / "requests.log").read_text() + (folder / "security.log").read_text()
     assert '"security"' not in (folder / "requests.log").read_text()
     assert CANARY not in both
+
+
+async def test_encrypted_records_end_with_the_process(folder: Path) -> None:
+    private = X25519PrivateKey.generate()
+    write_pair(folder / "records.pem", private)
+    log = "log: {directory: logs, encrypt_to: records.pub.pem}\n"
+    (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + log)
+    async with assemble(loaded(folder), CollectorRegistry(), lambda line: None) as gateway:
+        gateway.logs.process("ready")
+        gateway.logs.process("stopped")
+    (file,) = (folder / "logs").iterdir()
+    with file.open("rb") as lines:
+        codes = [json.loads(line)["code"] for line in opened(lines, private) if isinstance(line, bytes)]
+        lines.seek(0)
+        assert not [each for each in opened(lines, private) if isinstance(each, Fault)]
+    assert codes == ["ready", "stopped"]
 
 
 def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.config_file import ConfigError
 from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs, Pseudonyms
 from gateway.observe.opening import open_logs
+from gateway.observe.sealed import Fault, opened
 from gateway.settings import LogSettings, SecurityLogSettings
 from tests.support.disks import no_file_beyond
 
@@ -30,7 +32,7 @@ class Clock:
 
 
 def kept(folder: Path, kind: Kind = "records", keep_days: int = 7, clock: Clock | None = None) -> DayFiles:
-    return DayFiles(folder, kind, keep_days, clock or Clock())
+    return DayFiles(folder, kind, keep_days, now=clock or Clock())
 
 
 def names(folder: Path) -> list[str]:
@@ -201,6 +203,9 @@ def test_a_file_where_the_folder_should_be_stops_the_start(tmp_path: Path) -> No
         {"security": {"directory": "logs", "destination": "stderr"}},
         {"directory": "logs", "security": {"destination": "stderr", "keep_days": 3}},
         {"directory": "logs", "keep_days": 0},
+        {"encrypt_to": "key"},
+        {"encrypt_to": "key", "security": {"directory": "logs"}},
+        {"encrypt_to": "key", "directory": "logs", "security": {"destination": "stderr"}},
     ],
 )
 def test_what_contradicts_itself_is_refused(wrong: dict[str, object]) -> None:
@@ -218,3 +223,31 @@ def test_security_events_may_have_a_folder_of_their_own(tmp_path: Path) -> None:
         ["records"],
         ["security"],
     ]
+
+
+def test_a_line_that_found_no_room_is_missing_from_an_encrypted_file(tmp_path: Path) -> None:
+    private = X25519PrivateKey.generate()
+    files = DayFiles(tmp_path, "records", 7, private.public_key(), Clock())
+    files.write(b"one\n")
+    (path,) = tmp_path.iterdir()
+    with no_file_beyond(path.stat().st_size + 5), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        files.write(b"two\n")
+    files.write(b"three\n")
+    files.close()
+    with path.open("rb") as file:
+        assert list(opened(file, private)) == [b"one\n", Fault("record 2 is missing"), b"three\n"]
+
+
+def test_a_file_that_has_no_room_to_begin_is_not_there(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, "records", 7, X25519PrivateKey.generate().public_key(), Clock())
+    with no_file_beyond(20), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        files.write(b"one\n")
+    assert names(tmp_path) == []
+    files.write(b"one\n")
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_key_that_can_t_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("none")
+    with pytest.raises(ConfigError, match="is not a public key"):
+        open_logs(LogSettings(directory=tmp_path / "logs", encrypt_to=tmp_path / "key"))
