@@ -65,11 +65,12 @@ from gateway.streams import Streams
 from gateway.tenant_keys import TenantKeys
 from gateway.types import Release
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.keyless import KeyCheck
 from gateway.upstream.scoring import Samples
 
 
 class Watching(Protocol):
-    """Goes on for ever with something of its own."""
+    """Goes on, as a rule for ever, with something of its own."""
 
     async def watch(self) -> None: ...
 
@@ -193,6 +194,7 @@ class _Models:
 
     known: Mapping[Release, Loaded]
     client: UpstreamClient
+    keys: KeyCheck
     standing: Standing
     releases: Releases
 
@@ -206,7 +208,7 @@ class _Models:
 
     @property
     def watched(self) -> Sequence[Watching]:
-        return *self.guards, *self.deny_lists
+        return *self.guards, *self.deny_lists, self.keys
 
 
 def _models(settings: Settings, operator: Operator, closing: AsyncExitStack) -> _Models:
@@ -222,7 +224,8 @@ def _models(settings: Settings, operator: Operator, closing: AsyncExitStack) -> 
     }
     standing = Standing()
     serving = {name: model.serving for name, model in settings.models.items()}
-    return _Models(known, client, standing, Releases(pairs, serving, standing, metrics))
+    keys = KeyCheck(client, served.with_keys(configured.values()), operator.keyless)
+    return _Models(known, client, keys, standing, Releases(pairs, serving, standing, metrics))
 
 
 def _known(settings: Settings, operator: Operator) -> dict[Release, Loaded]:

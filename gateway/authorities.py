@@ -1,11 +1,15 @@
-"""Whom a connection of ours trusts."""
+"""Whom a connection of ours trusts, and what it shows."""
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.config_file import ConfigError, Problem
+from gateway.secrets.references import EnvRef, VaultRef, secret_text
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -14,3 +18,33 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError):
         raise ConfigError(Problem(str(ca_file), None, "", "is not a file of CA certificates")) from None
+
+
+def show(context: ssl.SSLContext, certificate: Path, key: Path | EnvRef | VaultRef) -> None:
+    """Have connections show this certificate (PEM) to who asks for one. Raises ConfigError, which quotes neither."""
+    with _as_file(key) as key_file:
+        try:
+            context.load_cert_chain(certificate, key_file, password="")  # else OpenSSL asks the terminal
+        except (ssl.SSLError, OSError, ValueError) as error:
+            why = getattr(error, "reason", None) or "it can't be read"
+            problem = Problem(str(certificate), None, "", f"can't be used with the key {key} ({why})")
+            raise ConfigError(problem) from None
+
+
+@contextmanager
+def _as_file(key: Path | EnvRef | VaultRef) -> Iterator[str]:
+    """OpenSSL's binding reads keys from files only. One that is in none is put into memory that looks like one, and
+    never on a disk. Raises ConfigError."""
+    if isinstance(key, Path):
+        yield str(key)
+        return
+    try:
+        secret = secret_text(key).encode()
+    except UnicodeDecodeError:
+        raise ConfigError(Problem(str(key), None, "", "is not UTF-8")) from None
+    if not hasattr(os, "memfd_create"):
+        raise ConfigError(Problem(str(key), None, "", "must be a file on this system"))
+    with os.fdopen(os.memfd_create("key", os.MFD_CLOEXEC), "wb") as held:
+        held.write(secret + b"\n")
+        held.flush()
+        yield f"/proc/self/fd/{held.fileno()}"

@@ -40,6 +40,12 @@ class Operator:
             self.logs.security("release_refused", fault.name.lower())
             self.warn(f"model {release}: {fault.value}")
 
+    def keyless(self, server: str) -> None:
+        """A model server, at this address, has answered a call without a key."""
+        self.metrics.keyless_upstream()
+        self.logs.process("upstream_without_key", server)
+        self.warn(f"model server {server} answers without a key: whoever reaches it reads what no filter has seen")
+
     def deny_list(self, release: Release, changed: deny_list.Reloaded) -> None:
         self.metrics.deny_list(release, changed.entries, failed=changed.refused is not None)
         self.logs.security("deny_list", "reloaded" if changed.refused is None else "refused")

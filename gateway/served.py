@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filters.specificity.style import NO_SHIFT
+from gateway.authorities import show, trusting
 from gateway.config_file import ConfigError, Problem
 from gateway.fallback import Speaker, Texts
 from gateway.knowledge import Loaded
@@ -87,7 +89,26 @@ def client(settings: UpstreamSettings, heard: Heard = nobody_hears) -> UpstreamC
 def server(settings: ServerSettings) -> Server:
     """Raises ConfigError."""
     api_key = read_secret(settings.api_key_file) if settings.api_key_file else None
-    return Server(settings.url, settings.model, api_key, settings.priority_scheduling)
+    return Server(settings.url, settings.model, api_key, settings.priority_scheduling, _tls(settings))
+
+
+def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
+    """None: the system's authorities are trusted, and nothing is shown. Raises ConfigError."""
+    if settings.ca_file is None and settings.client_certificate is None:
+        return None
+    context = trusting(settings.ca_file)
+    if settings.client_certificate is not None and settings.client_key_file is not None:
+        show(context, settings.client_certificate, settings.client_key_file)
+    return context
+
+
+def with_keys(releases: Iterable[ReleaseSettings]) -> list[Server]:
+    """The servers that a key should keep others from, each once: but for those of this machine without one, which
+    nobody else reaches. Raises ConfigError."""
+    found = {
+        each.url: each for release in releases for each in release.servers if each.api_key_file or not each.is_near
+    }
+    return [server(each) for each in found.values()]
 
 
 def vocabulary(given: Path) -> TokenizerVocabulary:

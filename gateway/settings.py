@@ -77,6 +77,9 @@ class ServerSettings(_Strict):
     url: str
     model: str = Field(min_length=1, max_length=256)
     api_key_file: SecretRef | None = None
+    ca_file: Path | None = None  # the authorities of its certificate; the system's where it does not say
+    client_certificate: Path | None = None  # shown to it, with those up to an authority that it knows
+    client_key_file: SecretRef | None = None
     priority_scheduling: bool = False  # vLLM runs with --scheduling-policy priority: others look at no priority
 
     @field_validator("url")
@@ -91,11 +94,23 @@ class ServerSettings(_Strict):
             raise ValueError("must be the server's root, without /v1, query or fragment")
         return url.rstrip("/")
 
+    @model_validator(mode="after")
+    def _has_link(self) -> Self:
+        if (self.client_certificate is None) != (self.client_key_file is None):
+            raise ValueError("'client_certificate' and 'client_key_file' go together")
+        if (self.ca_file or self.client_certificate) and urlsplit(self.url).scheme != "https":
+            raise ValueError("'ca_file' and 'client_certificate' need https")
+        return self
+
     @property
     def plaintext(self) -> bool:
         """Whether answers would cross a network unencrypted."""
-        parts = urlsplit(self.url)
-        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+        return urlsplit(self.url).scheme == "http" and not self.is_near
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it runs on this machine."""
+        return is_loopback(urlsplit(self.url).hostname or "")
 
 
 class FallbackTexts(_Strict):
@@ -149,6 +164,11 @@ class ReleaseSettings(_Strict):
     fallback: FallbackSettings = FallbackSettings()
 
     @property
+    def servers(self) -> list[ServerSettings]:
+        """All that answers and questions go to."""
+        return [server for server in (self.tuned, self.base, self.fallback.model) if server is not None]
+
+    @property
     def asked(self) -> frozenset[str]:
         """The addresses of the servers that questions go to."""
         return frozenset({self.base.url} | ({self.tuned.url} if self.is_scored else set()))
@@ -186,7 +206,7 @@ class ReleaseSettings(_Strict):
     @property
     def schedules(self) -> bool:
         """Whether all servers that answers come from take requests by their priority."""
-        return all(server.priority_scheduling for server in (self.tuned, self.base, self.fallback.model) if server)
+        return all(server.priority_scheduling for server in self.servers)
 
     @model_validator(mode="after")
     def _ranked(self) -> Self:
@@ -541,9 +561,7 @@ class Settings(BaseSettings):
 
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():
-            found = model.releases.values()
-            servers = [server for each in found for server in (each.tuned, each.base, each.fallback.model)]
-            if any(server.plaintext for server in servers if server):
+            if any(server.plaintext for release in model.releases.values() for server in release.servers):
                 yield name
 
     @classmethod

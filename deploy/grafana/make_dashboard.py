@@ -620,11 +620,12 @@ IN_FORCE = Section(
             ),
         ),
         Panel(
-            "Vault, and links without TLS",
-            "vault: 1 while it answers. Plain: model servers off loopback spoken to without TLS.",
+            "Vault, and open links",
+            "vault: 1 while it answers. Of model servers: spoken to off loopback without TLS; answering without a key.",
             (
                 state("min", "tightlip_vault_ok", JOB, legend="vault"),
                 state("max", "tightlip_plaintext_upstreams", JOB, legend="plain"),
+                state("max", "tightlip_keyless_upstreams", JOB, legend="without key"),
             ),
         ),
     ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ class Server:
     model: str
     api_key: str | None = None
     schedules: bool = False  # by the requests' priority: vLLM's --scheduling-policy priority
+    tls: ssl.SSLContext | None = field(default=None, compare=False)  # whom it trusts and what it shows; None: as usual
 
     def __repr__(self) -> str:
         return f"Server({self.model!r})"
@@ -135,7 +137,10 @@ class UpstreamClient:
         with self._told_of(server), _mapped():
             async with asyncio.timeout(deadline):
                 response = await self._session.get(
-                    server.url + MODELS, headers=_headers(server, errand.request_id), allow_redirects=False
+                    server.url + MODELS,
+                    headers=_headers(server, errand.request_id),
+                    allow_redirects=False,
+                    ssl=server.tls or True,
                 )
                 async with response:
                     if response.status != 200:
@@ -161,6 +166,7 @@ class UpstreamClient:
                 data=msgspec.json.encode(errand.body(server, path, body)),
                 headers=_headers(server, errand.request_id),
                 allow_redirects=False,
+                ssl=server.tls or True,
             )
             if response.status == 200:
                 return response

@@ -280,6 +280,8 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(
             "management.tls: 'client_ca' goes with",
         ),
         ("public:", "trusted_proxies: {proxy_protocol: true}\npublic:", "trusted_proxies: 'proxy_protocol' and"),
+        ("model: tuned", "model: tuned, ca_file: ca.pem", "models.assistant.tuned: 'ca_file' and"),
+        ("model: tuned", "model: tuned, client_certificate: g.crt", "'client_key_file' go together"),
         (
             "public:",
             "trusted_proxies: {networks: [10.0.0.0/8], client_cert_header: true, proxy_protocol: true}\npublic:",

@@ -102,8 +102,8 @@ class Web:
 
 
 @contextmanager
-def https_server(certificate: Path, port: int = 0) -> Iterator[Web]:
-    """Serves every path alike, but for those of `only`."""
+def https_server(certificate: Path, port: int = 0, *, client_ca: Path | None = None) -> Iterator[Web]:
+    """Serves every path alike, but for those of `only`; whom this authority has certified, if it says one."""
     web = Web()
     web.answers.set()
 
@@ -127,6 +127,9 @@ def https_server(certificate: Path, port: int = 0) -> Iterator[Web]:
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     web.url = f"https://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

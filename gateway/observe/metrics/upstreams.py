@@ -27,6 +27,9 @@ class Upstreams:
         self._plaintext = make.gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS."
         )
+        self._keyless = make.gauge(
+            "tightlip_keyless_upstreams", "Model servers that answered a call without a key when the process began."
+        )
         self._prefilled = make.counter(
             "tightlip_base_prefilled_tokens",
             "Tokens that the base model was given to read.",
@@ -54,6 +57,10 @@ class Upstreams:
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
+
+    def keyless_upstream(self) -> None:
+        """One more has answered without a key."""
+        self._keyless.inc()
 
     def prefilled(self, release: Release, purpose: str, tokens: int) -> None:
         """Tokens that a base server was given to read; `purpose` is of PREFILL_PURPOSES."""

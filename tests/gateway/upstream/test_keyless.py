@@ -1,0 +1,80 @@
+"""A model server that answers without its key is told of, once; one that is away is called until it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import aiohttp.web
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.news import Operator
+from gateway.observe.logs import Logs, Pseudonyms
+from gateway.observe.metrics import Metrics
+from gateway.upstream import keyless
+from gateway.upstream.client import Server, Timeouts, UpstreamClient
+from gateway.upstream.keyless import KeyCheck
+from tests.support.processes import HOST, free_port
+
+
+class Web:
+    """A server that asks for a key, or does not; `keys` are what it was shown."""
+
+    def __init__(self, *, asks: bool, port: int = 0) -> None:
+        self.keys: list[str | None] = []
+        self._asks, self._port = asks, port
+
+    async def __aenter__(self) -> Server:
+        application = aiohttp.web.Application()
+        application.router.add_get("/v1/models", self._models)
+        self._runner = aiohttp.web.AppRunner(application)
+        await self._runner.setup()
+        await aiohttp.web.TCPSite(self._runner, HOST, self._port).start()
+        return Server(f"http://{HOST}:{self._runner.addresses[0][1]}", "m", "secret")
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _models(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        self.keys.append(request.headers.get("authorization"))
+        return aiohttp.web.json_response({"data": []}, status=401 if self._asks else 200)
+
+
+async def test_who_answers_without_a_key_is_told_of() -> None:
+    told: list[str] = []
+    careful, careless = Web(asks=True), Web(asks=False)
+    async with careful as one, careless as other, aclosing(UpstreamClient(Timeouts())) as client:
+        check = KeyCheck(client, [one, other], told.append)
+        assert await check.look()
+        assert told == [other.url]
+        await check.watch()
+    assert told == [other.url], "once"
+    assert careful.keys == careless.keys == [None]
+
+
+async def test_who_is_away_is_called_until_he_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyless, "AGAIN", 0.01)
+    told: list[str] = []
+    port = free_port()
+    async with aclosing(UpstreamClient(Timeouts())) as client:
+        check = KeyCheck(client, [Server(f"http://{HOST}:{port}", "m", "secret")], told.append)
+        assert not await check.look()
+        assert not told
+        async with Web(asks=False, port=port) as there, asyncio.timeout(60):
+            await check.watch()
+    assert told == [there.url]
+
+
+def test_the_operator_hears_of_it_in_a_metric_a_record_and_words(tmp_path: Path) -> None:
+    registry, warned = CollectorRegistry(), []
+    with (tmp_path / "log").open("wb") as stream:
+        operator = Operator(Metrics(registry), Logs(stream, Pseudonyms(b"k" * 32)), warned.append)
+        operator.keyless("https://vllm.test:8000")
+    record: dict[str, Any] = json.loads((tmp_path / "log").read_text())
+    assert (record["code"], record["detail"]) == ("upstream_without_key", "https://vllm.test:8000")
+    assert registry.get_sample_value("tightlip_keyless_upstreams") == 1
+    assert "https://vllm.test:8000 answers without a key" in warned[0]
