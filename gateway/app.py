@@ -208,18 +208,27 @@ class _Models:
 
     @property
     def watched(self) -> Sequence[Watching]:
-        return *self.guards, *self.deny_lists, self.keys
+        return *self.guards, *self.deny_lists, self.keys, self.client
 
 
 def _models(settings: Settings, operator: Operator, closing: AsyncExitStack) -> _Models:
     """Raises ConfigError."""
     metrics, configured = operator.metrics, settings.releases()
     known = _known(settings, operator)
-    client = served.client(settings.upstream, metrics.upstream_up)
+    client = served.client(settings.upstream, metrics.upstream_up, metrics.replica)
     closing.push_async_callback(client.aclose)
     places = served.places_of(configured.values())
     pairs = {
-        release: served.pair(release, each, client, places, known[release], metrics, partial(operator.release, release))
+        release: served.pair(
+            release,
+            each,
+            client,
+            places,
+            known[release],
+            metrics,
+            partial(operator.release, release),
+            partial(operator.replica, release),
+        )
         for release, each in configured.items()
     }
     standing = Standing()

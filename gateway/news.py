@@ -22,6 +22,7 @@ from gateway.secrets.references import VaultRef
 from gateway.secrets.store import Looked
 from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.types import Release
+from gateway.upstream.replicas import Replica
 from gateway.version import own_version
 
 
@@ -39,6 +40,13 @@ class Operator:
         for fault in faults:
             self.logs.security("release_refused", fault.name.lower())
             self.warn(f"model {release}: {fault.value}")
+
+    def replica(self, release: Release, upstream: str, replica: Replica, faults: Sequence[Fault]) -> None:
+        """One of a model server's replicas is not what the release says, and gets nothing. `upstream` is the server's
+        name for the model."""
+        for fault in faults:
+            self.logs.process("replica_refused", fault.name.lower())
+            self.warn(f"model {release}: replica {replica.slot} of {replica.url} ({upstream}): {fault.value}")
 
     def keyless(self, server: str) -> None:
         """A model server, at this address, has answered a call without a key."""

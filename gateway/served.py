@@ -14,12 +14,13 @@ from gateway.knowledge import Loaded
 from gateway.observe.metrics import Metrics
 from gateway.relay import Pair
 from gateway.release.check import Fault
-from gateway.release.guard import Guard, PairCheck
+from gateway.release.guard import Guard, HearReplica, PairCheck, checking, no_replica_heard
 from gateway.secrets.references import read_secret
 from gateway.settings import ReleaseSettings, ServerSettings, UpstreamSettings
 from gateway.types import Release
 from gateway.upstream.client import Heard, Server, Timeouts, UpstreamClient, nobody_hears
 from gateway.upstream.places import Places, Shares
+from gateway.upstream.replicas import Replica, ignored
 from gateway.upstream.scoring import Bounds, Scorer
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
@@ -32,16 +33,21 @@ def pair(
     known: Loaded,
     metrics: Metrics,
     hear: Callable[[Sequence[Fault]], None],
+    hear_replica: HearReplica,
 ) -> Pair:
-    """`hear` is told, whenever it changes, what is wrong with it. Raises ConfigError."""
-    tuned, base, tokens = server(model.tuned), server(model.base), vocabulary(model.tokenizer)
-    check = pair_check(model, upstream, tokens, known)
+    """`hear` is told, whenever it changes, what is wrong with it, `hear_replica` of single replicas that are refused.
+    Raises ConfigError."""
+    tokens = vocabulary(model.tokenizer)
+    check = pair_check(model, upstream, tokens, known, hear_replica)
+    tuned, base = (check.tuned, check.base) if check else (server(model.tuned), server(model.base))
     bounds = Bounds(
         context_tokens=model.context_tokens_per_question,
         deadline=model.question_deadline_seconds,
         priority=model.question_priority,
     )
 
+    if check is not None:
+        metrics.refused_replicas(release, lambda: check.refused)
     if check is not None and check.manifest.benign_bits is not None:
         metrics.benign_bits(release, check.manifest.benign_bits.median, check.manifest.benign_bits.p95)
 
@@ -56,9 +62,9 @@ def pair(
         vocabulary=tokens,
         scorer=scorer(base),
         tuned_scorer=scorer(tuned, of_tuned=True) if model.is_scored else None,
-        substitute=substitute(model, tokens),
+        substitute=substitute(model, base, tokens),
         style_shift=check.manifest.style_shift if check else NO_SHIFT,
-        guard=Guard(check, hear) if check else None,
+        guard=Guard(check, hear, due=check.due) if check else None,
         released_as=known.released.name if known.released else None,
         knowledge=known.knowledge,
     )
@@ -78,18 +84,22 @@ def places_of(releases: Iterable[ReleaseSettings]) -> dict[str, Places]:
     return {address: Places(share) for address, share in shares.items()}
 
 
-def client(settings: UpstreamSettings, heard: Heard = nobody_hears) -> UpstreamClient:
+def client(
+    settings: UpstreamSettings, heard: Heard = nobody_hears, tell: Callable[[Replica], None] = ignored
+) -> UpstreamClient:
     """To be made and closed inside the event loop."""
     timeouts = Timeouts(
         connect=settings.connect_seconds, first_byte=settings.first_byte_seconds, stall=settings.stall_seconds
     )
-    return UpstreamClient(timeouts, heard)
+    return UpstreamClient(timeouts, heard, tell)
 
 
 def server(settings: ServerSettings) -> Server:
     """Raises ConfigError."""
     api_key = read_secret(settings.api_key_file) if settings.api_key_file else None
-    return Server(settings.url, settings.model, api_key, settings.priority_scheduling, _tls(settings))
+    url, *others = settings.urls
+    scheduling = settings.priority_scheduling
+    return Server(url, settings.model, api_key, scheduling, _tls(settings), tuple(others), settings.resolve)
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
@@ -105,9 +115,8 @@ def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
 def with_keys(releases: Iterable[ReleaseSettings]) -> list[Server]:
     """The servers that a key should keep others from, each once: but for those of this machine without one, which
     nobody else reaches. Raises ConfigError."""
-    found = {
-        each.url: each for release in releases for each in release.servers if each.api_key_file or not each.is_near
-    }
+    every = (each for release in releases for each in release.servers)
+    found = {each.urls: each for each in every if each.api_key_file or not each.is_near}
     return [server(each) for each in found.values()]
 
 
@@ -122,21 +131,25 @@ def vocabulary(given: Path) -> TokenizerVocabulary:
         raise ConfigError(Problem(str(path), None, "", "is not a tokenizer.json")) from None
 
 
-def substitute(model: ReleaseSettings, tokens: TokenizerVocabulary) -> Speaker | Texts:
-    """Who answers where a choice falls back; `tokens` are the pair's. Raises ConfigError."""
+def substitute(model: ReleaseSettings, base: Server, tokens: TokenizerVocabulary) -> Speaker | Texts:
+    """Who answers where a choice falls back; `base` and `tokens` are the pair's. Raises ConfigError."""
     given = model.fallback
     if given.text is not None:
         return Texts(given.text.en, given.text.zh)
     if given.model is not None and given.tokenizer is not None:
         return Speaker(server(given.model), vocabulary(given.tokenizer), is_base=False)
-    return Speaker(server(model.base), tokens, is_base=True)
+    return Speaker(base, tokens, is_base=True)
 
 
 def pair_check(
-    model: ReleaseSettings, upstream: UpstreamClient, tokens: TokenizerVocabulary, known: Loaded
+    model: ReleaseSettings,
+    upstream: UpstreamClient,
+    tokens: TokenizerVocabulary,
+    known: Loaded,
+    hear: HearReplica = no_replica_heard,
 ) -> PairCheck | None:
-    """None for a model that is served without a release. Raises ConfigError."""
+    """None for a model that is served without a release; `hear` is told of single replicas. Raises ConfigError."""
     if known.released is None:
         return None
-    servers = server(model.tuned), server(model.base)
-    return PairCheck(upstream, tokens, *servers, known.released, known.faults, scored=model.is_scored)
+    servers = checking(server(model.tuned)), checking(server(model.base))
+    return PairCheck(upstream, tokens, *servers, known.released, known.faults, scored=model.is_scored, hear=hear)

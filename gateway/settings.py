@@ -37,6 +37,7 @@ TlsVersion = Annotated[
     Literal["1.2", "1.3"], BeforeValidator(lambda value: str(value) if type(value) is float else value)
 ]
 VaultPath = Annotated[str, Field(pattern=f"^{VAULT_PATH}$", max_length=256)]
+MAX_REPLICAS: Final = 64  # of one model server, by address; a look-up of a name may find as many
 MAX_TEXT_CHARS: Final = 2000  # of a configured answer
 
 
@@ -72,9 +73,11 @@ class Listener(_Strict):
 
 
 class ServerSettings(_Strict):
-    """One model on one server that speaks OpenAI's protocol. `url` is its root, without /v1."""
+    """One model on one server that speaks OpenAI's protocol. `url` is its root, without /v1; a server of several
+    replicas has a list of them, or with `resolve` a name that stands for all of them."""
 
-    url: str
+    url: str | tuple[str, ...]
+    resolve: bool = False  # the hosts are names of headless services: each address that they stand for is a replica
     model: str = Field(min_length=1, max_length=256)
     api_key_file: SecretRef | None = None
     ca_file: Path | None = None  # the authorities of its certificate; the system's where it does not say
@@ -84,7 +87,16 @@ class ServerSettings(_Strict):
 
     @field_validator("url")
     @classmethod
-    def _is_root(cls, url: str) -> str:
+    def _are_roots(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(given, str):
+            return cls._root(given)
+        roots = tuple(map(cls._root, given))
+        if not 0 < len(roots) <= MAX_REPLICAS or len(set(roots)) < len(roots):
+            raise ValueError(f"must be up to {MAX_REPLICAS} different addresses")
+        return roots
+
+    @staticmethod
+    def _root(url: str) -> str:
         parts = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be http://HOST[:PORT] or https://HOST[:PORT]")
@@ -98,19 +110,27 @@ class ServerSettings(_Strict):
     def _has_link(self) -> Self:
         if (self.client_certificate is None) != (self.client_key_file is None):
             raise ValueError("'client_certificate' and 'client_key_file' go together")
-        if (self.ca_file or self.client_certificate) and urlsplit(self.url).scheme != "https":
+        schemes = {urlsplit(url).scheme for url in self.urls}
+        if len(schemes) > 1:
+            raise ValueError("replicas must all be https, or all http")
+        if (self.ca_file or self.client_certificate) and schemes != {"https"}:
             raise ValueError("'ca_file' and 'client_certificate' need https")
         return self
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """Its addresses, or those of its replicas."""
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+    @property
     def plaintext(self) -> bool:
         """Whether answers would cross a network unencrypted."""
-        return urlsplit(self.url).scheme == "http" and not self.is_near
+        return urlsplit(self.urls[0]).scheme == "http" and not self.is_near
 
     @property
     def is_near(self) -> bool:
-        """Whether it runs on this machine."""
-        return is_loopback(urlsplit(self.url).hostname or "")
+        """Whether all of it runs on this machine."""
+        return all(is_loopback(urlsplit(url).hostname or "") for url in self.urls)
 
 
 class FallbackTexts(_Strict):
@@ -170,8 +190,8 @@ class ReleaseSettings(_Strict):
 
     @property
     def asked(self) -> frozenset[str]:
-        """The addresses of the servers that questions go to."""
-        return frozenset({self.base.url} | ({self.tuned.url} if self.is_scored else set()))
+        """The addresses of the servers that questions go to, of each server the first."""
+        return frozenset({self.base.urls[0]} | ({self.tuned.urls[0]} if self.is_scored else set()))
 
     @property
     def is_scored(self) -> bool:
@@ -188,10 +208,10 @@ class ReleaseSettings(_Strict):
 
     @model_validator(mode="after")
     def _two_models(self) -> Self:
-        if (self.tuned.url, self.tuned.model) == (self.base.url, self.base.model):
+        if self.tuned.model == self.base.model and _share(self.tuned, self.base):
             raise ValueError("'tuned' and 'base' are the same model: nothing could ever be found more specific")
         third = self.fallback.model
-        if third and (self.tuned.url, self.tuned.model) == (third.url, third.model):
+        if third and self.tuned.model == third.model and _share(self.tuned, third):
             raise ValueError("'fallback' is the tuned model: it would say what is to be hidden")
         return self
 
@@ -602,6 +622,11 @@ def _split(url: str) -> SplitResult:
     except ValueError:  # its text quotes the url
         raise ValueError("is not a URL") from None
     return parts
+
+
+def _share(one: ServerSettings, other: ServerSettings) -> bool:
+    """Whether a replica may be both."""
+    return not set(one.urls).isdisjoint(other.urls)
 
 
 def _redis(url: str) -> SplitResult:

@@ -264,6 +264,15 @@ ERRORS = Section(
             most=1,
         ),
         Panel(
+            "Replicas of model servers",
+            "Calls under way at each; and how many get nothing: ejected, or something else than their release says.",
+            (
+                state("sum", "tightlip_replica_outstanding", JOB, "server", "replica"),
+                Query(f"count(tightlip_replica_well{{{JOB}}} == 0)", "ejected"),
+                state("max", "tightlip_replicas_refused", OF_RELEASE, *RELEASE, legend="refused {{model}}"),
+            ),
+        ),
+        Panel(
             "Failures of model servers",
             "",
             (rate("tightlip_upstream_errors_total", OF_RELEASE, *RELEASE, "kind"),),

@@ -1,5 +1,8 @@
 """Lets requests through to a pair of models only while it is what it should be.
 
+Each replica of the two is judged by itself, beside one of the other model's that is what it should be; one that is not,
+or has been away and was not asked again, is not routed to. Without a sound pair among them nothing is.
+
 Asked at start and every few minutes. A fault closes the way at once. A server that does not answer closes it when the
 last good check is older than the grace: until it has answered again nobody knows what runs there.
 """
@@ -9,25 +12,49 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UpstreamUnavailable
 from gateway.release.check import Fault, faults_of_pair, faults_of_release
 from gateway.release.manifest import Manifest
-from gateway.release.probe import PUBLIC_TEXT, CanaryText, Prober
+from gateway.release.probe import PUBLIC_TEXT, CanaryText, Observed, Prober
 from gateway.upstream.client import Server, UpstreamClient
+from gateway.upstream.replicas import Checked, Replica
 from gateway.upstream.vocabulary import TokenizerVocabulary
 
 EVERY: Final = 300.0  # seconds between two checks
 AGAIN: Final = 5.0  # after one that failed
 GRACE: Final = 2 * EVERY
+TICK: Final = 1.0  # between two looks whether a replica waits for its check
 
 
 class Check(Protocol):
     """What is wrong with a pair; empty: nothing. Raises GatewayError where a server does not answer."""
 
     async def __call__(self) -> Sequence[Fault]: ...
+
+
+HearReplica = Callable[[str, Replica, Sequence[Fault]], None]
+
+
+def no_replica_heard(model: str, replica: Replica, faults: Sequence[Fault]) -> None:
+    """For who asks about a release and not about replicas."""
+
+
+def checking(server: Server) -> Server:
+    """The same, whose replicas are called only when they have checked out. Of a server that is alone the guard itself
+    knows all that there is to know."""
+    return server if server.alone else replace(server, checked=Checked(GRACE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a replica showed in the life that it had when it was asked."""
+
+    replica: Replica
+    life: int
+    seen: Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +68,68 @@ class PairCheck:
     manifest: Manifest
     faults_of_files: Callable[[], Iterable[Fault]]
     scored: bool = False  # as `Prober` takes it
+    hear: HearReplica = no_replica_heard
 
     async def __call__(self) -> Sequence[Fault]:
+        began = time.monotonic()
+        tuned, base = await self._observe(self.tuned), await self._observe(self.base)
+        files = list(self.faults_of_files())
+        sound = next(((t, b) for t in tuned for b in base if not self._faults(t, b)), None)
+        if sound is not None and not files:
+            for one in tuned:
+                self._judge(self.tuned, one, self._faults(one, sound[1]), began)
+            for one in base:
+                self._judge(self.base, one, self._faults(sound[0], one), began)
+            return []
+        faults = [*files, *self._faults(tuned[0], base[0])]
+        for server, seen in ((self.tuned, tuned), (self.base, base)):
+            for one in seen:
+                self._judge(server, one, faults, began)
+        return faults
+
+    @property
+    def refused(self) -> int:
+        """How many replicas are not what they should be."""
+        return sum(len(server.checked.refused) for server in (self.tuned, self.base) if server.checked is not None)
+
+    def due(self) -> bool:
+        """Whether a replica waits for being checked."""
+        return self.client.unchecked(self.tuned) or self.client.unchecked(self.base)
+
+    async def _observe(self, server: Server) -> list[_Seen]:
+        """Of each replica that answers. Raises GatewayError where none does."""
         prober = Prober(self.client, self.vocabulary.size, scored=self.scored)
         canary = CanaryText(self.manifest.canary.ids, self.manifest.canary.start)
-        tuned, base = await prober.observe(self.tuned, canary), await prober.observe(self.base, canary)
-        return [
-            *self.faults_of_files(),
-            *faults_of_pair(tuned, base, self.vocabulary.ids(PUBLIC_TEXT)),
-            *faults_of_release(self.manifest, self.vocabulary.sha256, tuned, base),
+        each = await self.client.each(server)
+        if server.checked is not None:
+            server.checked.forget(one.only.at for one in each if one.only)
+        lives = [one.only.life if one.only else 0 for one in each]
+        looked = await asyncio.gather(*(prober.observe(one, canary) for one in each), return_exceptions=True)
+        found = [
+            _Seen(one.only, life, seen)
+            for one, life, seen in zip(each, lives, looked, strict=True)
+            if one.only and isinstance(seen, Observed)
         ]
+        for failed in looked:
+            if isinstance(failed, BaseException) and (not found or not isinstance(failed, GatewayError)):
+                raise failed
+        if not found:
+            raise UpstreamUnavailable("replicas")
+        return found
+
+    def _faults(self, tuned: _Seen, base: _Seen) -> list[Fault]:
+        return [
+            *faults_of_pair(tuned.seen, base.seen, self.vocabulary.ids(PUBLIC_TEXT)),
+            *faults_of_release(self.manifest, self.vocabulary.sha256, tuned.seen, base.seen),
+        ]
+
+    def _judge(self, server: Server, one: _Seen, faults: Sequence[Fault], began: float) -> None:
+        if server.checked is None:
+            return
+        if not faults and one.life == one.replica.life:
+            server.checked.good(one.replica, began)
+        elif faults and server.checked.bad(one.replica):
+            self.hear(server.model, one.replica, faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +145,16 @@ class Clock:
 class Guard:
     """The way to one served model."""
 
-    def __init__(self, check: Check, tell: Callable[[Sequence[Fault]], None], clock: Clock | None = None) -> None:
-        """`tell` hears what is wrong, once, whenever that changes; an empty sequence says that all is well."""
-        self._check, self._tell, self._clock = check, tell, clock or Clock()
+    def __init__(
+        self,
+        check: Check,
+        tell: Callable[[Sequence[Fault]], None],
+        clock: Clock | None = None,
+        due: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`tell` hears what is wrong, once, whenever that changes; an empty sequence says that all is well. `due`:
+        whether somebody waits for the next check."""
+        self._check, self._tell, self._clock, self._due = check, tell, clock or Clock(), due
         self._good_since: float | None = None
         self._told: tuple[Fault, ...] | None = None
 
@@ -94,5 +180,9 @@ class Guard:
     async def watch(self) -> None:
         """Check for ever, first when the last check is old enough."""
         while True:
-            await asyncio.sleep(self._clock.again if self._told else self._clock.every)
+            await asyncio.sleep(self._clock.again)
+            left = 0.0 if self._told else self._clock.every - self._clock.again
+            while left > 0 and not self._due():
+                await asyncio.sleep(min(left, TICK))
+                left -= TICK
             await self.look()

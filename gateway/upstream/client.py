@@ -1,14 +1,21 @@
-"""Calls to model servers. Headers are built from nothing; foreign exceptions are mapped here and nowhere else."""
+"""Calls to model servers. Headers are built from nothing; foreign exceptions are mapped here and nowhere else.
+
+A call goes to one replica (gateway/upstream/replicas.py), and to another one where that can't be reached, breaks off
+before its head, or answers 502 or 503: nothing of an answer has been seen then, an engine that lost the connection has
+ended the generation, and what a caller's limits count was taken once, before the call. It is not repeated after a head,
+nor after a time-out: the engine may still be at work. No replica is called twice for one call.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,26 +23,49 @@ import msgspec
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.upstream.refusals import error_of
+from gateway.upstream.replicas import Checked, Fleet, Replica, ignored
 
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 MODELS: Final = "/v1/models"
 TOKENIZE: Final = "/tokenize"
+HEALTH: Final = "/health"
 
 MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, to tell by it whose mistake it was
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB
+HEALTH_EVERY: Final = 1.0  # seconds between two looks at ejected replicas
+HEALTH_DEADLINE: Final = 5.0  # for each
+RESOLVE_EVERY: Final = 10  # looks between two of names: as long as a headless service's records may be old
 _OUR_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One model on one server; `url` without a path, `model` is the name that the server knows it by."""
+    """One model on one server; `url` without a path, `model` is the name that the server knows it by.
+
+    `others` are its replicas' addresses besides `url`; with `resolve` each address' host is a name that stands for
+    all of its replicas. `checked` are those that may be called, None where none has to check out. `only`
+    is one of them.
+    """
 
     url: str
     model: str
     api_key: str | None = None
     schedules: bool = False  # by the requests' priority: vLLM's --scheduling-policy priority
     tls: ssl.SSLContext | None = field(default=None, compare=False)  # whom it trusts and what it shows; None: as usual
+    others: tuple[str, ...] = ()
+    resolve: bool = False
+    checked: Checked | None = field(default=None, compare=False)
+    only: Replica | None = field(default=None, compare=False)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return self.url, *self.others
+
+    @property
+    def alone(self) -> bool:
+        """Whether there can't be another one."""
+        return not self.others and not self.resolve
 
     def __repr__(self) -> str:
         return f"Server({self.model!r})"
@@ -82,19 +112,37 @@ class Timeouts:
     stall: float = 60.0  # between two reads
 
 
+T = TypeVar("T")
 Heard = Callable[[str, bool], None]
+Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 def nobody_hears(url: str, answered: bool) -> None:
     """Who does not want to know how servers are."""
 
 
+async def addresses(host: str, port: int) -> list[str]:
+    """All that the name stands for. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(address[0]) for *_, address in found})
+
+
 class UpstreamClient:
     """One pool of connections for all servers. To be made and closed inside the event loop."""
 
-    def __init__(self, timeouts: Timeouts, heard: Heard = nobody_hears) -> None:
-        """`heard` is told of each call whether the server at this address answered, with whatever status."""
-        self.timeouts, self._heard = timeouts, heard
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        heard: Heard = nobody_hears,
+        tell: Callable[[Replica], None] = ignored,
+        resolve: Resolve = addresses,
+    ) -> None:
+        """`heard` is told of each call whether the server at this address answered, with whatever status, `tell` of
+        each replica that has changed."""
+        self.timeouts, self._heard, self._resolve = timeouts, heard, resolve
+        self._fleet = Fleet(tell)
+        self._servers: dict[str, Server] = {}  # of those that have been called, one for each address
+        self._looking = asyncio.Lock()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
             auto_decompress=False,
@@ -113,65 +161,178 @@ class UpstreamClient:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
-        with self._told_of(server), _mapped():
-            response = await self._post(server, path, body, errand)
-        pieces = _pieces(response.content, self.timeouts.stall)
-        try:
-            if response.content_type != "text/event-stream":
-                raise UpstreamBroken("content_type")
-            yield pieces
-        finally:
-            await pieces.aclose()
-            response.close()
+
+        async def head(replica: Replica) -> aiohttp.ClientResponse:
+            return await self._post(server, replica, path, body, errand)
+
+        async with self._answered(server, head, timely=True) as response:
+            pieces = _pieces(response.content, self.timeouts.stall)
+            try:
+                if response.content_type != "text/event-stream":
+                    raise UpstreamBroken("content_type")
+                yield pieces
+            finally:
+                await pieces.aclose()
+                response.close()
 
     async def post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand, deadline: float) -> bytes:
         """The body of a JSON answer, all of it within `deadline` seconds."""
-        with self._told_of(server), _mapped():
-            async with asyncio.timeout(deadline):
-                response = await self._post(server, path, body, errand)
+
+        ends = asyncio.get_running_loop().time() + deadline
+
+        async def whole(replica: Replica) -> bytes:
+            async with asyncio.timeout_at(ends):
+                response = await self._post(server, replica, path, body, errand)
                 async with response:
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
+        async with self._answered(server, whole) as answer:
+            return answer
+
     async def models(self, server: Server, errand: Errand, deadline: float) -> bytes:
         """The body of the server's list of models."""
-        with self._told_of(server), _mapped():
-            async with asyncio.timeout(deadline):
+
+        ends = asyncio.get_running_loop().time() + deadline
+
+        async def whole(replica: Replica) -> bytes:
+            async with asyncio.timeout_at(ends):
                 response = await self._session.get(
-                    server.url + MODELS,
-                    headers=_headers(server, errand.request_id),
-                    allow_redirects=False,
-                    ssl=server.tls or True,
+                    replica.at + MODELS, **_link(server, replica, _headers(server, errand.request_id))
                 )
                 async with response:
                     if response.status != 200:
                         raise await _refusal(response)
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
+        async with self._answered(server, whole) as answer:
+            return answer
+
+    # ---- replicas ---------------------------------------------------------------------------------------------------
+
+    async def each(self, server: Server) -> list[Server]:
+        """One for each replica that is not ejected, which is called whether it has checked out or not."""
+        found = await self._replicas(server)
+        return [replace(server, only=replica) for replica in found if server.alone or not replica.ejected]
+
+    def unchecked(self, server: Server) -> bool:
+        """Whether a replica of it could be called and has not checked out."""
+        found = self._fleet.of(server.urls)
+        return server.checked is not None and any(not each.ejected and each not in server.checked for each in found)
+
+    async def watch(self) -> None:
+        """Look for ever after replicas that were ejected, and where all of them are."""
+        looks = 0
+        while True:
+            await asyncio.sleep(HEALTH_EVERY)
+            looks += 1
+            await self.look(names=looks % RESOLVE_EVERY == 0)
+
+    async def look(self, *, names: bool = True) -> None:
+        """Once; `names`: whether they are looked up too."""
+        if names:
+            named = [(url, server) for url, server in self._servers.items() if server.resolve]
+            await asyncio.gather(*(self._look_up(url) for url, _ in named))
+        await asyncio.gather(*(self._look_after(replica) for replica in self._fleet.ejected))
+
+    async def _look_after(self, replica: Replica) -> None:
+        server = self._servers[replica.url]
+        with suppress(GatewayError), _mapped():
+            async with (
+                asyncio.timeout(HEALTH_DEADLINE),
+                self._session.get(replica.at + HEALTH, **_link(server, replica, {})) as response,
+            ):
+                if response.status < 500:  # servers that have no such page are well too
+                    self._fleet.back(replica)
+
+    async def _look_up(self, url: str) -> None:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        found: list[str] = []
+        with suppress(OSError, TimeoutError, UnicodeError):
+            async with asyncio.timeout(self.timeouts.connect):
+                found = await self._resolve(parts.hostname or "", port)
+        bracketed = (f"[{address}]" if ":" in address else address for address in found)
+        self._fleet.found(url, [f"{parts.scheme}://{address}:{port}{parts.path}" for address in bracketed])
+
+    async def _replicas(self, server: Server) -> list[Replica]:
+        if not all(map(self._fleet.knows, server.urls)):
+            async with self._looking:
+                for url in server.urls:
+                    self._servers.setdefault(url, server)
+                    if self._fleet.knows(url):
+                        continue
+                    if server.resolve:
+                        await self._look_up(url)
+                    else:
+                        self._fleet.found(url, [url])
+        return [server.only] if server.only is not None else self._fleet.of(server.urls)
+
+    async def _choose(self, server: Server, tried: set[Replica]) -> Replica | None:
+        await self._replicas(server)
+        if server.only is not None:
+            return None if server.only in tried else server.only
+        return self._fleet.choose(server.urls, server.checked, tried, alone=server.alone)
+
+    @asynccontextmanager
+    async def _answered(
+        self, server: Server, attempt: Callable[[Replica], Awaitable[T]], *, timely: bool = False
+    ) -> AsyncIterator[T]:
+        """What the first replica that can be reached answers; it is busy until the block ends. `timely`: one that is
+        late has failed, and not only because it was asked for little time. Raises UpstreamError."""
+        tried: set[Replica] = set()
+        failed = UpstreamUnavailable("replicas")
+        while (replica := await self._choose(server, tried)) is not None:
+            tried.add(replica)
+            with self._fleet.busy(replica):
+                try:
+                    with self._told_of(replica, timely=timely), _mapped():
+                        answer = await attempt(replica)
+                except UpstreamUnavailable as error:
+                    failed = error
+                    continue
+                yield answer
+                return
+        raise failed
+
     @contextmanager
-    def _told_of(self, server: Server) -> Iterator[None]:
+    def _told_of(self, replica: Replica, *, timely: bool) -> Iterator[None]:
         try:
             yield
-        except (UpstreamUnavailable, UpstreamTimeout):
-            self._heard(server.url, False)
+        except (UpstreamUnavailable, UpstreamTimeout) as error:
+            self._heard(replica.url, False)
+            if timely or isinstance(error, UpstreamUnavailable):
+                self._fleet.failed(replica)
             raise
         except GatewayError:  # it refused, or what it said was no use
-            self._heard(server.url, True)
+            self._heard(replica.url, True)
+            self._fleet.answered(replica)
             raise
-        self._heard(server.url, True)
+        self._heard(replica.url, True)
+        self._fleet.answered(replica)
 
-    async def _post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand) -> aiohttp.ClientResponse:
+    async def _post(
+        self, server: Server, replica: Replica, path: str, body: Mapping[str, Any], errand: Errand
+    ) -> aiohttp.ClientResponse:
         async with asyncio.timeout(self.timeouts.first_byte):
             response = await self._session.post(
-                server.url + path,
+                replica.at + path,
                 data=msgspec.json.encode(errand.body(server, path, body)),
-                headers=_headers(server, errand.request_id),
-                allow_redirects=False,
-                ssl=server.tls or True,
+                **_link(server, replica, _headers(server, errand.request_id)),
             )
             if response.status == 200:
                 return response
             async with response:
                 raise await _refusal(response)
+
+
+def _link(server: Server, replica: Replica, headers: dict[str, str]) -> dict[str, Any]:
+    """How this replica is spoken to: by its address, as who its name says it is."""
+    link = {"headers": headers, "allow_redirects": False, "ssl": server.tls or True}
+    if replica.at == replica.url:
+        return link
+    parts = urlsplit(replica.url)
+    named = link | {"headers": headers | {"Host": parts.netloc}}
+    return named | ({"server_hostname": parts.hostname} if parts.scheme == "https" else {})
 
 
 def _headers(server: Server, request_id: str) -> dict[str, str]:
@@ -240,6 +401,8 @@ def _mapped() -> Iterator[None]:
     """aiohttp's exceptions become ours, without their text: it can hold an address or a header."""
     try:
         yield
+    except aiohttp.ConnectionTimeoutError:  # nobody is there: nothing was sent
+        raise UpstreamUnavailable from None
     except (aiohttp.ServerTimeoutError, TimeoutError):
         raise UpstreamTimeout from None
     except aiohttp.ClientPayloadError:

@@ -91,8 +91,8 @@ def error_of(status: int, raw_body: bytes) -> GatewayError:
         return _callers(status, raw_body)
     if status == 429:
         return UpstreamBusy()
-    if status == 503:
-        return UpstreamUnavailable("status_503")
+    if status in (502, 503):
+        return UpstreamUnavailable(f"status_{status}")
     if status in (408, 504):
         return UpstreamTimeout()
     return UpstreamError("refused" if status < 500 or status == 501 else "status_5xx")

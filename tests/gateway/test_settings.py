@@ -280,6 +280,16 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(
             "management.tls: 'client_ca' goes with",
         ),
         ("public:", "trusted_proxies: {proxy_protocol: true}\npublic:", "trusted_proxies: 'proxy_protocol' and"),
+        ("http://127.0.0.1:8001/", "ftp://h", "must be http"),
+        ('"http://127.0.0.1:8001"', "[]", "must be up to 64 different addresses"),
+        ('"http://127.0.0.1:8001"', '["http://127.0.0.1:1", "http://127.0.0.1:1/"]', "different addresses"),
+        ('"http://127.0.0.1:8001"', '["http://127.0.0.1:1", "https://127.0.0.1:2"]', "must all be https, or all http"),
+        ('"http://127.0.0.1:8001"', '["http://127.0.0.1:1", "http://10.0.0.1"]', "reached by plain http off loopback"),
+        (
+            'url: "http://127.0.0.1:8001/", model: base',
+            'url: ["http://127.0.0.1:1", "http://127.0.0.1:8001"], model: tuned',
+            "are the same model",
+        ),
         ("model: tuned", "model: tuned, ca_file: ca.pem", "models.assistant.tuned: 'ca_file' and"),
         ("model: tuned", "model: tuned, client_certificate: g.crt", "'client_key_file' go together"),
         (

@@ -53,10 +53,12 @@ def token(folder: Path, subject: str, role: str = "customer") -> dict[str, str]:
     return {"authorization": f"Bearer {sign(read_key(folder / 'key.pem'), claims)}"}
 
 
-async def stream(client: httpx.AsyncClient, headers: Mapping[str, str], began: asyncio.Event) -> tuple[str, float]:
+async def stream(
+    client: httpx.AsyncClient, headers: Mapping[str, str], began: asyncio.Event, body: Mapping[str, Any] = BODY
+) -> tuple[str, float]:
     """All of it, and when it ended."""
     text = ""
-    async with client.stream("POST", "/v1/chat/completions", json=BODY, headers=headers) as response:
+    async with client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as response:
         async for piece in response.aiter_text():
             text += piece
             began.set()

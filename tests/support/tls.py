@@ -34,12 +34,18 @@ class Authority:
         self.ca_file.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def server(
-        self, name: str = "server", *, starts: datetime.timedelta = -DAY, ends: datetime.timedelta = DAY
+        self,
+        name: str = "server",
+        *,
+        starts: datetime.timedelta = -DAY,
+        ends: datetime.timedelta = DAY,
+        host: str | None = None,
     ) -> Path:
         """A PEM file with a key and its certificate, which holds from and until then, as seen from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        names = [x509.DNSName(host)] if host is not None else []
+        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *names])
         builder = self._builder(subject, key.public_key(), starts, ends)
         certificate = builder.add_extension(addresses, critical=False)
         path = self.folder / f"{name}.pem"

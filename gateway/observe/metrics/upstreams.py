@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.observe.metrics.labels import (
     BOUNDED_SOURCES,
     PREFILL_PURPOSES,
@@ -13,6 +15,7 @@ from gateway.observe.metrics.labels import (
 )
 from gateway.observe.metrics.make import Maker
 from gateway.types import Release
+from gateway.upstream.replicas import Replica
 
 
 class Upstreams:
@@ -27,6 +30,7 @@ class Upstreams:
         self._plaintext = make.gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS."
         )
+        self._make_replicas(make)
         self._keyless = make.gauge(
             "tightlip_keyless_upstreams", "Model servers that answered a call without a key when the process began."
         )
@@ -44,6 +48,31 @@ class Upstreams:
             "release",
             "source",
         )
+
+    def _make_replicas(self, make: Maker) -> None:
+        self._well = make.gauge(
+            "tightlip_replica_well", "0 while a model server's replica is ejected.", "server", "replica"
+        )
+        self._outstanding = make.gauge(
+            "tightlip_replica_outstanding", "Calls under way at a model server's replica.", "server", "replica"
+        )
+        self._refused = make.gauge(
+            "tightlip_replicas_refused", "Replicas that get nothing, not being the release's.", "model", "release"
+        )
+
+    def replica(self, replica: Replica) -> None:
+        """One has changed. Its address is of the settings, its slot one of MOST."""
+        labels = replica.url, str(replica.slot)
+        if replica.gone:
+            self._well.remove(*labels)
+            self._outstanding.remove(*labels)
+            return
+        self._well.labels(*labels).set(not replica.ejected)
+        self._outstanding.labels(*labels).set(replica.outstanding)
+
+    def refused_replicas(self, release: Release, count: Callable[[], int]) -> None:
+        """Asked for at each scrape."""
+        self._refused.labels(*self._known.release(release)).set_function(count)
 
     def upstream_error(self, release: Release, kind: str) -> None:
         """`kind` is of UPSTREAM_KINDS."""

@@ -21,6 +21,7 @@ from gateway.observe.metrics.labels import (
     UPSTREAM_KINDS,
 )
 from gateway.types import Release
+from gateway.upstream.replicas import Replica
 from tests.gateway.support import CANARY
 
 BLUE = Release("assistant", "blue")
@@ -216,6 +217,22 @@ def test_a_server_is_up_as_its_last_call_says(metrics: Metrics, registry: Collec
         metrics.upstream_up("http://127.0.0.1:1", answered)
         labels = {"server": "http://127.0.0.1:1"}
         assert registry.get_sample_value("tightlip_upstream_up", labels) == float(answered)
+
+
+def test_a_replica_is_shown_until_it_is_gone(metrics: Metrics, registry: CollectorRegistry) -> None:
+    replica = Replica("http://model.test:1", "http://10.0.0.1:1", slot=2, life=1, outstanding=3)
+    labels = {"server": "http://model.test:1", "replica": "2"}
+    for ejected in (False, True):
+        replica.ejected = ejected
+        metrics.replica(replica)
+        assert registry.get_sample_value("tightlip_replica_well", labels) == float(not ejected)
+        assert registry.get_sample_value("tightlip_replica_outstanding", labels) == 3
+    replica.gone = True
+    metrics.replica(replica)
+    assert registry.get_sample_value("tightlip_replica_well", labels) is None
+    metrics.refused_replicas(BLUE, lambda: 2)
+    of_release = {"model": "assistant", "release": "blue"}
+    assert registry.get_sample_value("tightlip_replicas_refused", of_release) == 2
 
 
 def test_the_page_on_metrics_names_every_series_with_its_labels(registry: CollectorRegistry) -> None:

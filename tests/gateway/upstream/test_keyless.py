@@ -70,7 +70,8 @@ async def test_who_is_away_is_called_until_he_answers(monkeypatch: pytest.Monkey
 
 
 def test_the_operator_hears_of_it_in_a_metric_a_record_and_words(tmp_path: Path) -> None:
-    registry, warned = CollectorRegistry(), []
+    registry = CollectorRegistry()
+    warned: list[str] = []
     with (tmp_path / "log").open("wb") as stream:
         operator = Operator(Metrics(registry), Logs(stream, Pseudonyms(b"k" * 32)), warned.append)
         operator.keyless("https://vllm.test:8000")
