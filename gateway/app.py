@@ -47,6 +47,7 @@ from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
 from gateway.observe.opening import open_logs, open_metrics
 from gateway.policy.body import BodyBounds
+from gateway.receipts import Subjects
 from gateway.relay import Relay
 from gateway.release.desk import ReleaseDesk
 from gateway.release.guard import Guard
@@ -384,13 +385,29 @@ def _administration(
     condition: Condition,
 ) -> Administration:
     head = partial(_head, shared.audit)
-    parts = Parts(shared.store, policies, desk, condition.status, head, condition.shared, _keeps_marks(settings.log))
+    kept = _keeps_marks(settings.log)
+    subjects = _subjects(operator, shared, head, shared_store=condition.shared, marks_kept=kept)
+    parts = Parts(shared.store, policies, desk, subjects, condition.status, head, condition.shared, kept)
     uncaught = partial(operator.logs.uncaught, where="administration")
     return Administration(parts, shared.revocations, _witnessed(operator, shared), operator.metrics, uncaught)
 
 
 def _witnessed(operator: Operator, shared: _Shared) -> AuditLog:
     return Witnessed(shared.audit or NO_AUDIT_LOG, operator.logs.administered)
+
+
+def _subjects(
+    operator: Operator, shared: _Shared, head: Callable[[], str | None], *, shared_store: bool, marks_kept: bool
+) -> Subjects:
+    """What is kept of persons."""
+    pseudonyms, audit, uses = operator.logs.pseudonyms, shared.audit, shared.uses
+    mark = audit.mark if audit is not None else lambda _issuer, _tenant, _subject: None
+    tell = uses.tell if uses is not None else _nothing
+    return Subjects(shared.store, pseudonyms, mark, head, tell, shared_store, marks_kept)
+
+
+async def _nothing() -> None:
+    """There are no last uses to tell of."""
 
 
 def _head(audit: ChainedAuditLog | None) -> str | None:

@@ -335,6 +335,12 @@ def _hours(plan: Plan) -> list[tuple[str, Hour]]:
     return [(key, hour) for key, hour in hours if hour.limited]
 
 
+def accounts(principal: Principal, end_user: EndUser | None = None) -> Mapping[str, str]:
+    """The names of his totals in a store, each with its measure."""
+    key = account_key(principal, end_user)
+    return {f"{prefix}{key}": measure for measure, prefix in _PREFIXES.items()}
+
+
 def account_key(principal: Principal, end_user: EndUser | None = None) -> str:
     """The name of a caller's account in a store, or of an end user's behind him. It says nothing of either, and no two
     are alike."""

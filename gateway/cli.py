@@ -20,6 +20,7 @@ from gateway.probe_cli import probe
 from gateway.release_cli import app as release_app
 from gateway.review_cli import review
 from gateway.revoke_cli import app as revoke_app
+from gateway.subject_cli import app as subject_app
 from gateway.terminal import complain, warn
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(release_app, name="release")
 app.add_typer(index_app, name="index")
 app.add_typer(revoke_app, name="revoke")
+app.add_typer(subject_app, name="subject")
 app.add_typer(audit_log_app, name="audit-log")
 app.add_typer(logs_app, name="logs")
 app.add_typer(encryption_app, name="encryption")

@@ -37,7 +37,7 @@ from gateway.policy.limits import RateLimits
 from gateway.state import LAST_WORDS, PATIENCE, Counters, StateUnavailable
 from gateway.state.memory import MemoryCounters
 from gateway.state.windows import Lease, Standing, Taken, Window
-from gateway.types import Grant, Plan, Principal
+from gateway.types import EndUser, Grant, Plan, Principal
 
 LEASE_SECONDS: Final = 45.0  # until the places of a killed process are free again, with the usual grace
 BEYOND_GRACE: Final = 15.0  # seconds: a renewal every ten, and what one that fails may take
@@ -286,11 +286,19 @@ def _scopes(plan: Plan) -> list[_Scope]:
     """Where there is a limit. The application's own hold whoever sits before it: names that nobody signed it could
     make up."""
     grant, who, end_user = plan.grant, plan.grant.principal, plan.end_user
-    scopes = [_Scope("caller", _key(who, who.subject), grant.limits), _Scope("role", _key(who), grant.total_limits)]
+    scopes = [_Scope("caller", _key_of(who), grant.limits), _Scope("role", _key(who), grant.total_limits)]
     if end_user is not None:
-        name = who.subject, end_user.issuer or "", end_user.name
-        scopes.append(_Scope("end_user", _key(who, *name), grant.end_user_limits))
+        scopes.append(_Scope("end_user", _key_of(who, end_user), grant.end_user_limits))
     return [scope for scope in scopes if scope.limits.any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Where a store counts what somebody takes: his windows by their keys, each with the limit's name in the policy and
+    its seconds, and the key of his places."""
+
+    windows: Mapping[str, tuple[str, int]]
+    places: str
 
 
 def _asked(scopes: Sequence[_Scope], tokens: int, ends: float) -> _Asked:
@@ -298,7 +306,7 @@ def _asked(scopes: Sequence[_Scope], tokens: int, ends: float) -> _Asked:
     return _Asked(
         [rate for scope in scopes for rate in _rates(scope, tokens)],
         [
-            _Place(scope.name, Lease(f"{scope.key}:streams", most, name, ends))
+            _Place(scope.name, Lease(_places(scope.key), most, name, ends))
             for scope in scopes
             if (most := scope.limits.streams)
         ],
@@ -310,7 +318,26 @@ def _rates(scope: _Scope, tokens: int) -> Iterator[_Rate]:
         most: int | None = getattr(scope.limits, name)
         if most is not None:
             amount = tokens if unit == "tokens" else 1
-            yield _Rate(name, scope.name, unit, Window(f"{scope.key}:{unit}:{seconds}", seconds, most, amount))
+            yield _Rate(name, scope.name, unit, Window(_window(scope.key, unit, seconds), seconds, most, amount))
+
+
+def counted(who: Principal, end_user: EndUser | None = None) -> Counted:
+    """A caller's in his role, or an end user's behind him."""
+    key = _key_of(who, end_user)
+    return Counted({_window(key, unit, seconds): (name, seconds) for name, unit, seconds in _RATES}, _places(key))
+
+
+def _window(key: str, unit: str, seconds: int) -> str:
+    return f"{key}:{unit}:{seconds}"
+
+
+def _places(key: str) -> str:
+    return f"{key}:streams"
+
+
+def _key_of(who: Principal, end_user: EndUser | None = None) -> str:
+    behind = () if end_user is None else (end_user.issuer or "", end_user.name)
+    return _key(who, who.subject, *behind)
 
 
 def _key(who: Principal, *subject: str) -> str:

@@ -16,13 +16,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from gateway import revoke
+from gateway import revoke, subjects
 from gateway.admin.shapes import (
     AuditHead,
     CallerUse,
     ChoiceShown,
     GrantUse,
     ModelReleases,
+    Receipt,
     ReleaseAsked,
     ReleaseDone,
     Releases,
@@ -34,11 +35,12 @@ from gateway.admin.shapes import (
     RevocationShown,
     Revoked,
     Status,
+    SubjectAsked,
     SwitchAsked,
     Withdrawn,
 )
 from gateway.audit_log import Action as Name
-from gateway.audit_log import OfId, OfRelease, OfRevocation, Target
+from gateway.audit_log import OfId, OfRelease, OfRevocation, OfSubject, Target
 from gateway.auth.revocation import Revocation, can_be_id
 from gateway.auth.revocation import Revocations as RevocationBook
 from gateway.errors import (
@@ -54,6 +56,8 @@ from gateway.errors import (
 )
 from gateway.in_force import InForce
 from gateway.last_use import Caller, Grant
+from gateway.policy.load import Rules
+from gateway.receipts import Subjects
 from gateway.release.desk import ModelStanding, Refused, ReleaseDesk
 from gateway.release.standing import Scope, told
 from gateway.reload import Policies
@@ -76,6 +80,7 @@ class Parts:
     store: Store
     policies: Policies
     desk: ReleaseDesk
+    subjects: Subjects
     status: Callable[[], Status]
     audit_head: Callable[[], str | None]
     shared: bool
@@ -325,6 +330,30 @@ def _days(text: str | None) -> float:
     return days
 
 
+# ---- persons ---------------------------------------------------------------------------------------------------------
+
+
+def _export_subject(parts: Parts, asked: Asked) -> Prepared:
+    return _of_subject(asked, parts.subjects.export)
+
+
+def _erase_subject(parts: Parts, asked: Asked) -> Prepared:
+    return _of_subject(asked, parts.subjects.erase)
+
+
+def _of_subject(asked: Asked, work: Callable[[subjects.Person, Rules, float], Awaitable[Receipt]]) -> Prepared:
+    wish, rules = _read(asked.body, SubjectAsked), asked.policy.rules
+    try:
+        who = subjects.person(wish.subject, wish.issuer, wish.tenant, wish.end_user, wish.end_user_issuer, rules)
+    except revoke.NotAimed as error:
+        raise MeansNobody(str(error)) from None
+
+    async def run() -> Receipt:
+        return await _acknowledged(work(who, rules, time.time()))
+
+    return Prepared(run, OfSubject(who.issuer, who.caller.tenant, who.name))
+
+
 # ---- all of them -----------------------------------------------------------------------------------------------------
 
 ACTIONS: Final[Sequence[Action]] = (
@@ -343,6 +372,8 @@ ACTIONS: Final[Sequence[Action]] = (
     Action(Name.STATUS, AdminRole.OPERATIONS, "GET", "/status", _status),
     Action(Name.READ_AUDIT_HEAD, AdminRole.PRIVACY, "GET", "/audit/head", _audit_head),
     Action(Name.REVIEW, AdminRole.PRIVACY, "GET", "/review", _review, query=frozenset({"idle_days"})),
+    Action(Name.EXPORT_SUBJECT, AdminRole.PRIVACY, "POST", "/subjects/export", _export_subject, takes_body=True),
+    Action(Name.ERASE_SUBJECT, AdminRole.PRIVACY, "POST", "/subjects/erase", _erase_subject, takes_body=True),
 )
 
 

@@ -43,6 +43,16 @@ class ReleaseAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: str
 
 
+class SubjectAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom an administrator means: a caller, or whoever sits before that application."""
+
+    subject: str
+    issuer: str | None = None
+    tenant: str | None = None
+    end_user: str | None = None
+    end_user_issuer: str | None = None  # that signed who he is; None: any, or nobody
+
+
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +129,57 @@ class Reviewed(msgspec.Struct, frozen=True):
     callers: list[CallerUse]
     removable: list[str]
     marks_kept: bool
+
+
+class ItemShown(msgspec.Struct, frozen=True):
+    """Something that is kept of a person. Of a limit or a measure `amount` was taken; `time` is when that was, `ends`
+    when it goes by itself, in seconds since the epoch."""
+
+    what: str  # a limit's name in the policy, a measure, `last_use`, a revocation's id
+    role: str | None = None
+    signed_by: str | None = None  # of an end user
+    amount: float | None = None
+    time: float | None = None
+    ends: float | None = None
+
+
+class PlaceShown(msgspec.Struct, frozen=True):
+    """A place where something of a person could be. `why` something stays there, or nobody looked, and until when."""
+
+    place: str
+    why: str | None = None
+    until: str | None = None
+    searched: bool = False
+    found: int = 0
+    erased: int = 0
+    values: list[ItemShown] = []
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was looked at for one person, and what came of it.
+
+    `known`: the policy has this issuer and tenant. `mark` is his in records and last uses, `audit_mark` that in the
+    audit log; None where he has none of his own. `audit_head` is how far the audit log had come, with the record that
+    this was asked. `left` says in which files copies of what was erased may be. Gateways that had him among their
+    last uses tell of it up to `again_after` seconds later. `shared`: what every gateway on the store knows; else what
+    this process does.
+    """
+
+    call: str
+    at: float
+    issuer: str
+    tenant: str
+    subject: str
+    end_user: str | None
+    known: bool
+    mark: str | None
+    marks_kept: bool
+    audit_mark: str | None
+    audit_head: str | None
+    shared: bool
+    places: list[PlaceShown]
+    left: list[str]
+    again_after: float
 
 
 class ReleaseDone(msgspec.Struct, frozen=True):

@@ -89,6 +89,10 @@ class ChainedAuditLog:
         self._compared = False  # what the store remembers with what is here
         self._moved = asyncio.Event()
 
+    def mark(self, issuer: str, tenant: str, subject: str) -> str | None:
+        """Under which somebody stands here whom a call was about."""
+        return self._marks.subject(issuer, tenant, subject)
+
     @property
     def head(self) -> Head | None:
         """The last line that this process wrote or found; None before the log has begun."""

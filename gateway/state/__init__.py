@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from gateway.state.holds import Draw, Drawn
 from gateway.state.windows import Lease, Taken, Window
@@ -121,7 +121,54 @@ class Anchors(Protocol):
         ...
 
 
-class Store(HourlyTotals, Counters, Anchors, Protocol):
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Under which names a store has what is one person's: keys of windows, leases and totals (with what is held of
+    them), and of last uses."""
+
+    windows: Sequence[str] = ()
+    leases: Sequence[str] = ()
+    totals: Sequence[str] = ()
+    uses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One thing that a store has under one of those names.
+
+    A window's sum of the part `at`; a lease and what is held, which end `at`; a total's sum of the minute `at`; a use,
+    known since `at`. Times are seconds since the epoch, parts and minutes numbers.
+    """
+
+    kind: Literal["window", "lease", "total", "hold", "use"]
+    name: str
+    at: float
+    amount: float | None = None  # of a use when it was last; None: of a lease, and of what was not used
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What there was, and in plain words where copies of it may be left."""
+
+    kept: Sequence[Kept]
+    left: Sequence[str]
+
+
+class Personal(Protocol):
+    """What is kept of one person. Both may raise StateUnavailable; whether all of it was erased is then not known, and
+    asking again does no harm."""
+
+    async def kept(self, names: Names) -> Sequence[Kept]:
+        """All that there is under these names."""
+        ...
+
+    async def erase(self, names: Names) -> Erased:
+        """Forget it, also in the store's files; and with it what they still have of anything else that was
+        deleted."""
+        ...
+
+
+class Store(HourlyTotals, Counters, Anchors, Personal, Protocol):
     """All of it. For one event loop; nothing here blocks it. Every method may raise StateUnavailable."""
 
     async def prepare(self) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 
-from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Changes, Entry, Position, Use
+from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Changes, Entry, Erased, Kept, Names, Position, Use
 from gateway.state.holds import Draw, Drawn, drawn, minutes
 from gateway.state.windows import Lease, Taken, Window, lasts, outcome, standing
 
@@ -17,6 +17,17 @@ class MemoryTotals:
         self._sums: dict[str, dict[int, float]] = {}
         self._holds: dict[str, dict[str, tuple[float, float]]] = {}  # amount and end, by key and holder
         self._swept = 0
+
+    def kept_of(self, keys: Sequence[str]) -> list[Kept]:
+        """All sums, and all that is held."""
+        sums = [Kept("total", key, at, amount) for key in keys for at, amount in self._sums.get(key, {}).items()]
+        holds = [(key, *held) for key in keys for held in self._holds.get(key, {}).values()]
+        return [*sums, *(Kept("hold", key, ends, amount) for key, amount, ends in holds)]
+
+    def forget(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._sums.pop(key, None)
+            self._holds.pop(key, None)
 
     async def draw(self, draws: Sequence[Draw], now: float) -> Sequence[Drawn]:
         """As `HourlyTotals.draw`; never raises."""
@@ -65,6 +76,18 @@ class MemoryCounters:
         self._over: dict[str, float] = {}  # when a key's last part is
         self._leases: dict[str, dict[str, float]] = {}
         self._next_sweep = 0.0
+
+    def taken_of(self, windows: Sequence[str], leases: Sequence[str]) -> list[Kept]:
+        """All parts, and all places."""
+        sums = [Kept("window", key, at, amount) for key in windows for at, amount in self._parts.get(key, {}).items()]
+        return [*sums, *(Kept("lease", key, ends) for key in leases for ends in self._leases.get(key, {}).values())]
+
+    def give_up(self, windows: Sequence[str], leases: Sequence[str]) -> None:
+        for key in windows:
+            self._parts.pop(key, None)
+            self._over.pop(key, None)
+        for key in leases:
+            self._leases.pop(key, None)
 
     async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
         """As `Counters.take`."""
@@ -157,6 +180,19 @@ class MemoryStore(MemoryTotals, MemoryCounters):
 
     async def uses(self) -> Mapping[str, Use]:
         return dict(self._uses)
+
+    async def kept(self, names: Names) -> Sequence[Kept]:
+        found = [(name, self._uses[name]) for name in names.uses if name in self._uses]
+        uses = [Kept("use", name, use.since, use.last) for name, use in found]
+        return [*self.taken_of(names.windows, names.leases), *self.kept_of(names.totals), *uses]
+
+    async def erase(self, names: Names) -> Erased:
+        kept = await self.kept(names)
+        self.give_up(names.windows, names.leases)
+        self.forget(names.totals)
+        for name in names.uses:
+            self._uses.pop(name, None)
+        return Erased(kept, ())
 
     async def anchor(self, chain: str, anchor: Anchor) -> None:
         """As `Anchors.anchor`."""

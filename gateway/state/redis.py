@@ -50,6 +50,9 @@ from gateway.state import (
     Anchor,
     Changes,
     Entry,
+    Erased,
+    Kept,
+    Names,
     Position,
     StateUnavailable,
     StateUnfit,
@@ -73,6 +76,17 @@ WAIT_MILLISECONDS: Final = 1000  # for one replica to have what must not be lost
 USES_AT_ONCE: Final = 500  # a script holds up everybody else while it runs
 LEASES_KEPT: Final = int(LONGEST)  # seconds after the last lease or hold of a key
 TOTALS_KEPT: Final = 2 * 3600  # seconds after the last addition
+REWRITE_SECONDS: Final = 5.0  # that an erasure waits for Redis to write its append-only file anew
+DUMPS_LEFT: Final = (
+    "dumps (RDB), replicas' files and backups of Redis have it until they are made anew: they are not the gateway's"
+)
+REWRITE_FORBIDDEN: Final = (
+    "Redis's append-only file has it until it is written anew: this user may not ask for that (BGREWRITEAOF)"
+)
+STILL_WRITING: Final = (
+    "Redis's append-only file has it until it is written anew, which was asked for and is not done yet"
+)
+_SORTED: Final = frozenset({"lease", "use"})  # kinds that stand in sorted sets
 
 # A new store says what it is. A random mark is kept of each write, and of the last one in `meta`.
 _BEGIN: Final = """
@@ -429,6 +443,67 @@ class RedisStore:
             async with self._turn():
                 await _mapped(self._renewing(_counted((), some), arguments))
 
+    async def kept(self, names: Names) -> Sequence[Kept]:
+        """As `Personal.kept`."""
+        return [kept for _, _, kept in await self._found(names)]
+
+    async def erase(self, names: Names) -> Erased:
+        """As `Personal.erase`."""
+        found = await self._found(names)
+        for key, field, kept in found:
+            await _mapped((self._client.zrem if kept.kind in _SORTED else self._client.hdel)(key, field))
+        for name in names.uses:
+            await _mapped(self._client.zrem(USES, name))
+        return Erased([kept for _, _, kept in found], await self._rewritten())
+
+    async def _found(self, names: Names) -> list[tuple[str, str, Kept]]:
+        """With the key and the field or member that each has in Redis."""
+        found: list[tuple[str, str, Kept]] = []
+        for name, key in zip(names.windows, _limits(names.windows), strict=True):
+            parts = await _mapped(self._client.hgetall(key))
+            found += [(key, part, Kept("window", name, int(part), int(sum_))) for part, sum_ in parts.items()]
+        for name, key in zip(names.leases, _limits(names.leases), strict=True):
+            places = await _mapped(self._client.zrangebyscore(key, "-inf", "+inf", withscores=True))
+            found += [(key, place, Kept("lease", name, ends)) for place, ends in places]
+        for name in names.totals:
+            sums_at, holds_at = f"{PREFIX}total:{name}", f"{PREFIX}hold:{name}"
+            sums = await _mapped(self._client.hgetall(sums_at))
+            found += [(sums_at, at, Kept("total", name, int(at), float(sum_))) for at, sum_ in sums.items()]
+            holds = await _mapped(self._client.hgetall(holds_at))
+            found += [(holds_at, id_, _held(name, *value.split(" "))) for id_, value in holds.items()]
+        uses = await self.uses() if names.uses else {}
+        known = [(name, uses[name]) for name in names.uses if name in uses]
+        return [*found, *((SINCE, name, Kept("use", name, use.since, use.last)) for name, use in known)]
+
+    async def _rewritten(self) -> Sequence[str]:
+        """Its append-only file keeps what was deleted until it is written anew. In plain words what is left."""
+        info = await _mapped(self._client.info("persistence"))
+        if not info.get("aof_enabled"):
+            return [DUMPS_LEFT]
+        try:
+            await self._rewrite()
+        except NoPermissionError:
+            return [REWRITE_FORBIDDEN, DUMPS_LEFT]
+        except (RedisError, OSError) as error:
+            raise _as_ours(error) from None
+        except TimeoutError:
+            return [STILL_WRITING, DUMPS_LEFT]
+        return [DUMPS_LEFT]
+
+    async def _rewrite(self) -> None:
+        """From now on. One that is under way began before, and has to end first. Raises TimeoutError."""
+        async with asyncio.timeout(REWRITE_SECONDS):
+            await self._no_rewrite()
+            await self._client.bgrewriteaof()
+            await self._no_rewrite()
+
+    async def _no_rewrite(self) -> None:
+        while True:
+            info = await self._client.info("persistence")
+            if not info.get("aof_rewrite_in_progress") and not info.get("aof_rewrite_scheduled"):
+                return
+            await asyncio.sleep(0.05)
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Raises StateUnavailable for who waits too long."""
@@ -462,8 +537,15 @@ class RedisStore:
 
 
 def _counted(windows: Sequence[Window], leases: Sequence[Lease]) -> list[str]:
-    keys = [window.key for window in windows] + [lease.key for lease in leases]
+    return _limits([window.key for window in windows] + [lease.key for lease in leases])
+
+
+def _limits(keys: Sequence[str]) -> list[str]:
     return [f"{PREFIX}limit:{key}" for key in keys]
+
+
+def _held(name: str, amount: str, ends: str) -> Kept:
+    return Kept("hold", name, float(ends), float(amount))
 
 
 def _or_none(part: int) -> int | None:

@@ -13,6 +13,7 @@ writing totals never the reading of revocations.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import secrets
@@ -34,6 +35,9 @@ from gateway.state import (
     Anchor,
     Changes,
     Entry,
+    Erased,
+    Kept,
+    Names,
     Position,
     StateUnavailable,
     StateUnfit,
@@ -45,6 +49,9 @@ from gateway.state.windows import LONGEST, Lease, Taken, Window, outcome, standi
 
 BUSY_SECONDS: Final = 3.0  # writers hold the lock for one small transaction; longer means that something hangs
 QUEUE_SECONDS: Final = PATIENCE  # whose request waited for longer has been refused
+LOG_IN_USE: Final = (
+    "another process was reading SQLite's log (-wal), which may have it until it is written over: ask again"
+)
 SETTLE_SECONDS: Final = 10.0  # nobody waits for it, but it would not be asked for again
 APPLICATION: Final = 0x54_4C_53_54  # "TLST" in the file's header: nobody else's database is taken for ours
 OLDEST: Final = 1  # the format whose programs can work with what this one writes
@@ -133,6 +140,14 @@ class SqliteStore:
 
     async def anchors(self) -> Mapping[str, Anchor]:
         return await self._reading.run(_anchors)
+
+    async def kept(self, names: Names) -> Sequence[Kept]:
+        """As `Personal.kept`."""
+        return await self._reading.run(lambda connection: _kept(connection, names))
+
+    async def erase(self, names: Names) -> Erased:
+        """As `Personal.erase`."""
+        return await self._revoking.run(lambda connection: _erase(connection, names))
 
     async def aclose(self) -> None:
         for lane in (self._reading, self._counting, self._revoking):
@@ -441,6 +456,44 @@ def _anchor(connection: sqlite3.Connection, chain: str, anchor: Anchor) -> None:
 def _anchors(connection: sqlite3.Connection) -> Mapping[str, Anchor]:
     rows = connection.execute("SELECT chain, number, hash, instance, at FROM anchors").fetchall()
     return {chain: Anchor(*row) for chain, *row in rows}
+
+
+_PERSONAL: Final = """
+SELECT 'window', account, part, amount FROM windows WHERE account IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT 'lease', account, ends, NULL FROM leases WHERE account IN (SELECT value FROM json_each(?2))
+UNION ALL SELECT 'total', account, minute, amount FROM totals WHERE account IN (SELECT value FROM json_each(?3))
+UNION ALL SELECT 'hold', account, ends, amount FROM holds WHERE account IN (SELECT value FROM json_each(?3))
+UNION ALL SELECT 'use', name, since, last FROM uses WHERE name IN (SELECT value FROM json_each(?4))
+"""
+
+
+def _kept(connection: sqlite3.Connection, names: Names) -> list[Kept]:
+    listed = [json.dumps(list(each)) for each in (names.windows, names.leases, names.totals, names.uses)]
+    return [Kept(*row) for row in connection.execute(_PERSONAL, listed)]
+
+
+def _erase(connection: sqlite3.Connection, names: Names) -> Erased:
+    """What was deleted long ago may still stand in a free page, so that the file is always made anew."""
+    with _writing(connection):
+        kept = _kept(connection, names)
+        for key in names.windows:
+            connection.execute("DELETE FROM windows WHERE account = ?", (key,))
+        for key in names.leases:
+            connection.execute("DELETE FROM leases WHERE account = ?", (key,))
+        for key in names.totals:
+            connection.execute("DELETE FROM totals WHERE account = ?", (key,))
+            connection.execute("DELETE FROM holds WHERE account = ?", (key,))
+        for name in names.uses:
+            connection.execute("DELETE FROM uses WHERE name = ?", (name,))
+    return Erased(kept, _make_anew(connection))
+
+
+def _make_anew(connection: sqlite3.Connection) -> Sequence[str]:
+    """The file without what was deleted, and an empty log; in plain words what could not be done."""
+    connection.execute("PRAGMA temp_store = MEMORY")  # or it would go through a file in a folder of the system's
+    connection.execute("VACUUM")
+    in_use, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return (LOG_IN_USE,) if in_use else ()
 
 
 @contextmanager

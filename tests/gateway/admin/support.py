@@ -20,6 +20,7 @@ from gateway.admin.actions import Parts
 from gateway.admin.api import Administration, create_app
 from gateway.admin.shapes import PREFIX, Status
 from gateway.audit_log import AuditRecord, AuditUnavailable
+from gateway.audit_log.written import Marks
 from gateway.auth import issuers
 from gateway.auth.end_users import EndUsers, asserting_of
 from gateway.auth.issuers import Verifier
@@ -29,9 +30,12 @@ from gateway.http.arrivals import ORIGIN, Origin
 from gateway.http.entrance import Door
 from gateway.http.lifecycle import Lifecycle
 from gateway.in_force import InForce
+from gateway.last_use import LastUses
 from gateway.listening import OPEN
+from gateway.observe.logs import Pseudonyms
 from gateway.observe.metrics import Metrics
 from gateway.policy.load import load
+from gateway.receipts import Subjects
 from gateway.release.desk import ReleaseDesk
 from gateway.release.standing import Standing
 from gateway.reload import Policies
@@ -98,6 +102,7 @@ class Administered:
     revocations: RevocationFeed
     policies: Policies
     registry: CollectorRegistry
+    uses: LastUses
     uncaught: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -134,11 +139,15 @@ def built(
     standing = Standing()
     feed = RevocationFeed(store, metrics, 30.0, lifecycle.end, others=[standing])
     desk = ReleaseDesk(store, releases(("blue", "green"), "blue", standing, metrics))
-    parts = Parts(store, policies, desk, lambda: STATUS, lambda: "0a:7:0b", shared=True, marks_kept=False)
+    pseudonyms = Pseudonyms(b"p" * 32)
+    uses = LastUses(store, pseudonyms, metrics)
+    marks = Marks.of(b"p" * 32, "plain", "truncated")
+    subjects = Subjects(store, pseudonyms, marks.subject, lambda: "0a:7:0b", uses.tell, shared=True, marks_kept=False)
+    parts = Parts(store, policies, desk, subjects, lambda: STATUS, lambda: "0a:7:0b", shared=True, marks_kept=False)
     uncaught: list[str] = []
     administration = Administration(parts, feed, audit, metrics, lambda kind: uncaught.append(kind.__name__))
     app = management.create_app(registry, lambda: True, create_app(administration))
-    return Administered(app, folder, administration, audit, store, feed, policies, registry, uncaught)
+    return Administered(app, folder, administration, audit, store, feed, policies, registry, uses, uncaught)
 
 
 @dataclass

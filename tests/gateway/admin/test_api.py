@@ -49,6 +49,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "switch_release": {"json": {"model": MODEL, "shares": {"green": 1}}},
     "withdraw_release": {"json": BLUE},
     "reinstate_release": {"json": BLUE},
+    "export_subject": {"json": ALICE},
+    "erase_subject": {"json": ALICE},
 }
 
 

@@ -20,9 +20,9 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.observe.metrics import Metrics
 from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
-from gateway.state import Entry, StateUnavailable, StateUnfit
+from gateway.state import Entry, Names, StateUnavailable, StateUnfit
 from gateway.state.holds import Draw, Hold
-from gateway.state.redis import Access, RedisStore, Server
+from gateway.state.redis import DUMPS_LEFT, REWRITE_FORBIDDEN, Access, RedisStore, Server
 from gateway.state.windows import Lease, Window
 from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis, redis_program, sentinel_program
@@ -333,3 +333,50 @@ async def _works(once: Callable[[], object]) -> bool:
     except StateUnavailable:
         return False
     return True
+
+
+# ---- persons ---------------------------------------------------------------------------------------------------------
+
+HIS = Names(["zqWindowxv"], ["zqLeasexv"], ["zqTotalxv"], ["zqUsexv"])
+
+
+async def keep(store: RedisStore) -> None:
+    await store.take([Window(HIS.windows[0], 60, 9, 2)], [Lease(HIS.leases[0], 9, "lease", NOW + 30)], NOW)
+    await store.draw([Draw(HIS.totals[0], 2.5, Hold("holder", 1.0, 9.0, NOW + 20))], NOW)
+    await store.used({HIS.uses[0]: NOW}, NOW)
+
+
+def marks_in(folder: Path) -> list[str]:
+    """Of those that stand in what Redis has on the disk."""
+    raw = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    marks = *HIS.windows, *HIS.leases, *HIS.totals, *HIS.uses
+    return [mark for mark in marks if mark.encode() in raw]
+
+
+async def test_nothing_of_who_is_erased_stands_in_redis_or_its_append_only_file(tmp_path: Path) -> None:
+    with redis(tmp_path, *DURABLE) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await keep(store)
+            await store.put(FIRST, NOW)
+            assert len(marks_in(tmp_path)) == 4
+            erased = await store.erase(HIS)
+            assert (len(erased.kept), list(erased.left)) == (5, [DUMPS_LEFT])
+            assert marks_in(tmp_path) == []
+            assert not [key for key in await client.keys("*") if b"zq" in key]
+            assert [entry.id for entry in (await store.changes(None)).entries] == [FIRST.id]
+
+
+async def test_without_the_right_to_rewrite_the_file_an_erasure_says_that_it_is_left(tmp_path: Path) -> None:
+    with redis(tmp_path, *DURABLE) as server:
+        async with Client(port=server.port) as operator:
+            await operator.execute_command("ACL", "SETUSER", "gateway", "on", f">{SECRET}", *RIGHTS.split())
+        (tmp_path / "password").write_text(SECRET)
+        async with using(server.port, Access("gateway", tmp_path / "password")) as store:
+            await keep(store)
+            assert list((await store.erase(HIS)).left) == [REWRITE_FORBIDDEN, DUMPS_LEFT]
+            assert list(await store.kept(HIS)) == []
+        async with Client(port=server.port) as operator:
+            await operator.execute_command("ACL", "SETUSER", "gateway", "+bgrewriteaof")
+        async with using(server.port, Access("gateway", tmp_path / "password")) as store:
+            assert list((await store.erase(HIS)).left) == [DUMPS_LEFT]
+        assert marks_in(tmp_path) == []

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.state import Entry, StateUnavailable, StateUnfit
+from gateway.state import Entry, Names, StateUnavailable, StateUnfit
 from gateway.state.holds import Draw, Drawn, Hold
-from gateway.state.sqlite import SqliteStore
+from gateway.state.sqlite import LOG_IN_USE, SqliteStore
 from gateway.state.windows import Lease, Window
 from tests.support.totals import added
 
@@ -283,4 +283,83 @@ async def test_a_file_from_before_there_were_limits_and_holds_gets_them(tmp_path
     assert await store.draw([Draw("a", 1.0, Hold("one", 5.0, 4.0, NOW + 30))], NOW) == [Drawn(3.0, 0.0, 1.0)]
     assert (await store.take([Window("m", 60, 1, 1)], [Lease("p", 1, "a", NOW + 30)], NOW)).granted
     assert list((await store.changes(None)).entries) == [FIRST]
+    await store.aclose()
+
+
+# ---- persons ---------------------------------------------------------------------------------------------------------
+
+HIS = Names(["zqWindowxv"], ["zqLeasexv"], ["zqTotalxv"], ["zqUsexv"])
+SECRET = b"zqRevokedNamexv"
+
+
+async def keep(store: SqliteStore, of: Names) -> None:
+    windows = [Window(name, 60, 9, 2) for name in of.windows]
+    await store.take(windows, [Lease(name, 9, "lease", NOW + 30) for name in of.leases], NOW)
+    await store.draw([Draw(name, 2.5, Hold("holder", 1.0, 9.0, NOW + 20)) for name in of.totals], NOW)
+    await store.used(dict.fromkeys(of.uses, NOW), NOW)
+
+
+def marks_in(folder: Path) -> list[str]:
+    """Of those that stand anywhere in a store's files."""
+    raw = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    marks = *HIS.windows, *HIS.leases, *HIS.totals, *HIS.uses
+    return [mark for mark in marks if mark.encode() in raw] + ([SECRET.decode()] if SECRET in raw else [])
+
+
+async def test_nothing_of_who_is_erased_stands_in_the_files(tmp_path: Path) -> None:
+    """Nor of what was deleted before and left its bytes behind: a revocation that was withdrawn, pages of old keys."""
+    store = SqliteStore(tmp_path / "state.db")
+    for number in range(60):
+        await keep(store, Names([f"w{number}"], [f"l{number}"], [f"t{number}"], [f"u{number}"]))
+    await keep(store, HIS)
+    await store.put(Entry("id-1", SECRET.decode(), None), NOW)
+    await store.put(Entry("id-2", "stays", None), NOW)
+    await store.withdraw("id-1", NOW)
+    assert len(marks_in(tmp_path)) == 5
+    erased = await store.erase(HIS)
+    assert (len(erased.kept), list(erased.left)) == (5, [])
+    assert marks_in(tmp_path) == []
+    assert [entry.id for entry in (await store.changes(None)).entries] == ["id-2"]
+    assert len(await store.uses()) == 60
+    await store.aclose()
+    assert marks_in(tmp_path) == []
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_an_erasure_says_where_another_process_keeps_the_log_from_being_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.state.sqlite.BUSY_SECONDS", 0.1)
+    store = SqliteStore(tmp_path / "state.db")
+    await keep(store, HIS)
+    with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM uses").fetchone()
+        assert list((await store.erase(HIS)).left) == [LOG_IN_USE]
+        reader.execute("ROLLBACK")
+    assert list(await store.kept(HIS)) == []
+    assert list((await store.erase(HIS)).left) == []
+    assert marks_in(tmp_path) == []
+    await store.aclose()
+
+
+async def test_a_disk_that_takes_nothing_more_leaves_an_erasure_unacknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked again then does the rest."""
+
+    def full(_connection: sqlite3.Connection) -> list[str]:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    store = SqliteStore(tmp_path / "state.db")
+    await keep(store, HIS)
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.state.sqlite._make_anew", full)
+        with pytest.raises(StateUnavailable, match="the disk is full"):
+            await store.erase(HIS)
+    assert list((await store.erase(HIS)).left) == []
+    assert marks_in(tmp_path) == []
     await store.aclose()

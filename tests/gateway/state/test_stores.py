@@ -7,8 +7,21 @@ from collections.abc import Awaitable
 
 import pytest
 
-from gateway.state import KEEP_ANCHORS, KEEP_USES, Anchor, Entry, Position, StateUnfit, Store, Use, check_format
+from gateway.state import (
+    KEEP_ANCHORS,
+    KEEP_USES,
+    Anchor,
+    Entry,
+    Kept,
+    Names,
+    Position,
+    StateUnfit,
+    Store,
+    Use,
+    check_format,
+)
 from gateway.state.holds import Draw, Drawn, Hold
+from gateway.state.windows import Lease, Window
 from tests.support.totals import added
 
 NOW = 1_700_000_000.0
@@ -171,3 +184,63 @@ async def test_a_chain_that_moves_no_more_is_forgotten_in_the_end(store: Store) 
     assert (await store.anchors()).keys() == {"old", "new"}
     await store.anchor("new", Anchor(2, "b" * 64, "gw-1", NOW + KEEP_ANCHORS + 1))
     assert (await store.anchors()).keys() == {"new"}
+
+
+# ---- persons ---------------------------------------------------------------------------------------------------------
+
+MINE, YOURS = (Names([f"{who}:requests"], [f"{who}:streams"], [f"{who}-bits"], [f"{who}-use"]) for who in "ab")
+PART = int(NOW)  # of a window of a minute
+
+
+async def fill(store: Store, names: Names) -> None:
+    """Something of each kind."""
+    windows = [Window(name, 60, 9, 2) for name in names.windows]
+    leases = [Lease(name, 9, "lease", NOW + 30) for name in names.leases]
+    assert (await store.take(windows, leases, NOW)).granted
+    await store.draw([Draw(name, 2.5, Hold("holder", 1.5, 9.0, NOW + 20)) for name in names.totals], NOW)
+    await store.used(dict.fromkeys(names.uses, NOW - 1), NOW)
+
+
+def all_of(names: Names) -> set[Kept]:
+    [window], [lease], [total], [use] = names.windows, names.leases, names.totals, names.uses
+    return {
+        Kept("window", window, PART, 2),
+        Kept("lease", lease, NOW + 30),
+        Kept("total", total, NOW // 60, 2.5),
+        Kept("hold", total, NOW + 20, 1.5),
+        Kept("use", use, NOW, NOW - 1),
+    }
+
+
+async def test_all_that_is_kept_under_somebody_s_names_is_found_and_nothing_else(store: Store) -> None:
+    await fill(store, MINE)
+    await fill(store, YOURS)
+    assert set(await store.kept(MINE)) == all_of(MINE)
+    assert list(await store.kept(Names())) == []
+    assert list(await store.kept(Names(["c"], ["c"], ["c"], ["c"]))) == []
+
+
+async def test_what_is_erased_is_gone_and_what_is_others_stays(store: Store) -> None:
+    await store.put(FIRST, NOW)
+    await fill(store, MINE)
+    await fill(store, YOURS)
+    assert set((await store.erase(MINE)).kept) == all_of(MINE)
+    assert list(await store.kept(MINE)) == []
+    assert list((await store.erase(MINE)).kept) == []
+    assert set(await store.kept(YOURS)) == all_of(YOURS)
+    assert list((await store.changes(None)).entries) == [FIRST]
+    assert set(await store.uses()) == set(YOURS.uses)
+
+
+async def test_who_is_erased_begins_anew_and_what_is_under_way_is_counted_again(store: Store) -> None:
+    await fill(store, MINE)
+    await store.erase(MINE)
+    [window], [lease] = [Window(MINE.windows[0], 60, 2, 2)], [Lease(MINE.leases[0], 1, "lease", NOW + 40)]
+    await store.settle([Window(window.key, 60, 2, -1)], [], NOW)
+    assert list(await store.kept(MINE)) == [], "what ends later does not come back"
+    await store.renew([lease])
+    assert list(await store.kept(MINE)) == [Kept("lease", lease.key, NOW + 40)]
+    assert [
+        each.held for each in await store.draw([Draw(MINE.totals[0], 0.0, Hold("h", 9.0, 9.0, NOW + 20))], NOW)
+    ] == [9.0]
+    assert (await store.take([window], [], NOW)).granted

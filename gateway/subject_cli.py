@@ -1,0 +1,138 @@
+"""`tightlip subject`: what is kept of a person, shown or erased, with a receipt; a client of the administration API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+
+import typer
+
+from gateway.admin_cli import Reach, reaching
+from gateway.config_file import ConfigError, Problem
+from gateway.terminal import warn
+
+if TYPE_CHECKING:
+    from gateway.admin.shapes import Receipt
+
+RECORDS: Final = "records"
+MOST_LINE_BYTES: Final = 1 << 16  # a record of a request is far shorter
+
+app = typer.Typer(help="Show or erase what is kept of a caller or an end user.", no_args_is_help=True)
+
+Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="As tokens name him.")]
+Issuer = Annotated[str | None, typer.Option(help="Of this issuer; needed where the policy has several.")]
+Tenant = Annotated[str | None, typer.Option(help="Of this tenant; needed where the issuer has several.")]
+EndUser = Annotated[
+    str | None, typer.Option(help="Not the subject itself, but who sits before that application.", metavar="NAME")
+]
+EndUserIssuer = Annotated[
+    str | None, typer.Option(help="That signed who he is; else all that may have are looked at.", metavar="ISSUER")
+]
+Records = Annotated[
+    list[Path] | None,
+    typer.Option(help="Look through these records of requests as well, JSON lines; - reads them from standard input."),
+]
+
+
+@app.command()
+@reaching
+def export(
+    reach: Reach,
+    subject: Subject,
+    issuer: Issuer = None,
+    tenant: Tenant = None,
+    end_user: EndUser = None,
+    end_user_issuer: EndUserIssuer = None,
+    records: Records = None,
+) -> None:
+    """Print all that is kept of a person as JSON: what was looked at, what was found with its values, and why and how
+    long it stays. Exit code 1: nobody could tell; 2: it means nobody."""
+    named = _named(subject, issuer, tenant, end_user, end_user_issuer)
+    _print("export", reach, named, records or [], values=True)
+
+
+@app.command()
+@reaching
+def erase(
+    reach: Reach,
+    subject: Subject,
+    issuer: Issuer = None,
+    tenant: Tenant = None,
+    end_user: EndUser = None,
+    end_user_issuer: EndUserIssuer = None,
+    records: Records = None,
+) -> None:
+    """Erase what is kept of a person, and print the receipt as JSON: what was erased, what stays, why and how long.
+    His limits and his leak budget begin anew. Exit code 1: not done, or not known to be; 2: it means nobody."""
+    named = _named(subject, issuer, tenant, end_user, end_user_issuer)
+    _print("erase", reach, named, records or [], values=False)
+
+
+def _named(
+    subject: str, issuer: str | None, tenant: str | None, end_user: str | None, end_user_issuer: str | None
+) -> dict[str, str]:
+    given = {"subject": subject, "issuer": issuer, "tenant": tenant}
+    given |= {"end_user": end_user, "end_user_issuer": end_user_issuer}
+    return {name: text for name, text in given.items() if text is not None}
+
+
+def _print(call: str, reach: Reach, named: dict[str, str], records: list[Path], *, values: bool) -> None:
+    """Raises ConfigError."""
+    import msgspec
+
+    from gateway.admin.shapes import Receipt
+
+    with ExitStack() as opened:
+        files = [_opened(file, opened) for file in records]  # before anything is erased
+        receipt = reach().one("POST", f"/subjects/{call}", Receipt, body=named)
+        found: dict[str, Any] = msgspec.to_builtins(receipt)
+        if files:
+            _add(found, [line for file in files for line in _of(file, receipt)], values=values)
+    typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    _remark(receipt)
+
+
+def _opened(file: Path, opened: ExitStack) -> BinaryIO:
+    """Raises ConfigError."""
+    if str(file) == "-":
+        return sys.stdin.buffer
+    try:
+        return opened.enter_context(file.open("rb"))
+    except OSError as error:
+        raise ConfigError(Problem(str(file), None, "", f"can't be read ({error.strerror})")) from None
+
+
+def _of(file: BinaryIO, receipt: Receipt) -> Iterator[dict[str, Any]]:
+    """The records with the caller's mark. What is no record is passed over."""
+    import msgspec
+
+    from gateway.observe.logs import name
+
+    whose = (receipt.mark, name(receipt.tenant)) if receipt.mark is not None else None
+    while line := file.readline(MOST_LINE_BYTES):
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+        if isinstance(record, dict) and whose is not None and (record.get("subject"), record.get("tenant")) == whose:
+            yield record
+
+
+def _add(found: dict[str, Any], records: list[dict[str, Any]], *, values: bool) -> None:
+    for place in found["places"]:
+        if place["place"] == RECORDS:
+            place |= {"searched": True, "found": len(records), "values": records if values else []}
+
+
+def _remark(receipt: Receipt) -> None:
+    if not receipt.known:
+        warn("the policy does not have this issuer or tenant: is it spelled as tokens have it?")
+    if not receipt.marks_kept:
+        warn("marks change with each start of a gateway: records from before can't be found (log.key_file keeps them)")
+    if not receipt.shared:
+        warn("this process shares no state with others: ask each of them")
+    for each in receipt.left:
+        warn(each)

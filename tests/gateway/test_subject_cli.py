@@ -1,0 +1,93 @@
+"""`tightlip subject` as an administrator types it, against the API on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli import app
+from gateway.last_use import Caller, written
+from gateway.observe.logs import Pseudonyms
+from gateway.types import Principal
+from tests.gateway.admin.support import Served, served
+from tests.gateway.support import CANARY, ISSUER
+
+MARK = Pseudonyms(b"p" * 32).subject(Principal(ISSUER, "acme", CANARY, None, "customer", 0.0)) or ""
+RECORD = {"event": "request", "subject": MARK, "tenant": "acme", "status": 200}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as made:
+        asyncio.run(made.store.used({written(Caller("acme", "customer", MARK)): 1_700_000_000.0}, 1_700_000_000.0))
+        yield made
+
+
+def tightlip(*arguments: str, gateway: Served, role: str = "privacy", input: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["subject", *arguments, *gateway.options(role)], input=input)
+
+
+def receipt_of(done: Result) -> dict[str, Any]:
+    assert done.exit_code == 0, done.output
+    return {place["place"]: place for place in json.loads(done.stdout)["places"]}
+
+
+def test_it_prints_what_is_kept_and_then_a_receipt(gateway: Served) -> None:
+    shown = receipt_of(tightlip("export", CANARY, gateway=gateway))
+    assert [each["what"] for each in shown["last_uses"]["values"]] == ["last_use"]
+    assert not shown["records"]["searched"]
+    erased = receipt_of(tightlip("erase", CANARY, gateway=gateway))
+    assert (erased["last_uses"]["erased"], erased["last_uses"]["values"]) == (1, [])
+    assert receipt_of(tightlip("export", CANARY, gateway=gateway))["last_uses"]["found"] == 0
+
+
+def test_records_of_requests_are_found_by_the_mark(gateway: Served, tmp_path: Path) -> None:
+    others = [{**RECORD, "tenant": "other"}, {**RECORD, "subject": "0" * 16}, {**RECORD, "subject": None}, [MARK], MARK]
+    lines = [json.dumps(each) for each in (RECORD, *others)]
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(
+        "\n".join([*lines, "{torn", "[" * 5000, ""]).encode() + b"\xff\xfe\n" + json.dumps(RECORD).encode()
+    )
+    shown = receipt_of(tightlip("export", CANARY, "--records", str(file), gateway=gateway))["records"]
+    assert (shown["searched"], shown["found"], shown["erased"]) == (True, 2, 0)
+    assert shown["values"] == [RECORD, RECORD]
+    erased = receipt_of(tightlip("erase", CANARY, "--records", str(file), gateway=gateway))["records"]
+    assert (erased["found"], erased["erased"], erased["values"]) == (2, 0, [])
+    assert "retention" in erased["until"]
+
+
+def test_records_may_come_from_a_pipe(gateway: Served) -> None:
+    done = tightlip("export", CANARY, "--records", "-", gateway=gateway, input=json.dumps(RECORD) + "\n")
+    assert receipt_of(done)["records"]["values"] == [RECORD]
+
+
+def test_records_that_can_t_be_read_stop_it_before_anything_is_erased(gateway: Served, tmp_path: Path) -> None:
+    done = tightlip("erase", CANARY, "--records", str(tmp_path / "none"), gateway=gateway)
+    assert done.exit_code != 0
+    assert receipt_of(tightlip("export", CANARY, gateway=gateway))["last_uses"]["found"] == 1
+
+
+def test_it_warns_of_what_a_receipt_can_t_promise(gateway: Served) -> None:
+    done = tightlip("export", CANARY, "--issuer", "https://left.test", "--tenant", "left", gateway=gateway)
+    assert done.exit_code == 0
+    assert "does not have this issuer or tenant" in done.stderr
+    assert "marks change with each start" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("export", "a\nb"), 2), (("erase", CANARY, "--tenant", "nowhere"), 2), (("erase",), 2)]
+)
+def test_who_means_nobody_is_told(gateway: Served, arguments: tuple[str, ...], code: int) -> None:
+    assert tightlip(*arguments, gateway=gateway).exit_code == code
+
+
+def test_another_role_is_refused(gateway: Served) -> None:
+    done = tightlip("erase", CANARY, gateway=gateway, role="security")
+    assert (done.exit_code, CANARY in done.output) == (1, False)
+    assert receipt_of(tightlip("export", CANARY, gateway=gateway))["last_uses"]["found"] == 1
