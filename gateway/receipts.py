@@ -63,13 +63,15 @@ _ELSEWHERE: Final[Sequence[tuple[str, str, str]]] = (
         "the next release",
     ),
     ("deny_list", "Its entries are keyed hashes of what an operator listed, not of callers.", "it is taken off"),
-    ("replies_under_way", "Answers that are running hold their text in memory, and count what they find.", "they end"),
+    ("answers_under_way", "Answers that are running hold their text in memory, and count what they find.", "they end"),
     (
         "model_servers",
         "Prompts and answers stand in their memory, prefix caches among it, and they are told of no caller.",
         "they are displaced, or the server ends",
     ),
 )
+_LOOKED: Final = (LIMITS, LEAK_BUDGET, LAST_USES, REVOCATIONS)
+PLACES: Final = (*_LOOKED, *(place for place, _, _ in _ELSEWHERE))  # all that a receipt names, in its order
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Subjects:
         self, call: str, who: Person, now: float, items: Sequence[Item], *, values: bool, left: Sequence[str] = ()
     ) -> Receipt:
         caller, mark = who.caller, None if who.end_users else self.pseudonyms.own_subject(who.caller)
-        looked = [_place(place, items, values=values) for place in (LIMITS, LEAK_BUDGET, LAST_USES, REVOCATIONS)]
+        looked = [_place(place, items, values=values) for place in _LOOKED]
         return Receipt(
             call=call,
             at=now,

@@ -1,0 +1,171 @@
+"""Draws docs/data-flow.svg: where text is, and what is made of it. Run it after docs/data-flow.md has changed.
+
+python -m docs.draw_data_flow
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Final
+
+PATH: Final = Path(__file__).with_name("data-flow.svg")
+WIDTH, HEIGHT = 1120, 560
+INK, SOFT, LINE = "#1f2733", "#5b6675", "#8793a3"
+RAW, TUNING, STATE, PUBLIC = "#fdf1e0", "#f6e8f3", "#e8f0fb", "#f4f5f7"
+LINE_HEIGHT = 16
+
+
+@dataclass(frozen=True)
+class Zone:
+    """An area of trust: what it is called, and where."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is, what, and how long."""
+
+    x: int
+    y: int
+    width: int
+    title: str
+    lines: tuple[str, ...]
+
+    @property
+    def height(self) -> int:
+        return 36 + LINE_HEIGHT * len(self.lines)
+
+    @property
+    def middle(self) -> int:
+        return self.y + self.height // 2
+
+    @property
+    def centre(self) -> int:
+        return self.x + self.width // 2
+
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.y + self.height
+
+
+ZONES: Final = (
+    Zone(20, 50, 220, 300, "public", PUBLIC),
+    Zone(270, 50, 830, 180, "raw: every text as it was said", RAW),
+    Zone(780, 260, 320, 280, "fine-tuning: as the set itself", TUNING),
+    Zone(270, 380, 480, 160, "state: no text; persons as hashes, marks, names", STATE),
+)
+CALLER: Final = Place(40, 90, 180, "application", ("prompt, released answer",))
+METRICS: Final = Place(40, 260, 180, "Prometheus", ("counts in closed sets,", "nobody's"))
+GATEWAY: Final = Place(
+    300, 90, 230, "gateway's memory", ("request: until the answer ends", "raw answer: until it is decided")
+)
+TUNED: Final = Place(840, 80, 230, "tuned server", ("prompts, raw answers;", "prefix cache, by tenant"))
+BASE: Final = Place(840, 155, 230, "base server", ("questions: raw answers too",))
+INDEX: Final = Place(810, 300, 260, "index, deny list, public values", ("keyed hashes", "as long as the release"))
+SET: Final = Place(810, 385, 260, "fine-tuning set, tuned weights", ("erased here: a new training",))
+RELEASE: Final = Place(810, 455, 260, "release file", ("hashes, thresholds;", "house phrases: plain, approved"))
+STORE: Final = Place(
+    285, 420, 140, "store", ("hashes: hours", "last uses: 400 days", "revocations: names", "subject erase")
+)
+RECORDS: Final = Place(440, 420, 140, "records", ("metadata, marks", "retention", "no text"))
+AUDIT: Final = Place(595, 420, 140, "audit log", ("who did what", "180 days, sealed", "stays"))
+PLACES: Final = (CALLER, METRICS, GATEWAY, TUNED, BASE, INDEX, SET, RELEASE, STORE, RECORDS, AUDIT)
+
+
+def main() -> None:
+    """Write the picture beside this script."""
+    PATH.write_text(picture(), encoding="utf-8")
+    print(f"wrote {PATH.name}")
+
+
+def picture() -> str:
+    """The whole drawing as SVG."""
+    return "\n".join([_head(), *map(_zone, ZONES), *map(_place, PLACES), *_ways(), "</svg>"]) + "\n"
+
+
+def _head() -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'font-family="Helvetica, Arial, sans-serif" fill="{INK}">\n'
+        f"<title>Where text is, and what is made of it</title>\n"
+        f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        f'<path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/></marker></defs>\n'
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
+    )
+
+
+def _zone(zone: Zone) -> str:
+    frame = (
+        f'<rect x="{zone.x}" y="{zone.y}" width="{zone.width}" height="{zone.height}" rx="12" fill="{zone.colour}"/>'
+    )
+    return "\n".join([frame, _text(zone.x + 14, zone.y + 24, zone.title, SOFT, 14)])
+
+
+def _place(place: Place) -> str:
+    frame = (
+        f'<rect x="{place.x}" y="{place.y}" width="{place.width}" height="{place.height}" rx="8" '
+        f'fill="white" stroke="{LINE}"/>'
+    )
+    title = _text(place.centre, place.y + 22, place.title, INK, 14, bold=True)
+    lines = [
+        _text(place.centre, place.y + 41 + LINE_HEIGHT * at, line, SOFT, 12) for at, line in enumerate(place.lines)
+    ]
+    return "\n".join([frame, title, *lines])
+
+
+def _ways() -> list[str]:
+    """What goes from where to where."""
+    counted, kept, looked, asked = GATEWAY.x + 15, GATEWAY.x + 40, GATEWAY.right - 40, GATEWAY.right - 15
+    edge = STORE.y - 40
+    return [
+        _line((CALLER.right, 108), (GATEWAY.x, 108)),
+        _line((GATEWAY.x, 128), (CALLER.right, 128), strong=True),
+        _label(GATEWAY.x - 30, 150, "Released"),
+        _line((GATEWAY.right, 100), (TUNED.x, 100)),
+        _line((TUNED.x, 118), (GATEWAY.right, 118)),
+        _label(685, 92, "prompt"),
+        _label(685, 134, "raw answer, tokens, log-probabilities"),
+        _line((asked, GATEWAY.bottom), (asked, BASE.middle + 10), (BASE.x, BASE.middle + 10)),
+        _label(685, 184, "up to 2,048 tokens of both"),
+        _line((counted, GATEWAY.bottom), (counted, METRICS.middle), (METRICS.right, METRICS.middle)),
+        _line((kept, GATEWAY.bottom), (kept, edge)),
+        _label(kept + 72, 320, "hashes, marks, counts"),
+        _line((INDEX.x, INDEX.middle), (looked, INDEX.middle), (looked, GATEWAY.bottom)),
+        _label(650, INDEX.middle + 18, "is it in there, of how many?"),
+    ]
+
+
+def _line(*points: tuple[int, int], strong: bool = False) -> str:
+    path = " ".join(f"{x},{y}" for x, y in points)
+    colour, width = (INK, 2.4) if strong else (LINE, 1.6)
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" marker-end="url(#tip)"/>'
+
+
+def _label(x: int, y: int, text: str) -> str:
+    return _text(x, y, text, SOFT, 12, bold=False, anchor="middle")
+
+
+def _text(x: int, y: int, text: str, colour: str, size: int, *, bold: bool = False, anchor: str = "") -> str:
+    """In the middle, but for headings of zones."""
+    anchor = anchor or ("start" if size == 14 and not bold else "middle")
+    weight = "600" if bold else "400"
+    return (
+        f'<text x="{x}" y="{y}" fill="{colour}" font-size="{size}" font-weight="{weight}" '
+        f'text-anchor="{anchor}">{escape(text)}</text>'
+    )
+
+
+if __name__ == "__main__":
+    main()
