@@ -7,8 +7,10 @@ in which he was seen last. An end user has no place of his own without the appli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from gateway import budgets, limits, revoke
 from gateway.auth.revocation import Kind
@@ -104,7 +106,7 @@ def _named(subject: str, issuer: str | None, tenant: str | None, rules: Rules) -
 
 async def whereabouts(store: Store, who: Person, rules: Rules, mark: str | None) -> Whereabouts:
     """`mark` is the caller's in last uses, None if he has none of his own there. Raises StateUnavailable."""
-    uses = {} if who.end_users or mark is None else dict(_uses(await store.uses(), who.caller.tenant, mark))
+    uses = {} if who.end_users or mark is None else await _uses(store, who.caller.tenant, mark)
     roles = sorted({*rules.roles, *(use.role for use in uses.values())})
     counts = [
         (role, behind, limits.counted(replace(who.caller, role=role), behind))
@@ -142,11 +144,10 @@ async def revocations(store: Store, who: Person, now: float) -> list[Item]:
 # ---- what it means ---------------------------------------------------------------------------------------------------
 
 
-def _uses(names: Mapping[str, object], tenant: str, mark: str) -> Iterator[tuple[str, Caller]]:
-    for name in names:
-        caller = read(name)
-        if isinstance(caller, Caller) and (caller.tenant, caller.mark) == (tenant, mark):
-            yield name, caller
+async def _uses(store: Store, tenant: str, mark: str) -> Mapping[str, Caller]:
+    named = {name: read(name) for name in await store.uses_with(msgspec.json.encode(mark).decode())}
+    callers = {name: caller for name, caller in named.items() if isinstance(caller, Caller)}
+    return {name: caller for name, caller in callers.items() if (caller.tenant, caller.mark) == (tenant, mark)}
 
 
 def _signed_by(behind: EndUser | None) -> str | None:

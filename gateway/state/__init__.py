@@ -155,8 +155,12 @@ class Erased:
 
 
 class Personal(Protocol):
-    """What is kept of one person. Both may raise StateUnavailable; whether all of it was erased is then not known, and
-    asking again does no harm."""
+    """What is kept of one person. Every method may raise StateUnavailable; whether all of it was erased is then not
+    known, and asking again does no harm."""
+
+    async def uses_with(self, text: str) -> Sequence[str]:
+        """The names of last uses that hold this text."""
+        ...
 
     async def kept(self, names: Names) -> Sequence[Kept]:
         """All that there is under these names."""

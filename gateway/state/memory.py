@@ -181,6 +181,10 @@ class MemoryStore(MemoryTotals, MemoryCounters):
     async def uses(self) -> Mapping[str, Use]:
         return dict(self._uses)
 
+    async def uses_with(self, text: str) -> Sequence[str]:
+        """As `Personal.uses_with`."""
+        return [name for name in self._uses if text in name]
+
     async def kept(self, names: Names) -> Sequence[Kept]:
         found = [(name, self._uses[name]) for name in names.uses if name in self._uses]
         uses = [Kept("use", name, use.since, use.last) for name, use in found]

@@ -84,7 +84,7 @@ REWRITE_FORBIDDEN: Final = (
     "Redis's append-only file has it until it is written anew: this user may not ask for that (BGREWRITEAOF)"
 )
 STILL_WRITING: Final = (
-    "Redis's append-only file has it until it is written anew, which was asked for and is not done yet"
+    "Redis's append-only file has it until it is written anew, which takes longer than anybody waits here: ask again"
 )
 _SORTED: Final = frozenset({"lease", "use"})  # kinds that stand in sorted sets
 
@@ -278,6 +278,14 @@ for i = 1, #all, 2 do
   if cjson.decode(all[i + 1])['at'] < tonumber(ARGV[4]) then redis.call('HDEL', KEYS[1], all[i]) end
 end
 """
+# ARGV: a text. There, and not here: to read all names would take longer than an answer may.
+_SEARCH: Final = """
+local told = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf')) do
+  if string.find(name, ARGV[1], 1, true) then told[#told + 1] = name end
+end
+return told
+"""
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -320,6 +328,7 @@ class RedisStore:
         self._settling = client.register_script(_SETTLE)
         self._renewing = client.register_script(_RENEW)
         self._anchoring = client.register_script(_ANCHOR)
+        self._searching = client.register_script(_SEARCH)
 
     @classmethod
     def at(cls, server: Server, access: Access, database: int = 0) -> RedisStore:
@@ -443,6 +452,11 @@ class RedisStore:
             async with self._turn():
                 await _mapped(self._renewing(_counted((), some), arguments))
 
+    async def uses_with(self, text: str) -> Sequence[str]:
+        """As `Personal.uses_with`."""
+        names: Sequence[str] = await _mapped(self._searching([SINCE], [text]))
+        return names
+
     async def kept(self, names: Names) -> Sequence[Kept]:
         """As `Personal.kept`."""
         return [kept for _, _, kept in await self._found(names)]
@@ -471,9 +485,16 @@ class RedisStore:
             found += [(sums_at, at, Kept("total", name, int(at), float(sum_))) for at, sum_ in sums.items()]
             holds = await _mapped(self._client.hgetall(holds_at))
             found += [(holds_at, id_, _held(name, *value.split(" "))) for id_, value in holds.items()]
-        uses = await self.uses() if names.uses else {}
-        known = [(name, uses[name]) for name in names.uses if name in uses]
-        return [*found, *((SINCE, name, Kept("use", name, use.since, use.last)) for name, use in known)]
+        for name in names.uses:
+            since = await self._score(SINCE, name)
+            if since is not None:
+                found.append((SINCE, name, Kept("use", name, since, await self._score(USES, name))))
+        return found
+
+    async def _score(self, key: str, member: str) -> float | None:
+        """None: it is not there. With no right but those that the rest needs: nothing is added to it."""
+        score: float | None = await _mapped(self._client.zadd(key, {member: 0}, xx=True, incr=True))
+        return score
 
     async def _rewritten(self) -> Sequence[str]:
         """Its append-only file keeps what was deleted until it is written anew. In plain words what is left."""
@@ -484,10 +505,10 @@ class RedisStore:
             await self._rewrite()
         except NoPermissionError:
             return [REWRITE_FORBIDDEN, DUMPS_LEFT]
+        except TimeoutError:  # asyncio's; that of Redis is none of these
+            return [STILL_WRITING, DUMPS_LEFT]
         except (RedisError, OSError) as error:
             raise _as_ours(error) from None
-        except TimeoutError:
-            return [STILL_WRITING, DUMPS_LEFT]
         return [DUMPS_LEFT]
 
     async def _rewrite(self) -> None:

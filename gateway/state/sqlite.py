@@ -141,6 +141,10 @@ class SqliteStore:
     async def anchors(self) -> Mapping[str, Anchor]:
         return await self._reading.run(_anchors)
 
+    async def uses_with(self, text: str) -> Sequence[str]:
+        """As `Personal.uses_with`."""
+        return await self._reading.run(lambda connection: _uses_with(connection, text))
+
     async def kept(self, names: Names) -> Sequence[Kept]:
         """As `Personal.kept`."""
         return await self._reading.run(lambda connection: _kept(connection, names))
@@ -456,6 +460,10 @@ def _anchor(connection: sqlite3.Connection, chain: str, anchor: Anchor) -> None:
 def _anchors(connection: sqlite3.Connection) -> Mapping[str, Anchor]:
     rows = connection.execute("SELECT chain, number, hash, instance, at FROM anchors").fetchall()
     return {chain: Anchor(*row) for chain, *row in rows}
+
+
+def _uses_with(connection: sqlite3.Connection, text: str) -> list[str]:
+    return [name for (name,) in connection.execute("SELECT name FROM uses WHERE instr(name, ?)", (text,))]
 
 
 _PERSONAL: Final = """

@@ -22,7 +22,7 @@ from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
 from gateway.state import Entry, Names, StateUnavailable, StateUnfit
 from gateway.state.holds import Draw, Hold
-from gateway.state.redis import DUMPS_LEFT, REWRITE_FORBIDDEN, Access, RedisStore, Server
+from gateway.state.redis import DUMPS_LEFT, REWRITE_FORBIDDEN, STILL_WRITING, Access, RedisStore, Server
 from gateway.state.windows import Lease, Window
 from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis, redis_program, sentinel_program
@@ -353,6 +353,13 @@ def marks_in(folder: Path) -> list[str]:
     return [mark for mark in marks if mark.encode() in raw]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may be slow to write its file on a busy machine."""
+    monkeypatch.setattr("gateway.state.redis.REWRITE_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_nothing_of_who_is_erased_stands_in_redis_or_its_append_only_file(tmp_path: Path) -> None:
     with redis(tmp_path, *DURABLE) as server:
         async with using(server.port) as store, Client(port=server.port) as client:
@@ -366,6 +373,7 @@ async def test_nothing_of_who_is_erased_stands_in_redis_or_its_append_only_file(
             assert [entry.id for entry in (await store.changes(None)).entries] == [FIRST.id]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_without_the_right_to_rewrite_the_file_an_erasure_says_that_it_is_left(tmp_path: Path) -> None:
     with redis(tmp_path, *DURABLE) as server:
         async with Client(port=server.port) as operator:
@@ -380,3 +388,24 @@ async def test_without_the_right_to_rewrite_the_file_an_erasure_says_that_it_is_
         async with using(server.port, Access("gateway", tmp_path / "password")) as store:
             assert list((await store.erase(HIS)).left) == [DUMPS_LEFT]
         assert marks_in(tmp_path) == []
+
+
+async def test_a_file_that_is_not_written_anew_in_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_store: RedisStore) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.state.redis.REWRITE_SECONDS", 0.1)
+    monkeypatch.setattr(RedisStore, "_no_rewrite", never)
+    with redis(tmp_path, *DURABLE) as server:
+        async with using(server.port) as store:
+            await keep(store)
+            assert list((await store.erase(HIS)).left) == [STILL_WRITING, DUMPS_LEFT]
+            assert list(await store.kept(HIS)) == []
+
+
+async def test_a_redis_without_an_append_only_file_is_asked_for_no_rewrite(tmp_path: Path) -> None:
+    with redis(tmp_path) as server:
+        async with using(server.port) as store:
+            await keep(store)
+            assert list((await store.erase(HIS)).left) == [DUMPS_LEFT]
+            assert marks_in(tmp_path) == []

@@ -244,3 +244,10 @@ async def test_who_is_erased_begins_anew_and_what_is_under_way_is_counted_again(
         each.held for each in await store.draw([Draw(MINE.totals[0], 0.0, Hold("h", 9.0, 9.0, NOW + 20))], NOW)
     ] == [9.0]
     assert (await store.take([window], [], NOW)).granted
+
+
+async def test_last_uses_are_found_by_what_stands_in_their_names(store: Store) -> None:
+    await store.used({'["%","a"]': NOW, '["b","%a"]': None, "c": NOW}, NOW)
+    assert sorted(await store.uses_with('"a"')) == ['["%","a"]']
+    assert sorted(await store.uses_with("%")) == ['["%","a"]', '["b","%a"]']
+    assert list(await store.uses_with("d")) == []
