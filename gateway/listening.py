@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ from gateway.settings import Listener
 
 ORDINARY: Final = ConnectionLimits()
 OPEN: Final = Door()
+PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 BACKLOG: Final = 2048  # connections that wait to be accepted; the system may allow fewer
 # What the system may hold of an answer that its caller does not read; Linux doubles it. It would grow to megabytes by
 # itself, and an answer's text comes at a few kilobytes a second.
@@ -49,6 +51,18 @@ def allow_open_files() -> None:
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def forbid_core_dumps() -> None:
+    """The memory has all that is being said; a crash must not write it down, nor hand it to the system's collector,
+    which the limit alone does not keep it from (core(5)). Processes of the same user can't read it either."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def url(bound: socket.socket, *, tls: bool = False) -> str:

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from gateway.app import Gateway, assemble, open_doors, open_operator
 from gateway.audit_log import AuditUnfit
 from gateway.config_file import ConfigError, Problem
-from gateway.listening import allow_open_files, bind, make_server, url
+from gateway.listening import allow_open_files, bind, forbid_core_dumps, make_server, url
 from gateway.news import VaultNews
 from gateway.observe.logs import Logs, take_over, watch_tasks
 from gateway.secrets import opening
@@ -33,6 +33,7 @@ LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the dr
 def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open, `warn` a line for each
     model that is not what its release says. Raises ConfigError."""
+    forbid_core_dumps()
     allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, announce, warn))

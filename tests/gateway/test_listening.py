@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from gateway.config_file import ConfigError
 from gateway.listening import bind, url
 from gateway.settings import Listener
+
+PR_GET_DUMPABLE = 3  # linux/prctl.h
 
 
 def test_port_0_takes_a_free_one_and_tells_it() -> None:
@@ -25,3 +30,13 @@ def test_an_address_in_use_is_named() -> None:
 def test_an_address_that_is_not_ours_is_named() -> None:
     with pytest.raises(ConfigError, match="192\\.0\\.2\\.1:0: can't listen there"):
         bind(Listener(host="192.0.2.1", port=0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such flag")
+def test_a_process_that_forbids_core_dumps_has_no_dumpable_memory() -> None:
+    code = (
+        "import ctypes, resource; from gateway.listening import forbid_core_dumps; forbid_core_dumps();"
+        f"print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "0 (0, 0)\n"

@@ -66,9 +66,10 @@ def clients(issuer: str, tenant: str, **kids: Sequence[str]) -> ClientKeys:
     )
 
 
-def write_clients(folder: Path, kids: Mapping[str, Sequence[str]]) -> None:
-    """The file of an issuer whose tenant is fixed, by subject."""
-    found = [{"subject": subject, "keys": list(map(public_jwk, named))} for subject, named in kids.items()]
+def write_clients(folder: Path, kids: Mapping[str, Sequence[str]], tenant: str | None = None) -> None:
+    """The file of an issuer, by subject; without a tenant where the issuer's is fixed."""
+    where = {"tenant": tenant} if tenant else {}
+    found = [{"subject": subject, "keys": list(map(public_jwk, named)), **where} for subject, named in kids.items()]
     path = folder / ".clients.yaml"
     path.write_text(yaml.safe_dump({"clients": found}))
     path.replace(folder / "clients.yaml")

@@ -105,15 +105,18 @@ def settings(tuned: Mapping[str, str], base: Mapping[str, str], tokenizer: Path,
 
 @contextmanager
 def gateway(
-    folder: Path, configuration: Mapping[str, Any], policy: Mapping[str, Any] | None = None
+    folder: Path,
+    configuration: Mapping[str, Any],
+    policy: Mapping[str, Any] | None = None,
+    module: str = "gateway.cli",
 ) -> Iterator[Gateway]:
-    """The gateway, listening, for as long as the block lasts."""
+    """The gateway, listening, for as long as the block lasts. `module` has its commands."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tightlip.yaml").write_text(yaml.safe_dump(dict(configuration), allow_unicode=True))
     (folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy or POLICY)))
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
-    serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tightlip.yaml")]
+    serve = [sys.executable, "-m", module, "serve", "--config", str(folder / "tightlip.yaml")]
     program = Program(
         "gateway", [*_without_settings(), *serve], says(READY), start_s=120.0
     )  # releases are checked first

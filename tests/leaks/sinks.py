@@ -1,0 +1,87 @@
+"""Where something that was said could come to lie, and what lies there: bytes by the name of the sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tests.leaks.stage import Stage
+from tests.support.administration import tightlip
+
+STDOUT, STDERR, LOG = "standard output", "standard error", "the log file"
+AUDIT, SQLITE, WAL = "the audit log", "the SQLite file", "its write-ahead log"
+RDB, AOF = "Redis's dump", "Redis's append-only file"
+TEMPORARY, OPEN, PROCESS = (
+    "temporary files",
+    "open files without a name",
+    "arguments, environment and name of the process",
+)
+METRICS, HEALTH, COMMANDS = "the metrics page", "probes' answers", "`tightlip status`, `review`, `release list`"
+REVOCATIONS = "`tightlip revoke list`"
+ANSWERS, UPSTREAM = "callers' answers: bodies and headers", "headers to the model server"
+WIRES = "the bodies of an encrypted exchange"
+CORE = "core dumps"
+SINKS: Final[Mapping[str, str]] = {
+    STDOUT: "all that the process printed, until its end",
+    STDERR: "the same",
+    LOG: "`log.destination`",
+    AUDIT: "every file of its directory",
+    SQLITE: "while the process runs and after its end",
+    WAL: "and the shared memory beside it, while the process runs",
+    RDB: "written by `SAVE` when all was over",
+    AOF: "every file of its directory",
+    TEMPORARY: "`TMPDIR` of the process, and every other file below its folder that is no input",
+    OPEN: "read through `/proc/PID/fd`",
+    PROCESS: "`/proc/PID/cmdline`, `environ`, `comm`, of its threads too",
+    METRICS: "`/metrics`",
+    HEALTH: "`/healthz`, `/readyz`",
+    COMMANDS: "what the commands print",
+    REVOCATIONS: "likewise",
+    ANSWERS: "every path's own, error bodies among them",
+    WIRES: "what a proxy would see of it",
+    UPSTREAM: "head lines of every request to it",
+    CORE: "the kernel's word that none is written: no dumpable memory, a limit of 0",
+}
+_INPUTS: Final = {"tightlip.yaml", "policy.yaml", ".policy", "clients.yaml", ".clients.yaml", "tokenizer.json"}
+
+
+def live(stage: Stage) -> Iterator[tuple[str, bytes]]:
+    """Those that end with the process. Some have several parts."""
+    front, pid = stage.front, Path(f"/proc/{stage.front.child.process.pid}")
+    for path in ("/healthz", "/readyz"):
+        yield HEALTH, httpx.get(front.management + path, trust_env=False, timeout=60).content
+    yield METRICS, httpx.get(f"{front.management}/metrics", trust_env=False, timeout=60).content
+    yield COMMANDS, tightlip(front, "operations", "status").output.encode()
+    yield COMMANDS, tightlip(front, "operations", "release", "list").output.encode()
+    yield COMMANDS, tightlip(front, "privacy", "review", "--idle-days", "1").output.encode()
+    yield REVOCATIONS, tightlip(front, "security", "revoke", "list").output.encode()
+    for name in ("cmdline", "environ", "comm"):
+        yield PROCESS, (pid / name).read_bytes()
+    yield PROCESS, b"\n".join((thread / "comm").read_bytes() for thread in (pid / "task").iterdir())
+    for descriptor in (pid / "fd").iterdir():
+        if "(deleted)" in str(descriptor.readlink()):
+            yield OPEN, descriptor.read_bytes()
+    yield from files(front.folder)
+
+
+def dead(stage: Stage) -> Iterator[tuple[str, bytes]]:
+    """Those that outlive it."""
+    yield from files(stage.front.folder)
+    yield UPSTREAM, "\n".join(stage.engine.headers).encode()
+
+
+def files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of a gateway's folder but those that were written for it to read."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in _INPUTS:
+            yield _sink_of(path.relative_to(folder)), path.read_bytes()
+
+
+def _sink_of(path: Path) -> str:
+    names = {"gateway.out": STDOUT, "gateway.err": STDERR, "state.db": SQLITE, "state.db-wal": WAL, "state.db-shm": WAL}
+    names |= {"tightlip.log": LOG, "dump.rdb": RDB}
+    folders = {"audit": AUDIT, "appendonlydir": AOF}
+    return names.get(path.name) or next((sink for name, sink in folders.items() if name in path.parts), TEMPORARY)
