@@ -52,7 +52,8 @@ others. A line more in what was read from any sink has to be found, plain, in he
 that is added to a log, a table of the store, or Redis.
 
 `python -m pytest tests/leaks` does all of this; `make test-vllm` searches what vLLM prints, started with the flags of
-the tests.
+the tests: of what it is asked that is the name of a model that it does not know, and the gateway sends it no name but
+those of its configuration.
 
 ## Paths
 

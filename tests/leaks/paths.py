@@ -130,7 +130,7 @@ def _wrong_value(walk: Walk) -> None:
 
 
 def _unknown_field(walk: Walk) -> None:
-    walk.ask(400, **{walk.word("field's name"): walk.word("field's value")})
+    walk.ask(400, body=walk.chat() | {walk.word("field's name"): walk.word("field's value")})
 
 
 def _refused_field(walk: Walk) -> None:
@@ -171,7 +171,8 @@ def _no_json_web_token(walk: Walk) -> None:
 
 
 def _foreign_claims(walk: Walk, name: str) -> None:
-    walk.ask(401, token=walk.token(**{name: walk.word(f"token: {name}")}))
+    claims: dict[str, Any] = {name: walk.word(f"token: {name}")}
+    walk.ask(401, token=walk.token(**claims))
 
 
 def _refused_claim(name: str, what: str) -> Path:

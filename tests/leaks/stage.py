@@ -181,7 +181,13 @@ class Walk:
 
     def token(self, role: str = "customer", ttl: int = 600, **claims: Any) -> str:
         now, said = int(time.time()), self.word
-        whole = {"iss": "tightlip-dev", "aud": "tightlip", "sub": said(SUBJECT), "role": role, "tid": "acme"}
+        whole: dict[str, Any] = {
+            "iss": "tightlip-dev",
+            "aud": "tightlip",
+            "sub": said(SUBJECT),
+            "role": role,
+            "tid": "acme",
+        }
         whole |= {"iat": now, "exp": now + ttl, "jti": said("token: id"), "email": said("token: other claim")}
         return self.signed(whole | claims)
 
@@ -367,7 +373,7 @@ def _text(stream: bytes) -> bytes:
 
 def _channels(choice: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     delta = choice.get("delta") or {}
-    yield from ((name, text) for name, text in (delta | choice).items() if isinstance(text, str))
+    yield from ((name, text) for name, text in {**delta, **choice}.items() if isinstance(text, str))
     for call in delta.get("tool_calls") or ():
         yield from ((f"{name} {call['index']}", text) for name, text in call["function"].items())
 
