@@ -45,13 +45,13 @@ class Operator:
         """One of a model server's replicas is not what the release says, and gets nothing. `upstream` is the server's
         name for the model."""
         for fault in faults:
-            self.logs.process("replica_refused", fault.name.lower())
+            self.logs.security("replica_refused", fault.name.lower())
             self.warn(f"model {release}: replica {replica.slot} of {replica.url} ({upstream}): {fault.value}")
 
     def keyless(self, server: str) -> None:
         """A model server, at this address, has answered a call without a key."""
         self.metrics.keyless_upstream()
-        self.logs.process("upstream_without_key", server)
+        self.logs.security("upstream_without_key", server)
         self.warn(f"model server {server} answers without a key: whoever reaches it reads what no filter has seen")
 
     def deny_list(self, release: Release, changed: deny_list.Reloaded) -> None:

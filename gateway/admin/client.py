@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.addresses import is_loopback
 from gateway.admin.shapes import PREFIX
-from gateway.authorities import trusting
+from gateway.authorities import show, trusting
 from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import EnvRef, read_secret
 from gateway.settings import ADMIN_TOKEN
@@ -76,7 +76,7 @@ def access(
         _check(gateway, allow_plaintext=allow_plaintext)
     context = trusting(ca_file)
     if certificate is not None:
-        _show(context, certificate, key)
+        show(context, certificate, key or certificate)
     return Access(tuple(each.rstrip("/") for each in gateways), _token(token_file), context)
 
 
@@ -156,14 +156,6 @@ def _check(gateway: str, *, allow_plaintext: bool) -> None:
     if parts.scheme == "http" and not allow_plaintext and not is_loopback(parts.hostname or ""):
         text = "http:// off loopback shows the token to whoever listens; use https, or say --allow-plaintext"
         raise ConfigError(Problem("--gateway", None, "", text))
-
-
-def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ssl.SSLError, ValueError):
-        text = "is no certificate with its key, in PEM form and unencrypted"
-        raise ConfigError(Problem(str(certificate), None, "", text)) from None
 
 
 def _token(file: Path | None) -> str:

@@ -184,7 +184,7 @@ def test_a_bound_token_is_good_with_its_certificate_alone(tmp_path: Path, author
             assert (refused.exit_code, "is not an administrator's" in refused.stderr) == (1, True)
     broken = tightlip("status", *reach, "--client-certificate", str(authority.ca_file))
     assert isinstance(broken.exception, ConfigError)
-    assert "no certificate with its key" in str(broken.exception)
+    assert "can't be used with the key" in str(broken.exception)
 
 
 def test_a_listener_that_wants_a_certificate_is_told_of(tmp_path: Path, authority: Authority) -> None:
