@@ -53,6 +53,7 @@ Value = str | int | float | bool | None | Mapping[str, int]
 SubjectForm = Literal["hashed", "plain", "off"]
 AddressForm = Literal["truncated", "hashed", "full", "off"]
 
+FORMAT: Final = 1  # rises when a key that was there means something else, or is there no more
 HASH_CHARS: Final = 16  # 64 bits: two callers in a million collide with a chance of 3e-8
 V4_KEPT_BITS: Final = 24
 V6_KEPT_BITS: Final = 48
@@ -327,7 +328,7 @@ class Logs:
     def _write(self, event: str, **values: Value) -> None:
         logger = self._security if event == "security" else self._logger
         try:
-            logger._proxy_to_logger("msg", event, **values)
+            logger._proxy_to_logger("msg", event, format=FORMAT, **values)
         except OSError:
             self._failed()
 
@@ -335,7 +336,7 @@ class Logs:
 _OF_CALLERS: Final = frozenset({"subject", "role", "tenant", "hold_back_p50"})
 _OF_ADMINISTRATION: Final = frozenset({"action", "outcome", "by", "count"})
 KEYS: Final = (
-    frozenset({"event", "time", "code", "detail", "logger", "level"})
+    frozenset({"event", "format", "time", "code", "detail", "logger", "level"})
     | _OF_CALLERS
     | _OF_ADMINISTRATION
     | {f.name for f in fields(RequestRecord)}

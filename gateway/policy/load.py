@@ -37,6 +37,7 @@ from gateway.types import Endpoint
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
+FORMAT: Final = 1  # what `version` says in a file that this reads
 EXPIRED: Final = " (expired)"  # behind the profile's name; no other name can end so
 VERSION_CHARS: Final = 12  # of the content's SHA-256: enough to tell versions apart, short enough to read aloud
 
@@ -103,6 +104,7 @@ class Exemption:
 def load(path: Path) -> Rules:
     """Raises ConfigError with every problem that the file has."""
     document = read(path)
+    _check_format(document)
     policy = check(Policy, document)
     if found := list(_contradictions(policy, document)):
         raise ConfigError(*found)
@@ -127,6 +129,13 @@ def load(path: Path) -> Rules:
         document=document,
         policy=policy,
     )
+
+
+def _check_format(document: Document) -> None:
+    """A newer one is told to be so, and not that each key of it that came since is unknown. Raises ConfigError."""
+    written = document.data.get("version")
+    if isinstance(written, int) and written > FORMAT:
+        raise document.error(("version",), f"is that of a newer version of tightlip: this one reads {FORMAT}")
 
 
 def check_fit(rules: Rules, settings: Settings) -> None:

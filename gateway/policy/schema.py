@@ -484,7 +484,7 @@ class Policy(_Strict):
     it a role's. An `urgent` policy ends the answers that began under another one; otherwise they go on with that.
     """
 
-    version: Literal[1]
+    version: Literal[1]  # of the format; what is newer `load` refuses by name
     urgent: bool = False
     issuers: tuple[IssuerPolicy, ...] = Field(min_length=1)
     end_user_issuers: tuple[EndUserIssuer, ...] = ()

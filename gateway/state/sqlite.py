@@ -240,6 +240,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     if _pragma(connection, "application_id") != APPLICATION:
         raise StateUnfit(f"{path} is not a state file of tightlip")
+    _check_format(connection)
+
+
+def _check_format(connection: sqlite3.Connection) -> None:
     check_format(_pragma(connection, "user_version"), _number(connection, "oldest"))
 
 
@@ -409,6 +413,7 @@ def _write(connection: sqlite3.Connection, entry_id: str, text: str | None, expi
 def _changes(connection: sqlite3.Connection, since: Position | None) -> Changes:
     connection.execute("BEGIN")  # one moment for all that follows
     try:
+        _check_format(connection)  # a newer version may have come since the file was opened
         head = Position(_number(connection, "number"), str(_meta(connection, "mark")))
         whole = since is None or not _holds(connection, since, head)
         seen = 0 if since is None or whole else since.number

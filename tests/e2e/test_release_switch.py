@@ -222,9 +222,12 @@ async def test_roles_and_tenants_may_have_another_release(engine: Engine, tmp_pa
 
 
 def test_blue_green_blue_under_load_on_real_processes(engine: Engine, tmp_path: Path) -> None:
-    """Two processes on one file, callers who go on asking, and not one answer that fails or is of two releases."""
-    go_on_with_one_line(engine)
-    engine.replies = speaking(lambda name: [Say(f"This is {name}. "), Say(f"Still {name}. "), Say(f"And {name}. ")])
+    """Two processes on one file, callers who go on asking, and not one answer that fails, leaks or is of two
+    releases: where the tuned model says what it must not, the base of the same release goes on."""
+    engine.score = SURPRISED
+    engine.replies = speaking(
+        lambda name: [Say(f"This is {name}. "), Say(f"Still {name}. "), Say(f"His e-mail is {SECRET}. ")]
+    )
     state = {"file": str(tmp_path / "state.db")}
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         fronts = []
@@ -249,8 +252,10 @@ def test_blue_green_blue_under_load_on_real_processes(engine: Engine, tmp_path: 
             caller.result()
     actions = [(each["action"], each["release"]) for each in recorded(tmp_path / "one") if each["outcome"] == "done"]
     assert actions == [("switch_release", name) for name in ("blue", "green", "blue")]
-    whole = {name: f"This is {name}. Still {name}. And {name}. " for name in ("blue", "green")}
-    assert {text.strip() for text in heard} == {text.strip() for text in whole.values()}
+    assert {text.strip() for text in heard} == {
+        f"This is {name}. Still {name}. The base of {name}." for name in ("blue", "green")
+    }
+    assert all(SECRET not in front.output for front in fronts)
 
 
 def _go_on_asking(front: gateways.Gateway, subject: str, done: threading.Event, heard: list[str]) -> None:

@@ -99,6 +99,7 @@ def test_a_record_is_one_line_of_known_keys(logs: Logs, sink: io.BytesIO) -> Non
     logs.request(filled)
     (line,) = lines(sink)
     assert line.keys() <= KEYS
+    assert line["format"] == 1, "as docs/records.md says"
     assert (line["time"], line["request_id"]) == ("2023-11-14T22:13:20.000+00:00", "req_1")
     assert (line["findings"], line["verdicts"]) == ({"EMAIL": 2}, {"mask": 1, "fall_back": 1})
     assert (line["hold_back_p50"], line["hold_back_max"]) == (0.35, 0.5)
@@ -127,8 +128,8 @@ def test_all_that_a_record_may_say_of_a_request(logs: Logs, sink: io.BytesIO) ->
     filled.decided(Decided(0, "EMAIL", Verdict.FALL_BACK, Origin.TUNED, 20.0))
     filled.held(0.5)
     logs.request(filled)
-    said = {"event", "time", "request_id", "status", "error", "reason", "route", "address", "subject", "role", "tenant"}
-    said |= {"model", "release", "policy", "upstream", "tokens_in", "tokens_out", "first_token", "duration"}
+    said = {"event", "format", "time", "request_id", "status", "error", "reason", "route", "address", "subject", "role"}
+    said |= {"tenant", "model", "release", "policy", "upstream", "tokens_in", "tokens_out", "first_token", "duration"}
     said |= {"hold_back_p50", "hold_back_max", "findings", "verdicts", "base_questions", "fallback", "cancelled"}
     assert lines(sink)[0].keys() == said
 
@@ -319,7 +320,7 @@ def test_a_librarys_message_is_reduced_to_where_it_came_from(
     monkeypatch.setattr(logging.getLogger(name), "filters", [])  # a detector, once built, silences Presidio's for good
     logging.getLogger(name).error("the text is %s", SENTENCE)
     (line,) = lines(sink)
-    assert line.keys() == {"event", "time", "logger", "level", "code"}
+    assert line.keys() == {"event", "format", "time", "logger", "level", "code"}
     assert (line["event"], line["level"]) == ("library", "error")
     assert line["code"].startswith("test_logs:")
     assert CANARY not in sink.getvalue().decode()

@@ -270,6 +270,15 @@ def test_refusals_are_checked_on_suspicion_unless_a_profile_says_otherwise(tmp_p
     assert not rules.profiles["off"].checks_refusals(suspicious=True)
 
 
+def test_a_policy_of_a_newer_format_is_refused_by_name_and_for_nothing_else(tmp_path: Path) -> None:
+    newer = POLICY.replace("version: 1", "version: 2") + "what_came_since: {}\n"
+    with pytest.raises(ConfigError) as refused:
+        load(write_policy(tmp_path, newer))
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.key) == (1, "version")
+    assert "a newer version of tightlip: this one reads 1" in problem.text
+
+
 def test_an_issuer_stands_there_once(tmp_path: Path) -> None:
     issuer = POLICY[POLICY.index("  - issuer") : POLICY.index("roles:\n")]
     assert (9, "issuers[1].issuer") in problems(tmp_path, "roles:\n  customer", issuer + "roles:\n  customer")
