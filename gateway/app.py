@@ -47,7 +47,7 @@ from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
 from gateway.observe.opening import open_logs, open_metrics
 from gateway.policy.body import BodyBounds
-from gateway.receipts import Subjects
+from gateway.receipts import RECORDS, SECURITY_EVENTS, Subjects
 from gateway.relay import Relay
 from gateway.release.desk import ReleaseDesk
 from gateway.release.guard import Guard
@@ -386,7 +386,7 @@ def _administration(
 ) -> Administration:
     head = partial(_head, shared.audit)
     kept = _keeps_marks(settings.log)
-    subjects = _subjects(operator, shared, head, shared_store=condition.shared, marks_kept=kept)
+    subjects = _subjects(operator, shared, head, settings.log, shared_store=condition.shared)
     parts = Parts(shared.store, policies, desk, subjects, condition.status, head, condition.shared, kept)
     uncaught = partial(operator.logs.uncaught, where="administration")
     return Administration(parts, shared.revocations, _witnessed(operator, shared), operator.metrics, uncaught)
@@ -397,13 +397,13 @@ def _witnessed(operator: Operator, shared: _Shared) -> AuditLog:
 
 
 def _subjects(
-    operator: Operator, shared: _Shared, head: Callable[[], str | None], *, shared_store: bool, marks_kept: bool
+    operator: Operator, shared: _Shared, head: Callable[[], str | None], log: LogSettings, *, shared_store: bool
 ) -> Subjects:
     """What is kept of persons."""
     pseudonyms, audit, uses = operator.logs.pseudonyms, shared.audit, shared.uses
     mark = audit.mark if audit is not None else lambda _issuer, _tenant, _subject: None
     tell = uses.tell if uses is not None else _nothing
-    return Subjects(shared.store, pseudonyms, mark, head, tell, shared_store, marks_kept)
+    return Subjects(shared.store, pseudonyms, mark, head, tell, shared_store, _keeps_marks(log), _kept_days(log))
 
 
 async def _nothing() -> None:
@@ -413,6 +413,12 @@ async def _nothing() -> None:
 def _head(audit: ChainedAuditLog | None) -> str | None:
     """How far the audit log has come."""
     return str(audit.head) if audit is not None and audit.head is not None else None
+
+
+def _kept_days(log: LogSettings) -> Mapping[str, int]:
+    """Of those lines that are files of the gateway's own."""
+    days = {RECORDS: log.keep_days} if log.directory else {}
+    return days | ({SECURITY_EVENTS: log.security.keep_days} if log.security_directory else {})
 
 
 def _keeps_marks(log: LogSettings) -> bool:

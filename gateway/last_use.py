@@ -57,6 +57,7 @@ class LastUses:
         self._minute = 0
         self._noted: set[tuple[str | None, ...]] = set()  # within the minute
         self._untold: dict[str, float | None] = {}
+        self._telling = asyncio.Lock()
 
     def note(self, record: RequestRecord) -> None:
         """A request has ended."""
@@ -84,7 +85,12 @@ class LastUses:
             await asyncio.sleep(EVERY)
 
     async def tell(self) -> None:
-        """Tell the store what it does not know; what it does not take is told again."""
+        """Tell the store what it does not know; what it does not take is told again. One at a time, so that who waits
+        for this knows that nothing is on its way."""
+        async with self._telling:
+            await self._tell()
+
+    async def _tell(self) -> None:
         telling, self._untold = self._untold, {}
         if not telling:
             return

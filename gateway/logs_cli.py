@@ -52,11 +52,11 @@ def read(
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """A directory's by their names, so by kind and day. Raises OSError."""
-    from gateway.observe.files import is_of_records
+    """Raises OSError."""
+    from gateway.observe.files import listed
 
     for path in paths:
-        yield from sorted(each for each in path.iterdir() if is_of_records(each.name)) if path.is_dir() else [path]
+        yield from listed(path)
 
 
 def _print(path: Path, private: X25519PrivateKey | None) -> int:

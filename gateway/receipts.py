@@ -6,8 +6,8 @@ and how long it stays. The texts are fixed and say nothing of anybody.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.admin.shapes import ItemShown, PlaceShown, Receipt
@@ -23,11 +23,12 @@ from gateway.subjects import (
     Item,
     Person,
     Whereabouts,
+    is_alone,
     revocations,
     whereabouts,
 )
 
-RECORDS: Final = "records"
+RECORDS, SECURITY_EVENTS = "records", "security_events"
 
 # What an erasure leaves where it is: why, and until when.
 _STAYS: Final = {
@@ -37,18 +38,30 @@ _STAYS: Final = {
     )
 }
 # Where nothing is looked for: why, and until when what may be there is there.
-_ELSEWHERE: Final[Sequence[tuple[str, str, str]]] = (
+_LINES: Final[Sequence[tuple[str, str]]] = (
     (
         RECORDS,
         "Records of requests leave the gateway as lines and are not changed any more. They hold metadata only, under "
         "this mark; read them with --records.",
-        "the retention of whoever keeps the lines",
     ),
+    (
+        SECURITY_EVENTS,
+        "So do security events: requests that were refused, and what he administrated. They are found by --records, "
+        "too.",
+    ),
+)
+_ELSEWHERE: Final[Sequence[tuple[str, str, str]]] = (
     (
         "audit_log",
         "It shows who administrated what, and proves that nothing was taken away: a line that went would break the "
         "chain. It has this call too. A person whom a call was about stands there under a mark.",
         "audit.keep_days, or the retention of whoever collects it",
+    ),
+    (
+        "own_counts",
+        "A gateway that lets callers in while the store is away counts for itself then, in memory "
+        "(state.limits_on_failure: allow).",
+        "two days at most, or its end",
     ),
     (
         "encrypted_requests",
@@ -71,13 +84,16 @@ _ELSEWHERE: Final[Sequence[tuple[str, str, str]]] = (
     ),
 )
 _LOOKED: Final = (LIMITS, LEAK_BUDGET, LAST_USES, REVOCATIONS)
-PLACES: Final = (*_LOOKED, *(place for place, _, _ in _ELSEWHERE))  # all that a receipt names, in its order
+# All that a receipt names, in its order.
+PLACES: Final = (*_LOOKED, *(place for place, _ in _LINES), *(place for place, _, _ in _ELSEWHERE))
+_COLLECTED: Final = "the retention of whoever keeps the lines"
 
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """What a receipt is made with. `tell_uses` has the store know what this process knows of last uses. `audit_mark`
-    is somebody's mark in the audit log, by issuer, tenant and name. `audit_head` is how far that has come."""
+    is somebody's mark in the audit log, by issuer, tenant and name. `audit_head` is how far that has come. `kept_days`:
+    for how long records and security events are kept, where they are files that the gateway deletes."""
 
     store: Store
     pseudonyms: Pseudonyms
@@ -86,29 +102,43 @@ class Subjects:
     tell_uses: Callable[[], Awaitable[None]]
     shared: bool
     marks_kept: bool
+    kept_days: Mapping[str, int] = field(default_factory=dict)
 
     async def export(self, who: Person, rules: Rules, now: float) -> Receipt:
         """All that is kept of him, with its values. Raises StateUnavailable."""
         found, names = await self._looked(who, rules, now)
         kept = [names.item(each) for each in await self.store.kept(names.names)]
-        return self._receipt("export", who, now, [*kept, *found], values=True)
+        return self._receipt("export", who, rules, now, [*kept, *found], values=True)
 
     async def erase(self, who: Person, rules: Rules, now: float) -> Receipt:
         """What is kept of him is gone, but for what has to stay. Raises StateUnavailable."""
         found, names = await self._looked(who, rules, now)
         erased = await self.store.erase(names.names)
         items = [*map(names.item, erased.kept), *found]
-        return self._receipt("erase", who, now, items, values=False, left=erased.left)
+        return self._receipt("erase", who, rules, now, items, values=False, left=erased.left)
 
     async def _looked(self, who: Person, rules: Rules, now: float) -> tuple[list[Item], Whereabouts]:
         await self.tell_uses()
-        names = await whereabouts(self.store, who, rules, self.pseudonyms.own_subject(who.caller))
+        names = await whereabouts(self.store, who, rules, self._mark(who, rules))
         return await revocations(self.store, who, now), names
 
+    def _mark(self, who: Person, rules: Rules) -> str | None:
+        """His own, in records and last uses; no record names an end user."""
+        alone = is_alone(who.caller, rules)
+        return None if who.end_users else self.pseudonyms.own_subject(who.caller, alone=alone)
+
     def _receipt(
-        self, call: str, who: Person, now: float, items: Sequence[Item], *, values: bool, left: Sequence[str] = ()
+        self,
+        call: str,
+        who: Person,
+        rules: Rules,
+        now: float,
+        items: Sequence[Item],
+        *,
+        values: bool,
+        left: Sequence[str] = (),
     ) -> Receipt:
-        caller, mark = who.caller, None if who.end_users else self.pseudonyms.own_subject(who.caller)
+        caller, mark = who.caller, self._mark(who, rules)
         looked = [_place(place, items, values=values) for place in _LOOKED]
         return Receipt(
             call=call,
@@ -123,10 +153,17 @@ class Subjects:
             audit_mark=self.audit_mark(who.issuer, caller.tenant, who.name),
             audit_head=self.audit_head(),
             shared=self.shared,
-            places=[*looked, *(PlaceShown(*each) for each in _ELSEWHERE)],
+            places=[*looked, *self._lines(), *(PlaceShown(*each) for each in _ELSEWHERE)],
             left=list(left),
             again_after=EVERY,
         )
+
+    def _lines(self) -> list[PlaceShown]:
+        return [PlaceShown(place, why, _until(self.kept_days.get(place))) for place, why in _LINES]
+
+
+def _until(days: int | None) -> str:
+    return _COLLECTED if days is None else f"{days} days after their day is over; copies elsewhere: {_COLLECTED}"
 
 
 def _place(place: str, items: Sequence[Item], *, values: bool) -> PlaceShown:

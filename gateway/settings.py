@@ -368,13 +368,18 @@ class LogSettings(_Strict):
             raise ValueError("needs either 'destination' or 'directory'")
         if self.keep_days != RECORD_DAYS and self.directory is None:
             raise ValueError(f"'keep_days' {_FOR_OTHERS}")
-        own = self.security
-        in_files = own.directory or (self.directory and own.destination is None)
-        if own.keep_days != SECURITY_DAYS and not in_files:
+        in_files = self.security_directory is not None
+        if self.security.keep_days != SECURITY_DAYS and not in_files:
             raise ValueError(f"'security.keep_days' {_FOR_OTHERS}")
         if self.encrypt_to is not None and not (self.directory and in_files):
             raise ValueError("'encrypt_to' goes with 'directory', for security events too: nothing else is encrypted")
         return self
+
+    @property
+    def security_directory(self) -> Path | None:
+        """Of security events; None: they go to no directory."""
+        own = self.security
+        return own.directory or (self.directory if own.destination is None else None)
 
 
 class AuditSettings(_Strict):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.admin.shapes import Receipt
 
 RECORDS: Final = "records"
+EVENTS: Final = {"request": RECORDS, "security": "security_events"}  # a receipt's places, by what lines tell of
 MOST_LINE_BYTES: Final = 1 << 16  # a record of a request is far shorter
 
 app = typer.Typer(help="Show or erase what is kept of a caller or an end user.", no_args_is_help=True)
@@ -33,7 +34,7 @@ EndUserIssuer = Annotated[
 ]
 Records = Annotated[
     list[Path] | None,
-    typer.Option(help="Look through these records of requests as well, JSON lines; - reads them from standard input."),
+    typer.Option(help="Look through these records as well: files, directories, or - for standard input."),
 ]
 
 
@@ -86,45 +87,81 @@ def _print(call: str, reach: Reach, named: dict[str, str], records: list[Path], 
     from gateway.admin.shapes import Receipt
 
     with ExitStack() as opened:
-        files = [_opened(file, opened) for file in records]  # before anything is erased
+        files = [_opened(file, opened) for path in records for file in _files(path)]  # before anything is erased
         receipt = reach().one("POST", f"/subjects/{call}", Receipt, body=named)
         found: dict[str, Any] = msgspec.to_builtins(receipt)
         if files:
-            _add(found, [line for file in files for line in _of(file, receipt)], values=values)
+            _add(found, files, receipt, values=values)
     typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     _remark(receipt)
 
 
+def _files(path: Path) -> list[Path]:
+    """Raises ConfigError."""
+    from gateway.observe.files import listed
+
+    try:
+        found = [path] if str(path) == "-" else listed(path)
+    except OSError as error:
+        raise _unfit(path, f"can't be read ({error.strerror})") from None
+    if not found:
+        raise _unfit(path, "has no files of records")
+    return found
+
+
 def _opened(file: Path, opened: ExitStack) -> BinaryIO:
     """Raises ConfigError."""
+    from gateway.observe.sealed import is_sealed
+
     if str(file) == "-":
         return sys.stdin.buffer
     try:
-        return opened.enter_context(file.open("rb"))
+        stream = opened.enter_context(file.open("rb"))
+        sealed = is_sealed(stream.readline(MOST_LINE_BYTES))
+        stream.seek(0)
     except OSError as error:
-        raise ConfigError(Problem(str(file), None, "", f"can't be read ({error.strerror})")) from None
+        raise _unfit(file, f"can't be read ({error.strerror})") from None
+    if sealed:
+        raise _unfit(file, "is encrypted: tightlip logs read prints it, and --records - reads that")
+    return stream
 
 
-def _of(file: BinaryIO, receipt: Receipt) -> Iterator[dict[str, Any]]:
-    """The records with the caller's mark. What is no record is passed over."""
+def _unfit(path: Path, why: str) -> ConfigError:
+    return ConfigError(Problem(str(path), None, "", why))
+
+
+def _add(found: dict[str, Any], files: list[BinaryIO], receipt: Receipt, *, values: bool) -> None:
+    """Requests and security events with the caller's mark. A line that is none of both is told of: a search that could
+    not read what it was given has not looked."""
+    whose, lines, unread = (receipt.mark, receipt.tenant), 0, 0
+    his: dict[str, list[dict[str, Any]]] = {place: [] for place in EVENTS.values()}
+    for record in (each for file in files for each in _lines(file)):
+        lines += 1
+        if record is None:
+            unread += 1
+        elif receipt.mark is not None and (record.get("subject"), record.get("tenant")) == whose:
+            his[EVENTS.get(record["event"], RECORDS)].append(record)
+    for place in found["places"]:
+        if (mine := his.get(place["place"])) is not None:
+            place |= {"searched": receipt.mark is not None and unread < lines, "found": len(mine)}
+            place |= {"values": mine if values else []}
+    found["lines_read"], found["lines_not_read"] = lines - unread, unread
+    if unread:
+        warn(f"{unread} of {lines} lines are no records (encrypted, compressed, or somebody else's): not looked at")
+    if receipt.mark is None:
+        warn("he has no mark of his own in records: not looked for there")
+
+
+def _lines(file: BinaryIO) -> Iterator[dict[str, Any] | None]:
+    """None: what is no record."""
     import msgspec
 
-    from gateway.observe.logs import name
-
-    whose = (receipt.mark, name(receipt.tenant)) if receipt.mark is not None else None
     while line := file.readline(MOST_LINE_BYTES):
         try:
             record = msgspec.json.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            continue
-        if isinstance(record, dict) and whose is not None and (record.get("subject"), record.get("tenant")) == whose:
-            yield record
-
-
-def _add(found: dict[str, Any], records: list[dict[str, Any]], *, values: bool) -> None:
-    for place in found["places"]:
-        if place["place"] == RECORDS:
-            place |= {"searched": True, "found": len(records), "values": records if values else []}
+            record = None
+        yield record if isinstance(record, dict) and isinstance(record.get("event"), str) else None
 
 
 def _remark(receipt: Receipt) -> None:

@@ -104,6 +104,12 @@ def _named(subject: str, issuer: str | None, tenant: str | None, rules: Rules) -
     return (aimed.issuer or "", aimed.tenant or ""), True
 
 
+def is_alone(caller: Principal, rules: Rules) -> bool:
+    """Whether no other issuer of the policy has a tenant that is called like his."""
+    others = (each for each in rules.signers if each.issuer != caller.issuer)
+    return all(caller.tenant not in (each.tenant.fixed, *each.tenant.allowed) for each in others)
+
+
 async def whereabouts(store: Store, who: Person, rules: Rules, mark: str | None) -> Whereabouts:
     """`mark` is the caller's in last uses, None if he has none of his own there. Raises StateUnavailable."""
     uses = {} if who.end_users or mark is None else await _uses(store, who.caller.tenant, mark)

@@ -38,6 +38,11 @@ def is_of_records(name: str) -> bool:
     return name.endswith((".jsonl", ".sealed")) and _NAME.fullmatch(name) is not None
 
 
+def listed(path: Path) -> list[Path]:
+    """This file; or of a folder those as they were written here, by their names, so by kind and day. Raises OSError."""
+    return sorted(each for each in path.iterdir() if is_of_records(each.name)) if path.is_dir() else [path]
+
+
 class DayFiles:
     """Fulfils `gateway.observe.logs.Stream`. For any number of threads."""
 

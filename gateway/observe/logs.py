@@ -163,11 +163,11 @@ class Pseudonyms:
             return re.sub(r"[^\x21-\x7e]", "?", principal.subject[:PLAIN_CHARS])
         return _mark(self._keys.subjects(principal), principal.subject)
 
-    def own_subject(self, principal: Principal) -> str | None:
-        """The caller's mark, if it is nobody else's of his tenant: a plain one that was cut or lost something may be
-        another's too."""
+    def own_subject(self, principal: Principal, *, alone: bool) -> str | None:
+        """The caller's mark, if it is nobody else's: a plain one that was cut or lost something may be another's too,
+        and so may any plain one unless his issuer is `alone` in calling a tenant like this."""
         mark = self.subject(principal)
-        return mark if self._subject != "plain" or mark == principal.subject else None
+        return mark if self._subject != "plain" or (alone and mark == principal.subject) else None
 
     def address(self, address: str | None) -> str | None:
         if address is None or self._address == "off":

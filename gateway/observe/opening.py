@@ -45,9 +45,9 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
     pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
     public = read_public_x25519(settings.encrypt_to) if settings.encrypt_to is not None else None
     records = _sink(settings.destination, settings.directory, "records", settings.keep_days, public)
-    own, security = settings.security, None
-    if own.destination or own.directory or settings.directory:
-        security = _sink(own.destination, own.directory or settings.directory, "security", own.keep_days, public)
+    own, security, folder = settings.security, None, settings.security_directory
+    if own.destination or folder:
+        security = _sink(own.destination, folder, "security", own.keep_days, public)
     kept = [sink for sink in (records, security) if isinstance(sink, DayFiles)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
 from gateway.last_use import Caller, written
 from gateway.observe.logs import Pseudonyms
+from gateway.observe.sealed import Sealer
 from gateway.types import Principal
 from tests.gateway.admin.support import Served, served
 from tests.gateway.support import CANARY, ISSUER
@@ -60,6 +63,48 @@ def test_records_of_requests_are_found_by_the_mark(gateway: Served, tmp_path: Pa
     erased = receipt_of(tightlip("erase", CANARY, "--records", str(file), gateway=gateway))["records"]
     assert (erased["found"], erased["erased"], erased["values"]) == (2, 0, [])
     assert "retention" in erased["until"]
+
+
+def test_security_events_stand_beside_requests(gateway: Served, tmp_path: Path) -> None:
+    """A directory's as they were written there, and nobody else's files."""
+    event = {"event": "security", "code": "leak_budget", "subject": MARK, "tenant": "acme"}
+    (tmp_path / "logs").mkdir()
+    for kind, line in (("records", RECORD), ("security", event)):
+        (tmp_path / "logs" / f"{kind}-20260131-{'0' * 16}.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "logs" / "other.jsonl").write_text(json.dumps(RECORD) + "\n")
+    shown = receipt_of(tightlip("export", CANARY, "--records", str(tmp_path / "logs"), gateway=gateway))
+    assert shown["records"]["values"] == [RECORD]
+    assert shown["security_events"]["values"] == [event]
+
+
+def test_what_can_t_be_read_is_not_taken_for_searched(gateway: Served, tmp_path: Path) -> None:
+    packed = tmp_path / "records.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(RECORD).encode() * 3))
+    done = tightlip("export", CANARY, "--records", str(packed), gateway=gateway)
+    shown = receipt_of(done)
+    assert (shown["records"]["searched"], shown["security_events"]["searched"]) == (False, False)
+    assert json.loads(done.stdout)["lines_read"] == 0
+    assert "are no records" in done.stderr
+
+
+def test_a_caller_without_a_mark_of_his_own_is_not_taken_for_searched(gateway: Served) -> None:
+    of = ("export", "app", "--end-user", CANARY, "--records", "-")
+    done = tightlip(*of, gateway=gateway, input=json.dumps(RECORD) + "\n")
+    assert (receipt_of(done)["records"]["searched"], receipt_of(done)["records"]["found"]) == (False, 0)
+    assert "no mark of his own" in done.stderr
+
+
+@pytest.mark.parametrize("named", ["sealed", "empty"])
+def test_records_that_nobody_can_read_here_stop_it_before_anything_is_erased(
+    gateway: Served, tmp_path: Path, named: str
+) -> None:
+    """Encrypted ones, and a directory that has none."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "sealed").write_bytes(Sealer(X25519PrivateKey.generate().public_key()).header)
+    done = tightlip("erase", CANARY, "--records", str(tmp_path / named), gateway=gateway)
+    assert done.exit_code != 0
+    assert ("logs read" if named == "sealed" else "no files of records") in str(done.exception)
+    assert receipt_of(tightlip("export", CANARY, gateway=gateway))["last_uses"]["found"] == 1
 
 
 def test_records_may_come_from_a_pipe(gateway: Served) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,22 @@ from filters.profile import Profile
 from gateway.audit_log import OfSubject
 from gateway.auth.revocation import Kind, Revocation
 from gateway.budgets import Admitted, Budgets
-from gateway.last_use import LastUses
+from gateway.last_use import Caller, LastUses, written
 from gateway.limits import Admission, Limiter
-from gateway.observe.logs import Pseudonyms, RequestRecord
+from gateway.observe.logs import Pseudonyms, RequestRecord, SubjectForm
 from gateway.observe.metrics import Metrics
 from gateway.policy.limits import RateLimits
+from gateway.policy.load import load
 from gateway.policy.parameters import admit, read
+from gateway.receipts import Subjects
 from gateway.revoke import revoke, withdraw
 from gateway.state import StateUnavailable
 from gateway.state.memory import MemoryStore
 from gateway.state.sqlite import SqliteStore
+from gateway.subjects import person
 from gateway.types import EndUser, Plan, Principal, RequestId
 from tests.gateway.admin.support import ADMINISTRATION, Administered, built, headers
-from tests.gateway.support import CANARY, ISSUER, POLICY, make_grant
+from tests.gateway.support import CANARY, ISSUER, POLICY, make_grant, write_policy
 
 BODY = b'{"model": "assistant", "max_tokens": 50, "messages": [{"role": "user", "content": "one two"}]}'
 NORTH_AND_SOUTH = POLICY.replace("{fixed: acme}", "{claim: tid, allowed: [north, south]}") + ADMINISTRATION
@@ -106,6 +110,35 @@ async def ask(client: httpx.AsyncClient, call: str, status: int = 200, **body: A
     assert answer.status_code == status, answer.text
     told: dict[str, Any] = answer.json()
     return told
+
+
+async def nothing() -> None:
+    """There are no last uses to tell of."""
+
+
+def second_issuer() -> str:
+    """Another one with a tenant of the same name."""
+    return """\
+  - issuer: https://other.test
+    audience: [tightlip]
+    algorithms: [ES256]
+    keys: [{file: key.pem}]
+    tenant: {fixed: north}
+    roles: [customer]
+"""
+
+
+class SlowStore(MemoryStore):
+    """Takes last uses when it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def used(self, names: Mapping[str, float | None], now: float) -> None:
+        self.began.set()
+        await self.go_on.wait()
+        await super().used(names, now)
 
 
 def values(receipt: dict[str, Any]) -> set[str]:
@@ -239,9 +272,63 @@ async def test_a_plain_mark_that_may_be_another_s_is_not_taken_for_his(
     plain = Pseudonyms(b"p" * 32, subject="plain")
     zoe = replace(plan_of().grant.principal, subject="Zoë")
     assert plain.subject(zoe) == "Zo?"
-    assert plain.own_subject(zoe) is None
-    assert plain.own_subject(replace(zoe, subject="zoe")) == "zoe"
-    assert Pseudonyms(b"p" * 32, subject="off").own_subject(zoe) is None
+    assert plain.own_subject(zoe, alone=True) is None
+    assert plain.own_subject(replace(zoe, subject="zoe"), alone=True) == "zoe"
+    assert Pseudonyms(b"p" * 32, subject="off").own_subject(zoe, alone=True) is None
+
+
+@pytest.mark.parametrize("form", ["plain", "hashed"])
+async def test_a_caller_of_a_tenant_that_two_issuers_call_alike_is_told_from_the_other_s(
+    tmp_path: Path, form: SubjectForm
+) -> None:
+    """A plain mark does not say which issuer's he is, so that nothing of the other's is shown or erased by it."""
+    store, marks = MemoryStore(), Pseudonyms(b"p" * 32, subject=form)
+    others = replace(plan_of().grant.principal, issuer="https://other.test")
+    await store.used({written(Caller("north", "customer", marks.subject(others) or "")): 1_700_000_000.0}, 1e9)
+    write_policy(tmp_path, NORTH_AND_SOUTH.replace("issuers:\n", f"issuers:\n{second_issuer()}", 1))
+    rules = load(tmp_path / "policy.yaml")
+    subjects = Subjects(store, marks, lambda *_: None, lambda: None, nothing, shared=True, marks_kept=True)
+    for issuer in ("https://other.test", ISSUER):
+        who = person(CANARY, issuer, "north", None, None, rules)
+        receipt = await subjects.erase(who, rules, time.time())
+        found = {place.place: place.erased for place in receipt.places}
+        assert found["last_uses"] == (1 if form == "hashed" and issuer != ISSUER else 0)
+    assert len(await store.uses()) == (1 if form == "plain" else 0)
+
+
+async def test_a_last_use_that_is_on_its_way_is_waited_for() -> None:
+    """Else it would come to the store behind the erasure."""
+    store = SlowStore()
+    uses = LastUses(store, Pseudonyms(b"p" * 32), Metrics(CollectorRegistry()))
+    record = RequestRecord(RequestId("r"), time.time(), 0.0, route="/v1/chat/completions", status=200)
+    uses.note(replace(record, principal=plan_of().grant.principal, model="assistant"))
+    first = asyncio.ensure_future(uses.tell())
+    await store.began.wait()
+    second = asyncio.ensure_future(uses.tell())
+    await asyncio.sleep(0)
+    assert not second.done()
+    store.go_on.set()
+    await asyncio.gather(first, second)
+    assert await store.uses()
+
+
+async def test_how_long_records_are_kept_is_said_where_the_gateway_keeps_them(tmp_path: Path) -> None:
+    write_policy(tmp_path, NORTH_AND_SOUTH)
+    rules = load(tmp_path / "policy.yaml")
+    subjects = Subjects(
+        MemoryStore(),
+        Pseudonyms(b"p" * 32),
+        lambda *_: None,
+        lambda: None,
+        nothing,
+        shared=True,
+        marks_kept=True,
+        kept_days={"security_events": 180},
+    )
+    receipt = await subjects.export(person(CANARY, None, "north", None, None, rules), rules, time.time())
+    until = {place.place: place.until or "" for place in receipt.places}
+    assert until["security_events"].startswith("180 days")
+    assert until["records"] == "the retention of whoever keeps the lines"
 
 
 # ---- what is erased --------------------------------------------------------------------------------------------------
