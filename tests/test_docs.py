@@ -66,6 +66,8 @@ IN_RECEIPTS = {  # what the page says of each place that a receipt names
     "last_uses": "last uses",
     "revocations": "revocations",
     "records": "records of requests",
+    "security_events": "security events: metadata",
+    "own_counts": "while it is away the gateway's memory",
     "audit_log": "[audit log]",
     "encrypted_requests": "encrypted requests that came",
     "metrics": "metrics, alerts",
