@@ -1,8 +1,8 @@
 """When each grant and each caller was last of use, for reviews: `tightlip review`.
 
 Noted when a request that was granted has ended, at most once a minute for each name, and told to the store in batches
-beside the event loop. No request waits for it or fails because of it. A caller is noted under the mark that the log has
-for him.
+beside the event loop. No request waits for it or fails because of it. A caller is noted under a mark that stays, unlike
+those that records have for him.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
-from gateway.observe.logs import Pseudonyms, RequestRecord
+from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.policy.load import Rules
 from gateway.policy.schema import ENDPOINTS
 from gateway.state import StateUnavailable, Store
@@ -69,7 +70,7 @@ class LastUses:
         if self._is_new(now, principal.role, endpoint, record.model):
             self._put(Grant(principal.role, endpoint, record.model), now)
         if self._is_new(now, principal.issuer, principal.tenant, principal.subject, principal.role):
-            mark = self._pseudonyms.subject(principal)
+            mark = self._pseudonyms.lasting(principal)
             if mark is not None:
                 self._put(Caller(principal.tenant, principal.role, mark), now)
 

@@ -6,13 +6,13 @@ and how long it stays. The texts are fixed and say nothing of anybody.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.admin.shapes import ItemShown, PlaceShown, Receipt
+from gateway.admin.shapes import ItemShown, MarkShown, PlaceShown, Receipt
 from gateway.last_use import EVERY
-from gateway.observe.logs import Pseudonyms
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.policy.load import Rules
 from gateway.state import Store
 from gateway.subjects import (
@@ -42,7 +42,7 @@ _LINES: Final[Sequence[tuple[str, str]]] = (
     (
         RECORDS,
         "Records of requests leave the gateway as lines and are not changed any more. They hold metadata only, under "
-        "this mark; read them with --records.",
+        "these marks; read them with --records.",
     ),
     (
         SECURITY_EVENTS,
@@ -123,9 +123,9 @@ class Subjects:
         return await revocations(self.store, who, now), names
 
     def _mark(self, who: Person, rules: Rules) -> str | None:
-        """His own, in records and last uses; no record names an end user."""
+        """His own in last uses; none names an end user."""
         alone = is_alone(who.caller, rules)
-        return None if who.end_users else self.pseudonyms.own_subject(who.caller, alone=alone)
+        return None if who.end_users else self.pseudonyms.own_lasting(who.caller, alone=alone)
 
     def _receipt(
         self,
@@ -149,6 +149,7 @@ class Subjects:
             end_user=who.name if who.end_users else None,
             known=who.known,
             mark=mark,
+            record_marks=list(self._record_marks(who, rules, now)),
             marks_kept=self.marks_kept,
             audit_mark=self.audit_mark(who.issuer, caller.tenant, who.name),
             audit_head=self.audit_head(),
@@ -160,6 +161,11 @@ class Subjects:
 
     def _lines(self) -> list[PlaceShown]:
         return [PlaceShown(place, why, _until(self.kept_days.get(place))) for place, why in _LINES]
+
+    def _record_marks(self, who: Person, rules: Rules, now: float) -> Iterator[MarkShown]:
+        if not who.end_users:
+            for each in self.pseudonyms.own_subjects(who.caller, now, alone=is_alone(who.caller, rules)):
+                yield MarkShown(each.mark, each.first, each.last)
 
 
 def _until(days: int | None) -> str:

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.addresses import HeaderName, Network, Proxies, is_loopback
 from gateway.config_file import ConfigError, Document, Problem, complaint, read
 from gateway.limits import OnFailure
-from gateway.observe.logs import AddressForm, SubjectForm
+from gateway.observe.pseudonyms import RECORD_DAYS, SECURITY_DAYS, AddressForm, SubjectForm
 from gateway.policy.schema import Name
 from gateway.secrets.references import VAULT_PATH, SecretRef, VaultRef
 from gateway.types import ONLY, Release
@@ -330,8 +330,6 @@ class ProxySettings(_Strict):
 
 
 _FOR_OTHERS: Final = "goes with 'directory': what goes elsewhere is for others to delete"
-RECORD_DAYS: Final = 7
-SECURITY_DAYS: Final = 180
 KeepDays = Annotated[int, Field(ge=1, le=3650)]
 
 

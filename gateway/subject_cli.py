@@ -131,25 +131,35 @@ def _unfit(path: Path, why: str) -> ConfigError:
 
 
 def _add(found: dict[str, Any], files: list[BinaryIO], receipt: Receipt, *, values: bool) -> None:
-    """Requests and security events with the caller's mark. A line that is none of both is told of: a search that could
-    not read what it was given has not looked."""
-    whose, lines, unread = (receipt.mark, receipt.tenant), 0, 0
+    """Requests and security events with one of the caller's marks. A line that is none of both is told of: a search
+    that could not read what it was given has not looked."""
+    marks, lines, unread = _marks(receipt), 0, 0
     his: dict[str, list[dict[str, Any]]] = {place: [] for place in EVENTS.values()}
     for record in (each for file in files for each in _lines(file)):
         lines += 1
         if record is None:
             unread += 1
-        elif receipt.mark is not None and (record.get("subject"), record.get("tenant")) == whose:
+        elif _is_of(record, marks, receipt.tenant):
             his[EVENTS.get(record["event"], RECORDS)].append(record)
     for place in found["places"]:
         if (mine := his.get(place["place"])) is not None:
-            place |= {"searched": receipt.mark is not None and unread < lines, "found": len(mine)}
+            place |= {"searched": bool(marks) and unread < lines, "found": len(mine)}
             place |= {"values": mine if values else []}
     found["lines_read"], found["lines_not_read"] = lines - unread, unread
     if unread:
         warn(f"{unread} of {lines} lines are no records (encrypted, compressed, or somebody else's): not looked at")
-    if receipt.mark is None:
+    if not marks:
         warn("he has no mark of his own in records: not looked for there")
+
+
+def _marks(receipt: Receipt) -> set[str]:
+    """All that records may have for him; before there were periods they had the one that lasts."""
+    return {each.mark for each in receipt.record_marks} | ({receipt.mark} if receipt.mark is not None else set())
+
+
+def _is_of(record: dict[str, Any], marks: set[str], tenant: str) -> bool:
+    mark = record.get("subject")
+    return isinstance(mark, str) and mark in marks and record.get("tenant") == tenant
 
 
 def _lines(file: BinaryIO) -> Iterator[dict[str, Any] | None]:

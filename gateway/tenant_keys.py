@@ -26,7 +26,7 @@ class Purpose(enum.StrEnum):
 
     REPLACEMENTS = "replacements"  # pseudonyms and surrogates
     SAMPLES = "samples"  # which harmless text is scored
-    SUBJECTS = "subjects"  # how callers appear in records
+    SUBJECTS = "subjects"  # how callers appear in records, in the store and in the audit log
     ADDRESSES = "addresses"  # and their addresses, which are of no tenant
     CACHES = "caches"  # which prefix cache of a model server is read
     AUDIT = "audit"  # that a line of the audit log is ours; of no tenant
@@ -41,11 +41,11 @@ class TenantKeys:
             raise ValueError(f"a master key needs {MIN_MASTER_BYTES} bytes or more")
         self._master = master
 
-        self._known: OrderedDict[tuple[Purpose, str, str], bytes] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
 
-    def key(self, purpose: Purpose, issuer: str, tenant: str) -> bytes:
-        """Two issuers that name a tenant alike have different keys."""
-        name = purpose, issuer, tenant
+    def key(self, purpose: Purpose, issuer: str, tenant: str, period: str | None = None) -> bytes:
+        """Two issuers that name a tenant alike have different keys; so has each period, and what is for good."""
+        name = (purpose, issuer, tenant, *(() if period is None else (period,)))
         key = self._known.get(name)
         if key is None:
             key = self._known[name] = derive(self._master, *name)
@@ -53,13 +53,13 @@ class TenantKeys:
                 self._known.popitem(last=False)
         return key
 
-    def subjects(self, principal: Principal) -> bytes:
-        """The key for the marks of this tenant's callers in records."""
-        return self.key(Purpose.SUBJECTS, principal.issuer, principal.tenant)
+    def subjects(self, principal: Principal, period: str | None) -> bytes:
+        """The key for the marks of this tenant's callers in records of a period; None: elsewhere."""
+        return self.key(Purpose.SUBJECTS, principal.issuer, principal.tenant, period)
 
-    def addresses(self) -> bytes:
-        """The key for the marks of addresses in records: one for all tenants, since refused callers have none."""
-        return self.key(Purpose.ADDRESSES, "", "")
+    def addresses(self, period: str | None) -> bytes:
+        """Likewise for the marks of addresses: one for all tenants, since refused callers have none."""
+        return self.key(Purpose.ADDRESSES, "", "", period)
 
     def replacements(self, principal: Principal) -> bytes:
         """The key of this caller's tenant for pseudonyms and surrogates."""
@@ -75,7 +75,7 @@ class TenantKeys:
         return self.key(Purpose.SAMPLES, principal.issuer, principal.tenant)
 
 
-def derive(master: bytes, purpose: Purpose, issuer: str, tenant: str) -> bytes:
-    """The key of one purpose of one tenant."""
-    info = framed("tightlip", purpose, issuer, tenant)
+def derive(master: bytes, purpose: str, issuer: str, tenant: str, *period: str) -> bytes:
+    """The key of one purpose of one tenant, for good or for a period."""
+    info = framed("tightlip", purpose, issuer, tenant, *period)
     return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(master)

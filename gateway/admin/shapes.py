@@ -112,7 +112,7 @@ class GrantUse(msgspec.Struct, frozen=True):
 
 
 class CallerUse(msgspec.Struct, frozen=True):
-    """A caller under the mark that records have for him."""
+    """A caller under the mark that the store has for him."""
 
     tenant: str
     role: str
@@ -155,11 +155,20 @@ class PlaceShown(msgspec.Struct, frozen=True):
     values: list[ItemShown] = []
 
 
+class MarkShown(msgspec.Struct, frozen=True):
+    """Somebody's mark in records from the `first` of these days (UTC) to the `last`; None: whenever they were."""
+
+    mark: str
+    first: str | None
+    last: str | None
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """What was looked at for one person, and what came of it.
 
-    `known`: the policy has this issuer and tenant. `mark` is his in records and last uses, `audit_mark` that in the
-    audit log; None where he has none of his own. `audit_head` is how far the audit log had come, with the record that
+    `known`: the policy has this issuer and tenant. `mark` is his in last uses, `audit_mark` that in the audit log; None
+    where he has none of his own. `record_marks` are his in records of requests and security events, a period's each, as
+    far back as any are kept. `audit_head` is how far the audit log had come, with the record that
     this was asked. `left` says in which files copies of what was erased may be. Gateways that had him among their
     last uses tell of it up to `again_after` seconds later. `shared`: what every gateway on the store knows; else what
     this process does.
@@ -173,6 +182,7 @@ class Receipt(msgspec.Struct, frozen=True):
     end_user: str | None
     known: bool
     mark: str | None
+    record_marks: list[MarkShown]
     marks_kept: bool
     audit_mark: str | None
     audit_head: str | None

@@ -24,7 +24,7 @@ def open_audit_log(
     if settings is None:
         return None
     root, instance = master_key(settings.key_file), own_instance()
-    # The marks of records, so that both can be joined; where those change with each start, marks that stay.
+    # The marks of the store, so that both can be joined; where those change with each start, marks that stay.
     marks = Marks.of(master_key(log.key_file) if log.key_file else root, settings.subject, log.address)
     return ChainedAuditLog(_sink(settings, AuditKey(root), instance), marks, anchors, instance, hear)
 

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 from gateway.audit_log import AuditRecord, OfId, OfRelease, OfRevocation, OfSubject, Target
 from gateway.auth.revocation import Kind, can_be_id
 from gateway.errors import Reason, error_codes
-from gateway.observe.logs import AddressForm, Pseudonyms, name
+from gateway.observe.logs import name
+from gateway.observe.pseudonyms import AddressForm, Pseudonyms
 from gateway.types import Principal
 
 AuditSubject = Literal["plain", "hashed"]
@@ -20,7 +21,7 @@ class Marks:
     """How persons and addresses are written."""
 
     own: AuditSubject  # those who administrate
-    pseudonyms: Pseudonyms  # hashed, as in the records of requests
+    pseudonyms: Pseudonyms  # hashed, and lasting: a record here has to be whose it is for as long as it is kept
 
     @classmethod
     def of(cls, root: bytes, subject: AuditSubject, address: AddressForm) -> Marks:
@@ -28,10 +29,10 @@ class Marks:
         return cls(subject, Pseudonyms(root, subject="hashed", address=address))
 
     def actor(self, principal: Principal) -> str | None:
-        return _text(principal.subject) if self.own == "plain" else self.pseudonyms.subject(principal)
+        return _text(principal.subject) if self.own == "plain" else self.pseudonyms.lasting(principal)
 
     def subject(self, issuer: str, tenant: str, subject: str) -> str | None:
-        return self.pseudonyms.subject(Principal(issuer, tenant, subject, None, "", 0.0))
+        return self.pseudonyms.lasting(Principal(issuer, tenant, subject, None, "", 0.0))
 
 
 def written(record: AuditRecord, marks: Marks) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def written(record: AuditRecord, marks: Marks) -> dict[str, Any]:
         "tenant": _text(principal.tenant) if principal else None,
         "subject": marks.actor(principal) if principal else None,
         "role": _text(principal.role) if principal else None,
-        "address": marks.pseudonyms.address(record.address),
+        "address": marks.pseudonyms.lasting_address(record.address),
         "count": record.count,
         "policy_before": name(record.policy_before),
         "policy_after": name(record.policy_after),

@@ -14,9 +14,6 @@ a fallback that nothing else explains.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import ipaddress
 import logging
 import re
 import statistics
@@ -28,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, Literal, Protocol, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 import msgspec
 import structlog
@@ -45,19 +42,12 @@ from gateway.errors import (
     NotAuthenticated,
     NotDecrypted,
 )
-from gateway.tenant_keys import TenantKeys
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.types import Principal, RequestId
 
 Value = str | int | float | bool | None | Mapping[str, int]
 
-SubjectForm = Literal["hashed", "plain", "off"]
-AddressForm = Literal["truncated", "hashed", "full", "off"]
-
 FORMAT: Final = 1  # rises when a key that was there means something else, or is there no more
-HASH_CHARS: Final = 16  # 64 bits: two callers in a million collide with a chance of 3e-8
-V4_KEPT_BITS: Final = 24
-V6_KEPT_BITS: Final = 48
-PLAIN_CHARS: Final = 256  # a plain subject is cut here
 TIDY_SECONDS: Final = 3600.0  # between two looks at what is too old
 HOLD_BACKS: Final = 4096  # of one answer, that its median is told from: 32 kB
 
@@ -147,40 +137,6 @@ class RequestRecord:
         return time.monotonic() - self.clock
 
 
-class Pseudonyms:
-    """How callers appear in records. `root` is secret; without it a hash says nothing. Each tenant has a key of its
-    own."""
-
-    def __init__(self, root: bytes, *, subject: SubjectForm = "hashed", address: AddressForm = "truncated") -> None:
-        """Raises ValueError for a root that is too short."""
-        self._keys, self._subject, self._address = TenantKeys(root), subject, address
-
-    def subject(self, principal: Principal) -> str | None:
-        """The caller's mark. A plain one is cut and loses what is not printable ASCII."""
-        if self._subject == "off":
-            return None
-        if self._subject == "plain":
-            return re.sub(r"[^\x21-\x7e]", "?", principal.subject[:PLAIN_CHARS])
-        return _mark(self._keys.subjects(principal), principal.subject)
-
-    def own_subject(self, principal: Principal, *, alone: bool) -> str | None:
-        """The caller's mark, if it is nobody else's: a plain one that was cut or lost something may be another's too,
-        and so may any plain one unless his issuer is `alone` in calling a tenant like this."""
-        mark = self.subject(principal)
-        return mark if self._subject != "plain" or (alone and mark == principal.subject) else None
-
-    def address(self, address: str | None) -> str | None:
-        if address is None or self._address == "off":
-            return None
-        if self._address == "hashed":
-            return _mark(self._keys.addresses(), address)
-        return _truncated(address) if self._address == "truncated" else address
-
-
-def _mark(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:HASH_CHARS]
-
-
 class Stream(Protocol):
     """Where lines go: any binary stream. It is flushed after each line."""
 
@@ -236,11 +192,11 @@ class Logs:
             time=stamp(record.arrived),
             request_id=record.request_id,
             route=name(record.route),
-            address=self.pseudonyms.address(record.address),
+            address=self.pseudonyms.address(record.address, record.arrived),
             status=record.status,
             error=name(record.error),
             reason=name(record.reason),
-            subject=self.pseudonyms.subject(principal) if principal else None,
+            subject=self.pseudonyms.subject(principal, record.arrived) if principal else None,
             role=name(principal.role) if principal else None,
             tenant=name(principal.tenant) if principal else None,
             model=name(record.model),
@@ -261,22 +217,23 @@ class Logs:
         )
 
     def _alarming(self, record: RequestRecord) -> None:
+        """Under the marks of the request's own line, whose id it has: those of two periods would be joined by it."""
         principal = record.principal
         self._tell(
             record.alarm,
             record.reason,
             request_id=record.request_id,
             route=name(record.route),
-            address=self.pseudonyms.address(record.address),
+            address=self.pseudonyms.address(record.address, record.arrived),
             status=record.status,
-            subject=self.pseudonyms.subject(principal) if principal else None,
+            subject=self.pseudonyms.subject(principal, record.arrived) if principal else None,
             role=name(principal.role) if principal else None,
             tenant=name(principal.tenant) if principal else None,
         )
 
     def administered(self, record: AuditRecord) -> None:
         """An administrative call, or what became of it: what it was about stands in the audit log alone."""
-        principal = record.principal
+        principal, now = record.principal, self._now()
         self._tell(
             "administration",
             record.code,
@@ -284,8 +241,8 @@ class Logs:
             action=record.action.value,
             outcome=record.outcome.value,
             by=record.by.value,
-            address=self.pseudonyms.address(record.address),
-            subject=self.pseudonyms.subject(principal) if principal else None,
+            address=self.pseudonyms.address(record.address, now),
+            subject=self.pseudonyms.subject(principal, now) if principal else None,
             role=name(principal.role) if principal else None,
             tenant=name(principal.tenant) if principal else None,
             count=record.count,
@@ -381,16 +338,6 @@ def _rounded(seconds: float | None) -> float | None:
 def stamp(now: float) -> str:
     """A moment in UTC. `now` is in seconds since the epoch."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-
-
-def _truncated(address: str) -> str | None:
-    """The network an address is in. What is not an address (a Unix socket's name) is left out."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    bits = V4_KEPT_BITS if ip.version == 4 else V6_KEPT_BITS
-    return str(ipaddress.ip_network((ip, bits), strict=False))
 
 
 # ---- other people's loggers ------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
 from gateway.key_files import read_public_x25519
 from gateway.observe.files import DayFiles, Kind
-from gateway.observe.logs import Logs, Pseudonyms, Stream
+from gateway.observe.logs import Logs, Stream
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.secrets.roots import master_key
 from gateway.settings import LogSettings, Settings
 from gateway.types import Endpoint
@@ -42,7 +43,13 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
 
 def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) -> Logs:
     """`failed` hears of each record that can't be written. Raises ConfigError."""
-    pseudonyms = Pseudonyms(master_key(settings.key_file), subject=settings.subject, address=settings.address)
+    pseudonyms = Pseudonyms(
+        master_key(settings.key_file),
+        subject=settings.subject,
+        address=settings.address,
+        period_days=settings.keep_days,
+        kept_days=max(settings.keep_days, settings.security.keep_days),
+    )
     public = read_public_x25519(settings.encrypt_to) if settings.encrypt_to is not None else None
     records = _sink(settings.destination, settings.directory, "records", settings.keep_days, public)
     own, security, folder = settings.security, None, settings.security_directory

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from filters.events import Decided, Origin, Verdict
 from gateway.observe.files import DayFiles
-from gateway.observe.logs import Logs, Pseudonyms, RequestRecord, Stream
+from gateway.observe.logs import Logs, RequestRecord, Stream
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.observe.sealed import opened
 from gateway.types import Principal, RequestId
 

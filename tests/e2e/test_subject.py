@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway import budgets, limits
-from gateway.observe.logs import Pseudonyms
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.types import Principal
 from tests.support import gateways
 from tests.support.administration import POLICY, configuration, tightlip
@@ -124,7 +124,7 @@ def his_records(gateway: Gateway) -> list[dict[str, Any]]:
 def marks_in(folder: Path) -> list[str]:
     """Of all under which something of him may stand, those that are in the store's files."""
     counted = limits.counted(HIM)
-    mark = Pseudonyms(LOG_KEY.encode()).subject(HIM)
+    mark = Pseudonyms(LOG_KEY.encode()).lasting(HIM)
     names = [*counted.windows, counted.places, *budgets.accounts(HIM), f'"{mark}"', WHO]
     raw = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
     return [name for name in names if name.encode() in raw]

@@ -22,7 +22,7 @@ import pytest
 
 from gateway.auth.development import create_key, read_key
 from gateway.auth.revocation import Kind, Revocation
-from gateway.observe.logs import Pseudonyms
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.revoke import revoke, withdraw
 from gateway.settings import StateSettings
 from gateway.state import Store
@@ -285,7 +285,7 @@ def test_reviews_tell_them_apart() -> None:
     """As everything that knows callers by their marks does."""
     one = Principal("one", "north", "s-1", "token-1", "plain", 2e9)
     pseudonyms = Pseudonyms(b"r" * 32)
-    marks = {pseudonyms.subject(each) for each in (one, replace(one, tenant="south"), replace(one, issuer="two"))}
+    marks = {pseudonyms.lasting(each) for each in (one, replace(one, tenant="south"), replace(one, issuer="two"))}
     assert len(marks - {None}) == 3
 
 

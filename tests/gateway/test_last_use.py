@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from gateway import last_use
 from gateway.last_use import Caller, Grant, LastUses, grants, read, written
-from gateway.observe.logs import Pseudonyms, RequestRecord, SubjectForm
+from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import RECORD_DAYS, Pseudonyms, SubjectForm
 from gateway.policy.load import load
 from gateway.state import StateUnavailable, Use
 from gateway.state.memory import MemoryStore
@@ -95,14 +96,17 @@ async def test_a_grant_and_a_caller_are_noted_once_a_minute(
     assert (await store.uses())[written(CHAT)] == Use(NOW, NOW + 60)
 
 
-async def test_the_caller_stands_there_as_in_the_log(
+async def test_the_caller_stands_there_under_one_mark_whatever_he_has_in_records(
     store: Counting, registry: CollectorRegistry, clock: Clock
 ) -> None:
     made_hashed = made(store, registry, clock)
-    made_hashed.note(ended())
-    await made_hashed.tell()
-    mark = Pseudonyms(b"k" * 32).subject(ALICE)
-    assert mark is not None
+    pseudonyms = Pseudonyms(b"k" * 32)
+    for _ in range(2):
+        made_hashed.note(ended(arrived=clock.now))
+        await made_hashed.tell()
+        clock.now += RECORD_DAYS * 86_400.0
+    mark = pseudonyms.lasting(ALICE)
+    assert mark not in {None, pseudonyms.subject(ALICE, NOW), pseudonyms.subject(ALICE, clock.now)}
     assert await names(store) == {CHAT, Caller("acme", "customer", mark)}
     assert "alice" not in str(await store.uses())
 

@@ -14,9 +14,10 @@ from filters.events import Decided, Origin, Verdict
 from filters.evidence import UNDECIDED
 from gateway.errors import FilterFailed
 from gateway.metering import Meter
-from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
+from gateway.observe.logs import Logs, RequestRecord
 from gateway.observe.metrics import Metrics
 from gateway.observe.metrics.filters import SHY_STEP
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.types import ONLY, Release, RequestId
 from tests.gateway.support import CANARY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,22 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli import app
 from gateway.last_use import Caller, written
-from gateway.observe.logs import Pseudonyms
+from gateway.observe.pseudonyms import SECURITY_DAYS, Pseudonyms
 from gateway.observe.sealed import Sealer
 from gateway.types import Principal
 from tests.gateway.admin.support import Served, served
 from tests.gateway.support import CANARY, ISSUER
 
-MARK = Pseudonyms(b"p" * 32).subject(Principal(ISSUER, "acme", CANARY, None, "customer", 0.0)) or ""
-RECORD = {"event": "request", "subject": MARK, "tenant": "acme", "status": 200}
+DAY = 86_400.0
+HIM = Principal(ISSUER, "acme", CANARY, None, "customer", 0.0)
+PSEUDONYMS = Pseudonyms(b"p" * 32)
+MARK = PSEUDONYMS.lasting(HIM) or ""
+NOW = time.time()
+RECORDS = [
+    {"event": event, "subject": PSEUDONYMS.subject(HIM, NOW - days * DAY), "tenant": "acme", "status": 200}
+    for event, days in (("security", SECURITY_DAYS), ("request", 8), ("request", 0))
+]
+RECORD = RECORDS[-1]
 
 
 @pytest.fixture
@@ -52,6 +61,7 @@ def test_it_prints_what_is_kept_and_then_a_receipt(gateway: Served) -> None:
 
 def test_records_of_requests_are_found_by_the_mark(gateway: Served, tmp_path: Path) -> None:
     others = [{**RECORD, "tenant": "other"}, {**RECORD, "subject": "0" * 16}, {**RECORD, "subject": None}, [MARK], MARK]
+    others += [{**RECORD, "subject": [MARK]}]
     lines = [json.dumps(each) for each in (RECORD, *others)]
     file = tmp_path / "records.jsonl"
     file.write_bytes(
@@ -66,7 +76,7 @@ def test_records_of_requests_are_found_by_the_mark(gateway: Served, tmp_path: Pa
 
 
 def test_security_events_stand_beside_requests(gateway: Served, tmp_path: Path) -> None:
-    """A directory's as they were written there, and nobody else's files."""
+    """A directory's as they were written there, and nobody else's files; also from before marks had periods."""
     event = {"event": "security", "code": "leak_budget", "subject": MARK, "tenant": "acme"}
     (tmp_path / "logs").mkdir()
     for kind, line in (("records", RECORD), ("security", event)):
@@ -105,6 +115,14 @@ def test_records_that_nobody_can_read_here_stop_it_before_anything_is_erased(
     assert done.exit_code != 0
     assert ("logs read" if named == "sealed" else "no files of records") in str(done.exception)
     assert receipt_of(tightlip("export", CANARY, gateway=gateway))["last_uses"]["found"] == 1
+
+
+def test_records_of_all_periods_that_are_kept_are_found(gateway: Served, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in RECORDS))
+    assert len({each["subject"] for each in RECORDS}) == len(RECORDS)
+    shown = receipt_of(tightlip("export", CANARY, "--records", str(file), gateway=gateway))
+    assert shown["security_events"]["values"] + shown["records"]["values"] == RECORDS
 
 
 def test_records_may_come_from_a_pipe(gateway: Served) -> None:

@@ -21,8 +21,9 @@ from gateway.auth.revocation import Kind, Revocation
 from gateway.budgets import Admitted, Budgets
 from gateway.last_use import Caller, LastUses, written
 from gateway.limits import Admission, Limiter
-from gateway.observe.logs import Pseudonyms, RequestRecord, SubjectForm
+from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import RECORD_DAYS, Pseudonyms, SubjectForm
 from gateway.policy.limits import RateLimits
 from gateway.policy.load import load
 from gateway.policy.parameters import admit, read
@@ -172,7 +173,9 @@ async def test_all_that_a_caller_left_is_shown_with_its_values(client: httpx.Asy
         assert time.time() < value["ends"] < time.time() + 401 * 86_400
     assert (receipt["call"], receipt["subject"], receipt["tenant"]) == ("export", CANARY, "north")
     assert (receipt["known"], receipt["audit_head"], receipt["left"]) == (True, "0a:7:0b", [])
-    assert receipt["mark"] == Pseudonyms(b"p" * 32).subject(plan_of().grant.principal)
+    pseudonyms, him = Pseudonyms(b"p" * 32), plan_of().grant.principal
+    assert receipt["mark"] == pseudonyms.lasting(him)
+    assert receipt["record_marks"][-1]["mark"] == pseudonyms.subject(him, receipt["at"])
 
 
 async def test_every_place_is_named_with_what_stays_and_until_when(client: httpx.AsyncClient) -> None:
@@ -240,7 +243,7 @@ async def test_an_end_user_is_another_one_than_his_application(
     found = await ask(client, "export", **behind)
     assert values(found) == {"requests_per_minute", "tokens_per_day", "bits", "findings"}
     assert {value["signed_by"] for place in found["places"] for value in place["values"]} == {signed_by}
-    assert found["mark"] is None, "no record names an end user"
+    assert (found["mark"], found["record_marks"]) == (None, []), "no record names an end user"
     other = values(await ask(client, "export", **{**behind, "end_user_issuer": "https://nobody.test"}))
     assert other == set()
     assert counts(await ask(client, "erase", **behind), "erased")
@@ -271,10 +274,11 @@ async def test_a_plain_mark_that_may_be_another_s_is_not_taken_for_his(
     """ "Zoë" and "Zoé" are written alike."""
     plain = Pseudonyms(b"p" * 32, subject="plain")
     zoe = replace(plan_of().grant.principal, subject="Zoë")
-    assert plain.subject(zoe) == "Zo?"
-    assert plain.own_subject(zoe, alone=True) is None
-    assert plain.own_subject(replace(zoe, subject="zoe"), alone=True) == "zoe"
-    assert Pseudonyms(b"p" * 32, subject="off").own_subject(zoe, alone=True) is None
+    assert plain.lasting(zoe) == plain.subject(zoe, 0.0) == "Zo?"
+    assert plain.own_lasting(zoe, alone=True) is None
+    assert plain.own_lasting(replace(zoe, subject="zoe"), alone=True) == "zoe"
+    assert list(plain.own_subjects(zoe, 0.0, alone=True)) == []
+    assert Pseudonyms(b"p" * 32, subject="off").own_lasting(zoe, alone=True) is None
 
 
 @pytest.mark.parametrize("form", ["plain", "hashed"])
@@ -284,7 +288,7 @@ async def test_a_caller_of_a_tenant_that_two_issuers_call_alike_is_told_from_the
     """A plain mark does not say which issuer's he is, so that nothing of the other's is shown or erased by it."""
     store, marks = MemoryStore(), Pseudonyms(b"p" * 32, subject=form)
     others = replace(plan_of().grant.principal, issuer="https://other.test")
-    await store.used({written(Caller("north", "customer", marks.subject(others) or "")): 1_700_000_000.0}, 1e9)
+    await store.used({written(Caller("north", "customer", marks.lasting(others) or "")): 1_700_000_000.0}, 1e9)
     write_policy(tmp_path, NORTH_AND_SOUTH.replace("issuers:\n", f"issuers:\n{second_issuer()}", 1))
     rules = load(tmp_path / "policy.yaml")
     subjects = Subjects(store, marks, lambda *_: None, lambda: None, nothing, shared=True, marks_kept=True)
@@ -329,6 +333,26 @@ async def test_how_long_records_are_kept_is_said_where_the_gateway_keeps_them(tm
     until = {place.place: place.until or "" for place in receipt.places}
     assert until["security_events"].startswith("180 days")
     assert until["records"] == "the retention of whoever keeps the lines"
+
+
+async def test_who_called_before_a_period_s_edge_is_found_and_erased_after_it_by_another_replica(
+    administered: Administered,
+) -> None:
+    edge = 2900 * RECORD_DAYS * 86_400.0
+    store, him = MemoryStore(), plan_of().grant.principal
+    one, other = (Pseudonyms(b"p" * 32) for _ in range(2))
+    uses = LastUses(store, one, Metrics(CollectorRegistry()), now=lambda: edge - 1)
+    uses.note(RequestRecord(RequestId("r"), edge - 1, 0.0, "/v1/models", status=200, principal=him))
+    await uses.tell()
+    subjects = Subjects(store, other, lambda *_: None, lambda: None, uses.tell, shared=True, marks_kept=True)
+    rules = administered.policies.now.rules
+    who = person(CANARY, ISSUER, "north", None, None, rules)
+    found = await subjects.export(who, rules, edge + 1)
+    before, after = one.subject(him, edge - 1), one.subject(him, edge + 1)
+    assert [each.mark for each in found.record_marks[-2:]] == [before, after]
+    erased = await subjects.erase(who, rules, edge + 1)
+    assert {place.place: place.erased for place in erased.places if place.erased} == {"last_uses": 1}
+    assert [name for name in await store.uses() if CANARY in name or (one.lasting(him) or "") in name] == []
 
 
 # ---- what is erased --------------------------------------------------------------------------------------------------

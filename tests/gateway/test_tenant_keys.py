@@ -50,8 +50,14 @@ def test_a_salt_is_a_tenants_own_and_what_engines_take() -> None:
 
 def test_purposes_have_nothing_in_common_even_under_one_root() -> None:
     assert len({KEYS.key(purpose, "a", "x") for purpose in Purpose}) == len(Purpose)
-    assert KEYS.subjects(principal("a", "x")) != KEYS.subjects(principal("a", "y"))
-    assert KEYS.addresses() == TenantKeys(b"m" * MIN_MASTER_BYTES).addresses()
+    assert KEYS.subjects(principal("a", "x"), None) != KEYS.subjects(principal("a", "y"), None)
+    assert KEYS.addresses("7:1") == TenantKeys(b"m" * MIN_MASTER_BYTES).addresses("7:1")
+
+
+def test_each_period_has_keys_of_its_own_and_so_has_what_is_for_good() -> None:
+    periods = (None, "", "7:1", "7:2", "1:7")
+    assert len({KEYS.subjects(principal("a", "x"), period) for period in periods}) == len(periods)
+    assert len({KEYS.addresses(period) for period in periods}) == len(periods)
 
 
 def test_keys_are_the_same_after_more_tenants_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,8 +32,8 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.in_force import InForce
 from gateway.last_use import LastUses
 from gateway.listening import OPEN
-from gateway.observe.logs import Pseudonyms
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.policy.load import load
 from gateway.receipts import Subjects
 from gateway.release.desk import ReleaseDesk

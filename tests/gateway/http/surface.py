@@ -34,8 +34,9 @@ from gateway.http.tls import ServerTls
 from gateway.in_force import InForce
 from gateway.limits import Limiter
 from gateway.listening import OPEN, bind, make_server, url
-from gateway.observe.logs import Logs, Pseudonyms, RequestRecord
+from gateway.observe.logs import Logs, RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.policy.load import load
 from gateway.relay import Relay
 from gateway.revocations import RevocationFeed

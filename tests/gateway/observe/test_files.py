@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.config_file import ConfigError
 from gateway.observe.files import DayFiles, Kind
-from gateway.observe.logs import Logs, Pseudonyms
+from gateway.observe.logs import Logs
 from gateway.observe.opening import open_logs
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.observe.sealed import Fault, opened
 from gateway.settings import LogSettings, SecurityLogSettings
 from tests.support.disks import no_file_beyond

@@ -33,7 +33,8 @@ from gateway.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, Pseudonyms, RequestRecord, take_over, watch_tasks
+from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, RequestRecord, take_over, watch_tasks
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.types import Principal, RequestId
 from tests.gateway.support import CANARY
 
@@ -262,50 +263,6 @@ def test_the_first_failure_stays() -> None:
     filled.failed(UpstreamTimeout("stall"))
     filled.failed(UpstreamBroken("cut"))
     assert (filled.error, filled.reason) == ("upstream_timeout", "stall")
-
-
-# ---- pseudonyms ------------------------------------------------------------------------------------------------------
-
-
-def test_a_subjects_mark_depends_on_key_issuer_and_tenant() -> None:
-    one = Pseudonyms(b"k" * 32)
-    marks = {
-        one.subject(principal()),
-        one.subject(principal(tenant="other")),
-        one.subject(principal("bob")),
-        Pseudonyms(b"l" * 32).subject(principal()),
-    }
-    assert len(marks) == 4
-    assert one.subject(principal()) == one.subject(principal())
-    assert all(mark and len(mark) == 16 for mark in marks)
-
-
-def test_a_plain_subject_is_cut_and_printable() -> None:
-    told = Pseudonyms(b"k" * 32, subject="plain").subject(principal("a\nb\udcff" + "x" * 500))
-    assert told is not None
-    assert (told[:4], len(told)) == ("a?b?", 256)
-    assert Pseudonyms(b"k" * 32, subject="off").subject(principal()) is None
-
-
-@pytest.mark.parametrize(
-    ("form", "address", "told"),
-    [
-        ("truncated", "203.0.113.77", "203.0.113.0/24"),
-        ("truncated", "2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("truncated", "/run/socket", None),
-        ("full", "203.0.113.77", "203.0.113.77"),
-        ("off", "203.0.113.77", None),
-        ("truncated", None, None),
-    ],
-)
-def test_addresses(form: Any, address: str | None, told: str | None) -> None:
-    assert Pseudonyms(b"k" * 32, address=form).address(address) == told
-
-
-def test_a_hashed_address_says_nothing() -> None:
-    told = Pseudonyms(b"k" * 32, address="hashed").address("203.0.113.77")
-    assert told is not None
-    assert "203" not in told or len(told) == 16
 
 
 # ---- other people's loggers ------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.news import Operator
-from gateway.observe.logs import Logs, Pseudonyms
+from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
+from gateway.observe.pseudonyms import Pseudonyms
 from gateway.upstream import keyless
 from gateway.upstream.client import Server, Timeouts, UpstreamClient
 from gateway.upstream.keyless import KeyCheck
