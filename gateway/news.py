@@ -48,11 +48,13 @@ class Operator:
             self.logs.security("replica_refused", fault.name.lower())
             self.warn(f"model {release}: replica {replica.slot} of {replica.url} ({upstream}): {fault.value}")
 
-    def keyless(self, server: str) -> None:
-        """A model server, at this address, has answered a call without a key."""
+    def keyless(self, server: str, path: str) -> None:
+        """A model server, at this address, has answered a call of this path without a key."""
         self.metrics.keyless_upstream()
         self.logs.security("upstream_without_key", server)
-        self.warn(f"model server {server} answers without a key: whoever reaches it reads what no filter has seen")
+        self.warn(
+            f"model server {server} answers {path} without a key: whoever reaches it reads what no filter has seen"
+        )
 
     def deny_list(self, release: Release, changed: deny_list.Reloaded) -> None:
         self.metrics.deny_list(release, changed.entries, failed=changed.refused is not None)

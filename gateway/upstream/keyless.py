@@ -1,6 +1,8 @@
 """Whether model servers answer who shows no key: whoever reaches such a one reads what no filter has seen.
 
-Each is called once at the start, without its key; one that does not answer yet is called again until it has.
+Each replica is called at the start, without its key; one that does not answer yet is called again until it has. Where
+the list of models is refused another door is tried, with an empty body that is answered by no model: vLLM 0.32 asks for
+its --api-key below /v1, /v2, /inference and /cohere alone, and answers chats at SIDE_DOOR too.
 """
 
 from __future__ import annotations
@@ -10,26 +12,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from gateway.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
-from gateway.upstream.client import Errand, Server, UpstreamClient
+from gateway.errors import CallerError, GatewayError, UpstreamTimeout, UpstreamUnavailable
+from gateway.upstream.client import MODELS, Errand, Server, UpstreamClient
+from gateway.upstream.replicas import Replica
 
 AGAIN: Final = 10.0  # seconds, for those that were not there
 DEADLINE: Final = 5.0  # for one call
+SIDE_DOOR: Final = "/invocations"
 _ERRAND: Final = Errand("key-check")
 
 
 class KeyCheck:
     """Of some servers."""
 
-    def __init__(self, client: UpstreamClient, servers: Iterable[Server], tell: Callable[[str], None]) -> None:
-        """`tell` hears the address of each that answers without a key."""
+    def __init__(self, client: UpstreamClient, servers: Iterable[Server], tell: Callable[[str, str], None]) -> None:
+        """`tell` hears the address of each that answers without a key, once, and the path where it does."""
         self._client, self._tell = client, tell
         self._left = [replace(server, api_key=None) for server in servers]
+        self._answered: set[str] = set()  # where replicas are that have
+        self._told: set[str] = set()
 
     async def look(self) -> bool:
         """Call those that have not answered yet; whether all have."""
-        answered = await asyncio.gather(*(self._has_answered(server) for server in self._left))
-        self._left = [server for server, has in zip(self._left, answered, strict=True) if not has]
+        answered = await asyncio.gather(*(self._have_answered(server) for server in self._left))
+        self._left = [server for server, have in zip(self._left, answered, strict=True) if not have]
         return not self._left
 
     async def watch(self) -> None:
@@ -37,12 +43,42 @@ class KeyCheck:
         while not await self.look():  # noqa: ASYNC110 - what has answered has no event
             await asyncio.sleep(AGAIN)
 
-    async def _has_answered(self, server: Server) -> bool:
+    async def _have_answered(self, server: Server) -> bool:
+        """All replicas that are known, and one or more of each address."""
+        replicas = [each.only for each in await self._client.each(server) if each.only is not None]
+        left = [replica for replica in replicas if replica.at not in self._answered]
+        await asyncio.gather(*(self._call(replace(server, only=replica), replica) for replica in left))
+        known = {replica.url for replica in replicas} == set(server.urls)
+        return known and all(replica.at in self._answered for replica in replicas)
+
+    async def _call(self, server: Server, replica: Replica) -> None:
+        try:
+            path = await self._open_door(server)
+        except (UpstreamTimeout, UpstreamUnavailable):
+            return
+        self._answered.add(replica.at)
+        if path is not None and replica.url not in self._told:
+            self._told.add(replica.url)
+            self._tell(replica.url, path)
+
+    async def _open_door(self, server: Server) -> str | None:
+        """Where it answers; None: nowhere. Raises UpstreamTimeout, UpstreamUnavailable."""
         try:
             await self._client.models(server, _ERRAND, DEADLINE)
+            return MODELS
         except (UpstreamTimeout, UpstreamUnavailable):
-            return False
+            raise
         except GatewayError:  # it refused
+            return SIDE_DOOR if await self._reads(server) else None
+
+    async def _reads(self, server: Server) -> bool:
+        """Whether it looks at what is sent to the side door before it asks who sends it."""
+        try:
+            await self._client.post(server, SIDE_DOOR, {}, _ERRAND, DEADLINE)
+        except CallerError:  # the body is wrong
             return True
-        self._tell(server.url)
+        except (UpstreamTimeout, UpstreamUnavailable):
+            raise
+        except GatewayError:  # it asks, or has no such door
+            return False
         return True

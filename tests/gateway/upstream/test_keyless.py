@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,24 @@ from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.upstream import keyless
-from gateway.upstream.client import Server, Timeouts, UpstreamClient
-from gateway.upstream.keyless import KeyCheck
+from gateway.upstream.client import MODELS, Server, Timeouts, UpstreamClient
+from gateway.upstream.keyless import SIDE_DOOR, KeyCheck
 from tests.support.processes import HOST, free_port
 
 
 class Web:
-    """A server that asks for a key, or does not; `keys` are what it was shown."""
+    """A server that asks for a key, or does not; `keys` are what it was shown. `side_door` is the status of what is no
+    request there; None: it has none."""
 
-    def __init__(self, *, asks: bool, port: int = 0) -> None:
+    def __init__(self, *, asks: bool, port: int = 0, side_door: int | None = None) -> None:
         self.keys: list[str | None] = []
-        self._asks, self._port = asks, port
+        self._asks, self._port, self._side_door = asks, port, side_door
 
     async def __aenter__(self) -> Server:
         application = aiohttp.web.Application()
         application.router.add_get("/v1/models", self._models)
+        if self._side_door is not None:
+            application.router.add_post(SIDE_DOOR, self._invocations)
         self._runner = aiohttp.web.AppRunner(application)
         await self._runner.setup()
         await aiohttp.web.TCPSite(self._runner, HOST, self._port).start()
@@ -44,30 +48,60 @@ class Web:
         self.keys.append(request.headers.get("authorization"))
         return aiohttp.web.json_response({"data": []}, status=401 if self._asks else 200)
 
+    async def _invocations(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        self.keys.append(request.headers.get("authorization"))
+        assert await request.json() == {}, "what a model would answer"
+        return aiohttp.web.json_response({"error": {"message": "Cannot find"}}, status=self._side_door or 0)
+
 
 async def test_who_answers_without_a_key_is_told_of() -> None:
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
     careful, careless = Web(asks=True), Web(asks=False)
     async with careful as one, careless as other, aclosing(UpstreamClient(Timeouts())) as client:
-        check = KeyCheck(client, [one, other], told.append)
+        check = KeyCheck(client, [one, other], lambda *door: told.append(door))
         assert await check.look()
-        assert told == [other.url]
+        assert told == [(other.url, MODELS)]
         await check.watch()
-    assert told == [other.url], "once"
+    assert told == [(other.url, MODELS)], "once"
     assert careful.keys == careless.keys == [None]
 
 
 async def test_who_is_away_is_called_until_he_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyless, "AGAIN", 0.01)
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
     port = free_port()
     async with aclosing(UpstreamClient(Timeouts())) as client:
-        check = KeyCheck(client, [Server(f"http://{HOST}:{port}", "m", "secret")], told.append)
+        check = KeyCheck(client, [Server(f"http://{HOST}:{port}", "m", "secret")], lambda *door: told.append(door))
         assert not await check.look()
         assert not told
         async with Web(asks=False, port=port) as there, asyncio.timeout(60):
             await check.watch()
-    assert told == [there.url]
+    assert told == [(there.url, MODELS)]
+
+
+@pytest.mark.parametrize(("status", "is_open"), [(400, True), (200, True), (422, True), (401, False), (405, False)])
+async def test_who_keeps_its_key_for_some_of_its_doors_is_told_of(status: int, is_open: bool) -> None:
+    """vLLM 0.32 answers 400 there to an empty body, and chats to one that is a request."""
+    told: list[tuple[str, str]] = []
+    web = Web(asks=True, side_door=status)
+    async with web as one, aclosing(UpstreamClient(Timeouts())) as client:
+        assert await KeyCheck(client, [one], lambda *door: told.append(door)).look()
+    assert told == ([(one.url, SIDE_DOOR)] if is_open else [])
+    assert web.keys == [None, None]
+
+
+async def test_each_replica_is_called() -> None:
+    """One that asks for a key says nothing of the next."""
+    told: list[tuple[str, str]] = []
+    port = free_port()
+    async with Web(asks=True) as one, Web(asks=False) as two, aclosing(UpstreamClient(Timeouts())) as client:
+        server = replace(one, others=(two.url, f"http://{HOST}:{port}"))
+        check = KeyCheck(client, [server], lambda *door: told.append(door))
+        assert not await check.look(), "the third is away"
+        assert told == [(two.url, MODELS)]
+        async with Web(asks=False, port=port) as three:
+            assert await check.look()
+    assert told == [(two.url, MODELS), (three.url, MODELS)]
 
 
 def test_the_operator_hears_of_it_in_a_metric_a_record_and_words(tmp_path: Path) -> None:
@@ -75,8 +109,8 @@ def test_the_operator_hears_of_it_in_a_metric_a_record_and_words(tmp_path: Path)
     warned: list[str] = []
     with (tmp_path / "log").open("wb") as stream:
         operator = Operator(Metrics(registry), Logs(stream, Pseudonyms(b"k" * 32)), warned.append)
-        operator.keyless("https://vllm.test:8000")
+        operator.keyless("https://vllm.test:8000", SIDE_DOOR)
     record: dict[str, Any] = json.loads((tmp_path / "log").read_text())
     assert (record["code"], record["detail"]) == ("upstream_without_key", "https://vllm.test:8000")
     assert registry.get_sample_value("tightlip_keyless_upstreams") == 1
-    assert "https://vllm.test:8000 answers without a key" in warned[0]
+    assert "https://vllm.test:8000 answers /invocations without a key" in warned[0]
