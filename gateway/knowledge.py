@@ -20,7 +20,7 @@ from filters.specificity.house import NO_PHRASES, HousePhrases
 from gateway.config_file import ConfigError, Problem
 from gateway.deny_list import DenyList, Reloaded
 from gateway.index_key import read_index_key
-from gateway.release.check import Fault
+from gateway.release.check import Fault, faults_of_index
 from gateway.release.manifest import Manifest, read
 from gateway.settings import ReleaseSettings
 
@@ -42,13 +42,11 @@ class Loaded:
         return self.knowledge.index.header.audiences if self.knowledge.index else ()
 
     def faults(self) -> Iterator[Fault]:
-        """Where the files are not what the release says. An index that no release has seen would free what it calls
-        common; a deny list that none has seen can only hide."""
+        """Where the files are not what the release says. A deny list that none has seen can only hide."""
         manifest = self.released
         if manifest is None:
             return
-        if self.index_sha256 != manifest.index:
-            yield Fault.NO_INDEX if self.index_sha256 is None else Fault.OTHER_INDEX
+        yield from faults_of_index(manifest, self.index_sha256)
         if manifest.deny_list is not None and self.deny_list is None:
             yield Fault.NO_DENY_LIST
         if self.deny_list is not None and not self.deny_list.is_released:

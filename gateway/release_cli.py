@@ -4,6 +4,7 @@ gateways run is said in release_switch_cli.py."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -154,6 +155,24 @@ def check(
         raise typer.Exit(EXIT_REFUSED)
 
 
+@app.command()
+def verify(
+    config: Annotated[Path, typer.Option(help="The configuration.", metavar="FILE")],
+) -> None:
+    """Say whether each release is signed, and its tokenizer and index are the ones it names; asks no server, needs no
+    secret. Exit code 0: all are."""
+    from gateway import settings
+
+    releases = settings.load(config).releases().items()
+    found = {release: list(_faults_of_files(configured)) for release, configured in releases}
+    for release, configured in releases:
+        _say_faults(release, found[release])
+        if not found[release]:
+            typer.echo(f"{release}: served without a release" if configured.unreleased else f"{release}: as signed")
+    if any(found.values()):
+        raise typer.Exit(EXIT_REFUSED)
+
+
 for command in (switch, unswitch, withdraw, reinstate):
     app.command()(command)
 app.command("status")(show_releases)
@@ -199,6 +218,31 @@ async def _faults(model: ReleaseSettings, client: UpstreamClient) -> Sequence[Fa
         return await check() if check else ()
     except GatewayError:
         return [Fault.NO_ANSWER]
+
+
+def _faults_of_files(model: ReleaseSettings) -> Iterator[Fault]:
+    """Raises ConfigError for a file that can't be read, or a release that is not signed."""
+    from gateway import served
+    from gateway.release.check import Fault, faults_of_index
+    from gateway.release.manifest import read
+
+    if model.release is None or model.release_key is None:
+        return
+    manifest = read(model.release, model.release_key)
+    if served.vocabulary(model.tokenizer).sha256 != manifest.tokenizer:
+        yield Fault.OTHER_TOKENIZER
+    yield from faults_of_index(manifest, _sha256(model.index))
+
+
+def _sha256(path: Path | None) -> str | None:
+    """Of a file, however large."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(Problem(str(path), None, "", error.strerror or "can't be read")) from None
 
 
 async def _propose(

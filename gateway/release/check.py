@@ -75,6 +75,13 @@ def faults_of_release(manifest: Manifest, tokenizer: str, tuned: Observed, base:
         yield Fault.CANARY
 
 
+def faults_of_index(manifest: Manifest, sha256: str | None) -> Iterator[Fault]:
+    """Where the tuning index, by the SHA-256 of its file, is not the release's. One that no release has seen would free
+    what it calls common."""
+    if sha256 != manifest.index:
+        yield Fault.NO_INDEX if sha256 is None else Fault.OTHER_INDEX
+
+
 def canary_bits(tuned: Observed, base: Observed, style_shift_bits: float) -> float:
     """By how much the tuned model is surer of the canary; 0 where the two can't be compared."""
     if len(tuned.canary) != len(base.canary):

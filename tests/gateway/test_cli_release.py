@@ -1,4 +1,5 @@
-"""`tightlip release phrases`, `approve` and `make` refuse what can't be used before they ask a server anything."""
+"""`tightlip release phrases`, `approve` and `make` refuse what can't be used before they ask a server anything, and
+`verify` asks none."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from tests.support import commands
 from tests.support.gateways import MODEL, server, settings
 
 NOBODY = "http://127.0.0.1:1"
-DEMO_TOKENIZER = Path(__file__).parents[2] / "deploy" / "demo" / "models" / "base"
+DEMO = Path(__file__).parents[2] / "deploy" / "demo"
+DEMO_TOKENIZER = DEMO / "models" / "base"
 
 
 def tightlip(*arguments: object) -> tuple[int, str, str]:
@@ -75,3 +77,45 @@ def test_no_release_is_made_with_what_nobody_approved(folder: Path) -> None:
     status, _, said = make(folder, "missing.jsonl")
     assert (status, "missing.jsonl: No such file" in said) == (2, True), said
     assert not (folder / "release.json").exists()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """The demo's release, whose servers don't run."""
+    for name in ("release.json", "release.pub.pem", "tuning.tli"):
+        (tmp_path / name).write_bytes((DEMO / name).read_bytes())
+    config = settings(server(NOBODY, "tuned"), server(NOBODY, "base"), DEMO_TOKENIZER)
+    model = config["models"][MODEL]
+    del model["unreleased"]
+    model |= {"release": "release.json", "release_key": "release.pub.pem"}
+    model |= {"index": "tuning.tli", "index_key": "nowhere.key"}
+    (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def verify(folder: Path) -> tuple[int, str, str]:
+    return tightlip("verify", f"--config={folder / 'tightlip.yaml'}")
+
+
+def test_the_files_of_a_release_are_verified_without_a_server_and_without_the_index_key(demo: Path) -> None:
+    assert verify(demo) == (0, f"{MODEL}: as signed\n", "")
+
+
+def test_a_file_of_a_release_that_was_changed_is_named(demo: Path) -> None:
+    (demo / "tuning.tli").write_bytes(b"another")
+    status, said, why = verify(demo)
+    assert (status, said, why) == (1, "", f"tightlip: model {MODEL}: the tuning index is not the release's\n")
+    release = demo / "release.json"
+    release.write_text(release.read_text().replace('"style_shift_bits": ', '"style_shift_bits": 1', 1))
+    status, said, why = verify(demo)
+    assert (status, said) == (2, "")
+    assert "release.json: is not signed by the configured key" in why
+    (demo / "tuning.tli").unlink()
+    release.write_bytes((DEMO / "release.json").read_bytes())
+    status, said, why = verify(demo)
+    assert (status, said) == (2, "")
+    assert "tuning.tli: No such file or directory" in why
+
+
+def test_a_model_that_is_not_released_has_nothing_to_verify(folder: Path) -> None:
+    assert verify(folder) == (0, f"{MODEL}: served without a release\n", "")
