@@ -1,0 +1,30 @@
+"""What the chart repeats from elsewhere is what it is there."""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+import yaml
+
+from tests.support.chart import CHART
+
+MADE: dict[str, Any] = runpy.run_path(str(CHART.parent / "make_chart.py"))
+
+
+def test_its_files_are_what_the_script_makes() -> None:
+    for path, text in MADE["files"]().items():
+        assert path.read_text("utf-8") == text, f"{path.name}: run python helm/make_chart.py"
+
+
+def test_every_value_is_explained() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    spoken = {path for path, _ in MADE["commented"]()}
+    silent = [path for path in _leaves(values, ()) if not any(path[:end] in spoken for end in range(1, len(path) + 1))]
+    assert not silent
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if isinstance(value, dict) and value:
+        return [leaf for name, each in value.items() for leaf in _leaves(each, (*path, name))]
+    return [path]
