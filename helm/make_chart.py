@@ -1,6 +1,6 @@
 """Makes what the chart repeats from elsewhere: `python helm/make_chart.py`.
 
-tightlip/README.md            from README.md.in, the comments of values.yaml and measured figures
+tightlip/README.md            from README.md.in, the comments of values.yaml, measured figures, what Redis' user needs
 tightlip/files/               the recording rules and alerts of deploy/prometheus
 tightlip/values.schema.json   the keys of the gateway's settings and policy, so that a mistyped one is refused
 """
@@ -57,7 +57,16 @@ def readme() -> str:
     tables = {"values": values_table(), "sizing": sizing_table(), "base": base_table()}
     for name, table in tables.items():
         text = text.replace(f"<!-- {name} -->", table)
-    return text
+    return text.replace("@rights@", rights())
+
+
+def rights() -> str:
+    """What the gateway's user may do in Redis."""
+    page = (ROOT / "docs" / "state.md").read_text("utf-8")
+    found = re.search(r"The user needs\n\n((?:    .*\n)+)\nand `(\S+)`", page)
+    if found is None:
+        raise SystemExit("docs/state.md does not say what Redis' user needs")
+    return " ".join([*found[1].split(), found[2]])
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from tests.support.chart import (
+    CHART,
     COMBINATIONS,
+    RELEASE,
     Object,
     containers,
     gateway,
+    helm,
     needs_helm,
     objects,
     of_kind,
@@ -151,7 +154,7 @@ def test_the_file_of_sqlite_outlives_the_release_and_belongs_to_one_pod() -> Non
     deployment = one(found, "Deployment", "tightlip")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     state = yaml.safe_load(settings_text(found))["state"]
-    assert state == {"file": "/var/lib/tightlip/state/tightlip.db", "grace_seconds": 60}
+    assert state == {"file": "/var/lib/tightlip/tightlip.db", "grace_seconds": 60}
     # Kubernetes would otherwise let the group read the file at each start, and the gateway refuses such a one.
     assert deployment["template"]["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
 
@@ -315,6 +318,23 @@ def test_so_it_does_vault_the_api_server_sentinels_and_a_second_release() -> Non
         ],
         key=str,
     )
+
+
+def test_an_address_is_let_out_to_where_it_is() -> None:
+    where: dict[str, tuple[Object, int] | None] = {
+        "https://vllm": (namespace("shop"), 443),
+        "http://vllm.models.svc": (namespace("models"), 80),
+        "http://redis-0.redis.data.svc.cluster.local:81": (namespace("data"), 81),
+        "rediss://192.0.2.7/0": (block("192.0.2.7/32"), 6379),
+        "https://[2001:db8::9]:8443/v1": (block("2001:db8::9/128"), 8443),
+        "https://[2001:db8::a]": (block("2001:db8::a/128"), 443),
+        "http://localhost:9": None,
+        "http://127.0.0.1:9": None,
+        "http://[::1]:9": None,
+    }
+    found = one(rendered_with("sqlite", networkPolicy={"alsoTo": list(where)}), "NetworkPolicy", "tightlip")
+    rules = [(rule["to"], rule["ports"][0]["port"]) for rule in found["spec"]["egress"][3:]]
+    assert rules == [([each[0]], each[1]) for each in where.values() if each is not None]
 
 
 def test_vllm_is_called_by_the_gateway_and_prometheus_and_calls_nobody() -> None:
@@ -483,3 +503,25 @@ def test_vllm_may_load_for_half_an_hour_and_each_replica_has_its_own_address() -
         yaml.safe_load(settings_text(rendered("vllm-redis")))["models"]["assistant"]["base"]["url"]
         == "https://tightlip-vllm-main:8000"
     )
+
+
+# ---- what is said after an installation ------------------------------------------------------------------------------
+
+
+def notes(combination: str) -> str:
+    said = helm("install", RELEASE, CHART, "--dry-run=client", f"--values={COMBINATIONS[combination]}")
+    assert said.returncode == 0, said.stderr
+    return " ".join(said.stdout.rpartition("NOTES:")[2].split())
+
+
+def test_the_notes_say_that_the_state_stays() -> None:
+    sqlite, redis, default = notes("sqlite"), notes("vllm-redis"), notes("default")
+    assert "in the volume claim tightlip-state, which STAYS when the release is uninstalled" in sqlite
+    assert "in the volume claim data-tightlip-redis-0, which STAYS when the release is uninstalled" in redis
+    assert "STAYS" not in default
+
+
+def test_the_notes_say_what_is_missing() -> None:
+    assert "There is no leak probe" in notes("default")
+    assert "WARNING: no network policy" in notes("bare")
+    assert "Prometheus is told nothing" in notes("bare")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
+from gateway.policy.schema import Policy
+from gateway.settings import Settings
 from tests.support.chart import CHART
 
 MADE: dict[str, Any] = runpy.run_path(str(CHART.parent / "make_chart.py"))
@@ -28,3 +32,17 @@ def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
     if isinstance(value, dict) and value:
         return [leaf for name, each in value.items() for leaf in _leaves(each, (*path, name))]
     return [path]
+
+
+def test_what_the_gateway_calls_stands_under_keys_that_network_policies_are_made_of() -> None:
+    found = {name for name in _fields(Settings) | _fields(Policy) if re.search("url|endpoint$|address|host", name)}
+    called = {"url", "urls", "endpoint"}
+    # Of a listener, of callers in records, of what answers must not name.
+    others = {"host", "address", "connections_per_address", "internal_hosts"}
+    assert found <= called | others
+
+
+def _fields(model: type[BaseModel]) -> set[str]:
+    """The keys of a model and of all that it is made of."""
+    shape = model.model_json_schema()
+    return set(shape["properties"]).union(*(each.get("properties", ()) for each in shape["$defs"].values()))

@@ -45,7 +45,7 @@ def redis_program(
     folder.mkdir(parents=True, exist_ok=True)
     ports = ("--port", "0", "--tls-port", str(port)) if tls else ("--port", str(port))
     fixed = ("--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--daemonize", "no")
-    return Program(name, [SERVER or "redis-server", *ports, *fixed, *options], lambda _: _listens(port))
+    return Program(name, [SERVER or "redis-server", *ports, *fixed, *options], lambda _: listens(port))
 
 
 def sentinel_program(folder: Path, master: str, master_port: int, port: int, quorum: int = 1) -> Program:
@@ -58,9 +58,9 @@ def sentinel_program(folder: Path, master: str, master_port: int, port: int, quo
         f"sentinel down-after-milliseconds {master} 500\n"
         f"sentinel failover-timeout {master} 3000\n"
     )
-    return Program(folder.name, [SERVER or "redis-server", str(configuration), "--sentinel"], lambda _: _listens(port))
+    return Program(folder.name, [SERVER or "redis-server", str(configuration), "--sentinel"], lambda _: listens(port))
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

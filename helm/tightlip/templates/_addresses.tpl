@@ -68,7 +68,7 @@
 - podSelector:
     matchLabels: {{ include "tightlip.selector" (list $root "redis") | fromYaml | toJson }}
 {{- else if or (ne $service $host) (not (contains "." $host)) $known.podSelector $known.namespaceSelector }}
-{{- $namespace := contains "." $service | ternary (regexReplaceAll "^[^.]*\\." $service "") $root.Release.Namespace }}
+{{- $namespace := contains "." $service | ternary (regexFind "[^.]*$" $service) $root.Release.Namespace }}
 - namespaceSelector: {{ $known.namespaceSelector | default (dict "matchLabels" (dict "kubernetes.io/metadata.name" $namespace)) | toJson }}
   {{- with $known.podSelector }}
   podSelector: {{ toJson . }}

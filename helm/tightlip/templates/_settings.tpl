@@ -7,27 +7,37 @@
 {{/* tightlip.yaml: what was given, and what the chart itself knows. */}}
 {{- define "tightlip.settings" -}}
 {{- $given := include "tightlip.givenSettings" . | fromYaml -}}
-{{- $public := dict "host" .Values.listenOn "port" 8080 -}}
-{{- with .Values.tls.public }}{{- if .existingSecret }}
-{{- $tls := dict "certificate" "/etc/tightlip/tls/public/tls.crt" "key" "/etc/tightlip/tls/public/tls.key" -}}
-{{- if ne .clientCertificates "none" }}
-{{- $tls = merge $tls (dict "client_ca" "/etc/tightlip/tls/public/ca.crt" "client_certificates" .clientCertificates) -}}
+{{- $made := dict "policy" "/etc/tightlip/policy/policy.yaml" -}}
+{{- range $name, $port := dict "public" 8080 "management" 9090 }}
+{{- $_ := set $made $name (include "tightlip.listener" (list $ $name $port) | fromYaml) -}}
 {{- end }}
-{{- $_ := set $public "tls" $tls -}}
-{{- end }}{{- end }}
-{{- $management := dict "host" .Values.listenOn "port" 9090 -}}
-{{- if .Values.tls.management.existingSecret }}
-{{- $_ := set $management "tls" (dict "certificate" "/etc/tightlip/tls/management/tls.crt" "key" "/etc/tightlip/tls/management/tls.key") -}}
-{{- end }}
-{{- $made := dict "public" $public "management" $management "policy" "/etc/tightlip/policy/policy.yaml" -}}
 {{- with include "tightlip.state" . | fromYaml }}{{ $_ := set $made "state" . }}{{ end -}}
 {{- toYaml (merge $made $given) }}
+{{- end }}
+
+{{/* Of (root, "public" or "management", port). */}}
+{{- define "tightlip.listener" -}}
+host: {{ (index . 0).Values.listenOn | quote }}
+port: {{ index . 2 }}
+{{- $folder := printf "/etc/tightlip/tls/%s" (index . 1) }}
+{{- with index (index . 0).Values.tls (index . 1) }}
+{{- if .existingSecret }}
+tls:
+  certificate: {{ $folder }}/tls.crt
+  key: {{ $folder }}/tls.key
+  min_version: {{ .minVersion | quote }}
+  {{- if ne .clientCertificates "none" }}
+  client_ca: {{ $folder }}/ca.crt
+  client_certificates: {{ .clientCertificates }}
+  {{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The state that the chart itself provides. */}}
 {{- define "tightlip.state" -}}
 {{- if .Values.sqlite.enabled }}
-file: /var/lib/tightlip/state/tightlip.db
+file: /var/lib/tightlip/tightlip.db
 {{- else if .Values.redis.enabled }}
 url: {{ .Values.redis.tls.existingSecret | empty | ternary "redis" "rediss" }}://{{ include "tightlip.fullname" . }}-redis:6379/0
 user: gateway
