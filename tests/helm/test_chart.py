@@ -11,6 +11,7 @@ import yaml
 from tests.support.chart import (
     CHART,
     COMBINATIONS,
+    NAMESPACE,
     RELEASE,
     Object,
     containers,
@@ -503,6 +504,26 @@ def test_vllm_may_load_for_half_an_hour_and_each_replica_has_its_own_address() -
         yaml.safe_load(settings_text(rendered("vllm-redis")))["models"]["assistant"]["base"]["url"]
         == "https://tightlip-vllm-main:8000"
     )
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_installations_in_one_namespace_have_nothing_in_common() -> None:
+    one_of_them = {(each["kind"], each["metadata"]["name"]) for each in rendered("vllm-redis")}
+    done = helm("template", "second", CHART, f"--namespace={NAMESPACE}", f"--values={COMBINATIONS['vllm-redis']}")
+    other = objects(done)
+    assert not one_of_them & {(each["kind"], each["metadata"]["name"]) for each in other}
+    assert all(each["metadata"]["name"].startswith("second-tightlip") for each in other)
+    assert "second-tightlip-vllm-main:8000" in settings_text(other, "second-tightlip")
+    first = pods(rendered("vllm-redis"))["tightlip"]["metadata"]["labels"].items()
+    selector = one(other, "Service", "second-tightlip")["spec"]["selector"].items()
+    assert not selector <= first
+
+
+def test_a_long_name_is_cut_to_what_services_may_be_called() -> None:
+    done = helm("template", "x" * 53, CHART, f"--values={COMBINATIONS['vllm-redis']}")
+    assert max(len(each["metadata"]["name"]) for each in objects(done)) <= 63
 
 
 # ---- what is said after an installation ------------------------------------------------------------------------------

@@ -66,6 +66,15 @@ def test_every_object_is_valid(combination: str, version: str) -> None:
             assert kubernetes.validate(found, version, strict=True) == version
 
 
+def test_the_least_is_valid_for_the_oldest_kubernetes_that_the_chart_names(combination: str) -> None:
+    oldest = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["kubeVersion"]
+    assert oldest == ">=1.30.0-0"
+    if combination in ("default", "sqlite", "bare"):  # without an image volume, which is younger
+        for found in rendered(combination):
+            if found["kind"] not in CUSTOM:
+                assert kubernetes.validate(found, "1.30", strict=True) == "1.30"
+
+
 def test_every_object_says_whose_it_is_and_where(combination: str) -> None:
     for found in rendered(combination):
         labels = found["metadata"]["labels"]

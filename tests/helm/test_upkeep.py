@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import tomllib
 from typing import Any
 
 import yaml
@@ -19,6 +20,12 @@ MADE: dict[str, Any] = runpy.run_path(str(CHART.parent / "make_chart.py"))
 def test_its_files_are_what_the_script_makes() -> None:
     for path, text in MADE["files"]().items():
         assert path.read_text("utf-8") == text, f"{path.name}: run python helm/make_chart.py"
+
+
+def test_it_is_the_chart_of_this_version() -> None:
+    project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    assert chart["appVersion"] == project["version"]
 
 
 def test_every_value_is_explained() -> None:
