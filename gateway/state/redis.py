@@ -416,11 +416,27 @@ class RedisStore:
                 await _mapped(self._using([SINCE, USES], [repr(now), repr(now - KEEP_USES), *pairs]))
 
     async def uses(self) -> Mapping[str, Use]:
-        since, last = [
-            dict(await _mapped(self._client.zrangebyscore(key, "-inf", "+inf", withscores=True)))
-            for key in (SINCE, USES)
-        ]
+        since, last = [await self._scores(key) for key in (SINCE, USES)]
         return {name: Use(at, last.get(name)) for name, at in since.items()}
+
+    async def _scores(self, key: str) -> dict[str, float]:
+        """All of a sorted set, in steps: one answer with tens of thousands would take longer than anybody waits for
+        one, and hold up all that runs here. A step begins with the last name of the one before; where that is elsewhere
+        by now, what has its score is read anew."""
+        found: dict[str, float] = {}
+        least, skip, last = "-inf", 0, None
+        while True:
+            some = await _mapped(self._client.zrangebyscore(key, least, "+inf", skip, USES_AT_ONCE, withscores=True))
+            found |= dict(some)
+            if last is not None and (not some or some[0][0] != last):
+                skip, last = 0, None
+                continue
+            if len(some) < USES_AT_ONCE:
+                return found
+            last, score = some[-1]
+            before = skip if repr(score) == least else 0
+            skip = before + sum(each == score for _, each in some) - 1
+            least = repr(score)
 
     async def take(self, windows: Sequence[Window], leases: Sequence[Lease], now: float) -> Taken:
         """As `Counters.take`."""

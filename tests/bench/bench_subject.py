@@ -1,9 +1,9 @@
-"""How long erasing one person takes, and how long it keeps others waiting, in a store that is full of others.
+"""How long erasing one person takes, how long reading all last uses, and how long others wait meanwhile, in a store that
+is full of others.
 
 python -m tests.bench.bench_subject --json subject.json [--callers 100000]
 
-Each caller has a last use, two windows and a total. While one is erased somebody else takes from his limit all
-the time.
+Each caller has a last use, two windows and a total. Meanwhile somebody else takes from his limit all the time.
 """
 
 from __future__ import annotations
@@ -60,10 +60,13 @@ async def measured(store: Store, callers: int) -> dict[str, float]:
     began = time.perf_counter()
     erased = await store.erase(names(callers // 2))
     took = time.perf_counter() - began
+    began = time.perf_counter()
+    assert len(await store.uses()) == callers - 1
+    read = time.perf_counter() - began
     over.set()
     await busy
     assert len(erased.kept) == 4
-    return {"callers": callers, "erase_s": took, "longest_wait_s": max(waits)}
+    return {"callers": callers, "erase_s": took, "uses_s": read, "longest_wait_s": max(waits)}
 
 
 @asynccontextmanager

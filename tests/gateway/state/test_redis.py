@@ -72,6 +72,39 @@ async def test_one_that_was_emptied_gets_back_what_a_replica_knows(tmp_path: Pat
             assert [each.id for each in await listed(store, NOW)] == [entry_id]
 
 
+async def test_all_last_uses_are_read_however_many_and_whatever_happens_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In steps, between which some are used again or erased: most of them with one score, some with their own."""
+    monkeypatch.setattr("gateway.state.redis.USES_AT_ONCE", 5)
+    names = {f"name-{at:02}": NOW - max(0, at - 40) for at in range(60)}
+    with redis(tmp_path) as server:
+        async with using(server.port) as store, Client(port=server.port) as client:
+            await store.used(dict(names), NOW)
+            await store.used({"unused": None}, NOW)
+            steps = 0
+
+            async def meanwhile(key: str, *arguments: object, **more: object) -> object:
+                nonlocal steps
+                some = await asked(key, *arguments, **more)
+                steps += 1
+                if key.endswith("uses") and steps % 3 == 0:
+                    await client.zadd(key, {some[-1][0]: NOW + steps})
+                elif key.endswith("uses") and steps % 5 == 0:
+                    await client.zrem(key, some[0][0])
+                return some
+
+            asked = store._client.zrangebyscore
+            monkeypatch.setattr(store._client, "zrangebyscore", meanwhile)
+            found = await store.uses()
+            monkeypatch.undo()
+            assert steps > 20
+            assert found.keys() == {*names, "unused"}
+            assert found["unused"].last is None
+            assert [name for name in names if found[name].last is None] == []
+            assert {name: use.since for name, use in found.items()} == dict.fromkeys(found, NOW)
+
+
 async def test_what_is_counted_and_held_goes_by_itself(tmp_path: Path) -> None:
     with redis(tmp_path) as server:
         async with using(server.port) as store, Client(port=server.port) as client:
