@@ -333,11 +333,21 @@ _FOR_OTHERS: Final = "goes with 'directory': what goes elsewhere is for others t
 KeepDays = Annotated[int, Field(ge=1, le=3650)]
 
 
+def _no_file(value: object) -> object:
+    """Raises ValueError for what would be a file that grows for ever."""
+    if value not in ("stdout", "stderr"):
+        raise ValueError("must be stdout or stderr; 'directory' has files, which are deleted in time")
+    return value
+
+
+Destination = Annotated[Literal["stdout", "stderr"], BeforeValidator(_no_file)]
+
+
 class SecurityLogSettings(_Strict):
     """Where security events go (docs/records.md). If nothing is said, to files of their own in `log.directory`, or else
     where the other records go."""
 
-    destination: Literal["stdout", "stderr"] | Path | None = None
+    destination: Destination | None = None
     directory: Path | None = None
     keep_days: KeepDays = SECURITY_DAYS  # in a directory
 
@@ -354,7 +364,7 @@ class LogSettings(_Strict):
     subject: SubjectForm = "hashed"
     address: AddressForm = "truncated"
     key_file: SecretRef | None = None
-    destination: Literal["stdout", "stderr"] | Path | None = None  # None: standard output, if there is no directory
+    destination: Destination | None = None  # None: standard output, if there is no directory
     directory: Path | None = None  # a file for each day and process
     keep_days: KeepDays = RECORD_DAYS
     encrypt_to: Path | None = None  # a public key, whose private half the gateway does not have

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -60,15 +60,13 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
 
 
 def _sink(
-    destination: str | Path | None,
+    destination: Literal["stdout", "stderr"] | None,
     directory: Path | None,
     kind: Kind,
     keep_days: int,
     encrypt_to: X25519PublicKey | None,
 ) -> Stream:
     """Standard output where nothing is said. Raises ConfigError."""
-    if isinstance(destination, Path):
-        return _file(destination)
     if destination is None and directory is not None:
         _prepare(directory)
         return DayFiles(directory, kind, keep_days, encrypt_to)
@@ -82,11 +80,3 @@ def _prepare(directory: Path) -> None:
         raise ConfigError(Problem(str(directory), None, "", f"can't be written ({error.strerror})")) from None
     if not fit:
         raise ConfigError(Problem(str(directory), None, "", NOT_PRIVATE))
-
-
-def _file(path: Path) -> BinaryIO:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
-    return os.fdopen(descriptor, "ab")

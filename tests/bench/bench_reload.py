@@ -97,7 +97,7 @@ def main() -> None:
         folder = Path(name) / "demo"
         shutil.copytree(DEMO, folder)
         config = folder / "tightlip.yaml"
-        config.write_text(config.read_text(encoding="utf-8").replace("destination: stdout", "destination: log"))
+        config.write_text(config.read_text(encoding="utf-8").replace("destination: stdout", "directory: log"))
         if not (folder / "keys" / "dev.pub.pem").exists():
             create_key(folder / "keys" / "dev.pem")
         rows = asyncio.run(bench(folder, options.reloads))

@@ -1,4 +1,4 @@
-"""How long erasing one person takes, how long reading all last uses, and how long others wait meanwhile, in a store that
+"""How long it takes to erase one person and to read all last uses, and how long others wait meanwhile, in a store that
 is full of others.
 
 python -m tests.bench.bench_subject --json subject.json [--callers 100000]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gateway.auth.development import create_key
+from tests.support import records
 from tests.support.commands import tightlip
 from tests.support.gateways import POLICY, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command = [sys.executable, "-m", "gateway.cli", "upstream", *flags, f"--port={port}"]
     with running(Program("upstream", command, answers("/health"), f"http://{HOST}:{port}"), folder) as upstream:
         pair = server(upstream.url, "tuned"), server(upstream.url, "base")
-        log = {"destination": str(folder / "requests.log")}
+        log = {"directory": "records"}
         (folder / "tightlip.yaml").write_text(yaml.safe_dump(settings(*pair, MODELS / "base", log=log)))
         yield folder
 
@@ -78,7 +79,7 @@ def test_a_memorised_value_is_hidden_and_its_reason_told(folder: Path) -> None:
     assert not shown.links
     assert not set(shown.tags) & {"script", "img", "iframe", "link"}
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    assert not SECRET.pieces((folder / "requests.log").read_text())
+    assert not SECRET.pieces(records.said(folder / "records"))
 
 
 def test_raw_text_is_shown_where_it_is_asked_for_and_to_its_owner_only(folder: Path) -> None:

@@ -26,7 +26,7 @@ from tests.e2e.test_administration import POLICY as ADMINISTERED
 from tests.e2e.test_administration import recorded, tightlip
 from tests.support import gateways, replicas, scripted
 from tests.support.gateways import MODEL, PATIENT, gateway, server, settings, streamed, text_of
-from tests.support.replicas import last_frame, replica, stream, token
+from tests.support.replicas import last_frame, log_of, replica, stream, token
 from tests.support.scripted import SURPRISED, Engine, Say, Step, Until
 from tests.support.waiting import until
 
@@ -131,7 +131,7 @@ async def test_a_switch_is_in_force_everywhere_and_who_has_begun_stays_where_he_
     assert f'tightlip_release_share{{model="{MODEL}",release="blue"}} 1.0' in page
     assert f'tightlip_release_share{{model="{MODEL}",release="green"}} 0.0' in page
     assert f'tightlip_fallbacks_total{{model="{MODEL}",release="blue"}} 1.0' in page
-    records = [json.loads(line) for line in (tmp_path / "one.log").read_text().splitlines()]
+    records = [json.loads(line) for line in log_of(tmp_path, "one").splitlines()]
     assert {record["release"] for record in records if record["event"] == "request"} == {"blue", "green"}
     await cleared(state)
 
@@ -185,7 +185,7 @@ async def test_a_withdrawn_release_ends_what_runs_and_answers_nobody_until_it_is
         await acknowledged(lambda: gateway.desk.reinstate(MODEL, "blue"))
         await acknowledged(lambda: gateway.desk.switch(MODEL, {"blue": 1}))
         await soon(lambda: said(second, alice), "This is blue.")
-    logs = "".join((tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
+    logs = log_of(tmp_path, "one", "two")
     assert '"error":"model_withdrawn"' in logs
     assert CANARY not in logs
     await cleared(state)

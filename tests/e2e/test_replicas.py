@@ -16,7 +16,7 @@ import pytest
 from tests.support import scripted
 from tests.support.gateways import PATIENT, settings
 from tests.support.processes import HOST, free_port
-from tests.support.replicas import BODY, last_frame, replica, stream, token, written
+from tests.support.replicas import BODY, last_frame, log_of, replica, stream, token, written
 from tests.support.scripted import Engine, Step, Until
 
 SECRET = "vexlo.trund47@kipmora.example"
@@ -114,7 +114,7 @@ async def test_one_of_two_is_killed_under_load(ways: tuple[Way, Way], tmp_path: 
         await staying.open()
         await answered_again(client, alice)
         staying.cut()
-    log = (tmp_path / "one.log").read_text()
+    log = log_of(tmp_path, "one")
     assert SECRET[:5] not in log
 
 

@@ -21,7 +21,7 @@ from tests.support import replicas, scripted
 from tests.support.gateways import MODEL, server
 from tests.support.gateways import settings as configuration
 from tests.support.redis import DURABLE, needs_redis, redis
-from tests.support.replicas import last_frame, replica, stream, token
+from tests.support.replicas import last_frame, log_of, replica, stream, token
 from tests.support.scripted import Engine, Until
 from tests.support.waiting import until_async
 
@@ -79,7 +79,7 @@ async def test_every_replica_obeys_and_running_streams_end(
     assert sum(isinstance(name, Caller) for name in known) == 2, "those who were granted something: alice and bob"
     assert "alice" not in str(known)
     assert CANARY not in text
-    logs = "".join((tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
+    logs = log_of(tmp_path, "one", "two")
     assert '"reason":"revoked_subject"' in logs
     assert CANARY not in logs
     assert "alice" not in logs
@@ -114,4 +114,4 @@ async def test_when_the_store_is_away_for_longer_than_the_grace_nobody_is_served
             assert (refused.status_code, refused.json()["error"]["type"]) == (503, "server_error")
             assert not gateway.revocations.ready
     assert CANARY not in text
-    assert CANARY not in (tmp_path / "one.log").read_text()
+    assert CANARY not in log_of(tmp_path, "one")

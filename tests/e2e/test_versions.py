@@ -23,7 +23,7 @@ from gateway.state.opening import open_store
 from tests.support import replicas, scripted
 from tests.support.gateways import server
 from tests.support.gateways import settings as configuration
-from tests.support.replicas import replica, token
+from tests.support.replicas import log_of, replica, token
 from tests.support.scripted import Engine
 from tests.support.waiting import PATIENCE_S, until_async
 
@@ -48,8 +48,7 @@ async def test_a_store_of_the_next_version_serves_this_one_until_it_says_that_it
         await until_refused(client, bob)
         await store.aclose()
         asks_for_newer(state)
-        log = tmp_path / "one.log"
-        await until_async(lambda: '"code":"state_unfit"' in log.read_text())
+        await until_async(lambda: '"code":"state_unfit"' in log_of(tmp_path, "one"))
     with pytest.raises(ConfigError, match=f"state: the store has format {FORMAT + 1}, which needs a newer version"):
         async with replica(tmp_path, "two"):
             pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import stat
 import time
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from gateway.types import ONLY, Release
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, POLICY, write_policy
 from tests.support.knowledge import deny, write_knowledge
+from tests.support.records import events, said
 from tests.support.tls import Authority
 
 CONFIG = """\
@@ -195,8 +195,7 @@ async def test_weaker_profiles_are_counted_down(folder: Path) -> None:
 
 async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: Path) -> None:
     knows(folder)
-    log = folder / "requests.log"
-    (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + f"log: {{destination: {log}}}\n")
+    (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + "log: {directory: log}\n")
     registry, told = CollectorRegistry(), list[str]()
     labels = {"model": "assistant", "release": ONLY}
     async with assemble(loaded(folder), registry, told.append) as gateway:
@@ -215,23 +214,22 @@ async def test_a_deny_list_that_breaks_is_counted_recorded_and_told_of(folder: P
         assert denied.find("Vexlo Tamber")
     assert registry.get_sample_value("tightlip_deny_list_reload_failures_total", labels) == 1
     assert registry.get_sample_value("tightlip_deny_list_entries", labels) == 2
-    records = log.read_text()
+    records = said(folder / "log")
     assert CANARY not in records + told[0]
     assert [detail in records for detail in ('"detail":"refused"', '"detail":"reloaded"')] == [True, True]
 
 
 async def test_security_events_go_where_the_operator_wants_them(folder: Path) -> None:
-    log = "log: {destination: requests.log, security: {destination: security.log}}\n"
+    log = "log: {directory: requests, security: {directory: security}}\n"
     (folder / "tightlip.yaml").write_text((folder / "tightlip.yaml").read_text() + log)
     async with assemble(loaded(folder), CollectorRegistry(), lambda line: None) as gateway:
         (folder / "policy.yaml").write_text(CANARY)
         assert not (await gateway.policies.reload()).done
         gateway.logs.process("ready")
-    events = [json.loads(line) for line in (folder / "security.log").read_text().splitlines()]
-    assert [(event["code"], event["detail"]) for event in events] == [("policy", "refused")]
-    both = (folder / "requests.log").read_text() + (folder / "security.log").read_text()
-    assert '"security"' not in (folder / "requests.log").read_text()
-    assert CANARY not in both
+    found = events(folder / "security")
+    assert [(event["code"], event["detail"]) for event in found] == [("policy", "refused")]
+    assert '"security"' not in said(folder / "requests")
+    assert CANARY not in said(folder / "requests") + said(folder / "security")
 
 
 async def test_encrypted_records_end_with_the_process(folder: Path) -> None:
@@ -248,15 +246,3 @@ async def test_encrypted_records_end_with_the_process(folder: Path) -> None:
         lines.seek(0)
         assert not [each for each in opened(lines, private) if isinstance(each, Fault)]
     assert codes == ["ready", "stopped"]
-
-
-def test_a_log_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    open_logs(LogSettings(destination=tmp_path / "requests.log")).process("ready")
-    path = tmp_path / "requests.log"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.read_text().endswith('"event":"process"}\n')
-
-
-def test_a_log_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be written"):
-        open_logs(LogSettings(destination=tmp_path / "nowhere" / "requests.log"))

@@ -26,6 +26,7 @@ from gateway.policy.load import Rules
 from gateway.types import Principal
 from tests.embedded.tiny import write_model
 from tests.gateway.support import CANARY, CLAIMS, POLICY, make_token, public_pem, write_policy
+from tests.support.records import said
 
 CONFIG = """\
 policy: live/policy.yaml
@@ -36,7 +37,7 @@ models:
     tokenizer: model
     unreleased: true
   second: *pair
-log: {destination: log}
+log: {directory: log}
 """
 FAILURES = "tightlip_policy_reload_failures_total"
 MORE = POLICY.replace("  idle: {}", "  idle: {models: [second], endpoints: [chat]}")
@@ -60,7 +61,7 @@ class Running:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        return said(self.folder / "log")
 
     def write(self, text: str) -> None:
         """At once, as careful editors do."""
@@ -162,7 +163,7 @@ async def test_a_log_that_is_full_is_not_the_last_look(running: Running, monkeyp
     def full(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENOSPC, CANARY)
 
-    monkeypatch.setattr(running.gateway.logs._logger, "_proxy_to_logger", full)
+    monkeypatch.setattr(running.gateway.logs._security, "_proxy_to_logger", full)
     async with watching(running):
         for text in (MORE, POLICY):
             before = running.now

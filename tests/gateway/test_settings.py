@@ -407,6 +407,13 @@ def test_plain_redis_is_for_loopback_or_has_to_be_asked_for(tmp_path: Path) -> N
         assert loaded.url is not None
 
 
+@pytest.mark.parametrize("log", ["{destination: %s}", "{security: {destination: %s}}"])
+def test_records_go_to_no_file_that_nothing_would_delete(tmp_path: Path, log: str) -> None:
+    told = refusal(tmp_path, GOOD + "log: " + log % SECRET + "\n")
+    assert "must be stdout or stderr; 'directory' has files" in told
+    assert SECRET not in told
+
+
 def test_an_audit_log_is_beside_the_file(tmp_path: Path) -> None:
     audit = load(written(tmp_path, GOOD + "audit: {directory: audit, key_file: keys/audit.key}\n")).audit
     assert audit is not None

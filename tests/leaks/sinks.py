@@ -11,7 +11,7 @@ import httpx
 from tests.leaks.stage import Stage
 from tests.support.administration import tightlip
 
-STDOUT, STDERR, LOG = "standard output", "standard error", "the log file"
+STDOUT, STDERR, LOG = "standard output", "standard error", "files of records"
 AUDIT, SQLITE, WAL = "the audit log", "the SQLite file", "its write-ahead log"
 RDB, AOF = "Redis's dump", "Redis's append-only file"
 TEMPORARY, OPEN, PROCESS = (
@@ -27,7 +27,7 @@ CORE = "core dumps"
 SINKS: Final[Mapping[str, str]] = {
     STDOUT: "all that the process printed, until its end",
     STDERR: "the same",
-    LOG: "`log.destination`",
+    LOG: "every file of `log.directory`, security events among them",
     AUDIT: "every file of its directory",
     SQLITE: "while the process runs and after its end",
     WAL: "and the shared memory beside it, while the process runs",
@@ -82,6 +82,6 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _sink_of(path: Path) -> str:
     names = {"gateway.out": STDOUT, "gateway.err": STDERR, "state.db": SQLITE, "state.db-wal": WAL, "state.db-shm": WAL}
-    names |= {"tightlip.log": LOG, "dump.rdb": RDB}
-    folders = {"audit": AUDIT, "appendonlydir": AOF}
+    names |= {"dump.rdb": RDB}
+    folders = {"audit": AUDIT, "records": LOG, "appendonlydir": AOF}
     return names.get(path.name) or next((sink for name, sink in folders.items() if name in path.parts), TEMPORARY)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import httpx
@@ -109,7 +110,9 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, canaries: Canaries, state: Mapping[str, Any], log: str = "stdout") -> Iterator[Stage]:
+def stage(
+    folder: Path, canaries: Canaries, state: Mapping[str, Any], log: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Stage]:
     """The process, with parts that fail when they are told to; its temporary files are in a folder of their own."""
     scripts: dict[str, tuple[Script, str]] = {}
     (temporary := folder / "tmp").mkdir(parents=True)
@@ -124,7 +127,7 @@ def stage(folder: Path, canaries: Canaries, state: Mapping[str, Any], log: str =
             yield Stage(front, engine, canaries, scripts, temporary=temporary)
 
 
-def _settings(folder: Path, engine: Engine, state: dict[str, str], log: str) -> dict[str, Any]:
+def _settings(folder: Path, engine: Engine, state: dict[str, str], log: Mapping[str, str]) -> dict[str, Any]:
     one = administration.configuration(engine, folder, state)
     (pair,) = one["models"].values()
     pair |= PATIENT
@@ -139,7 +142,7 @@ def _settings(folder: Path, engine: Engine, state: dict[str, str], log: str) -> 
         "upstream": {"first_byte_seconds": PATIENCE, "stall_seconds": PATIENCE},
         "limits": {"body_seconds": PATIENCE, "body_bytes": MOST_BODY},
         "encryption_keys_file": "encryption.jwks",
-        "log": {"destination": log},
+        "log": dict(log),
         "drain_seconds": 1.0,
     }
 

@@ -60,7 +60,7 @@ class Walked:
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     """All paths but one, on SQLite; the records go to a file."""
     canaries = _canaries()
-    with stage(tmp_path_factory.mktemp("gateway"), canaries, {"file": "state.db"}, "tightlip.log") as walked:
+    with stage(tmp_path_factory.mktemp("gateway"), canaries, {"file": "state.db"}, {"directory": "records"}) as walked:
         _walk(walked, FIRST)
         with ThreadPoolExecutor(len(SLOW)) as beside:
             slow = [beside.submit(path.walk, walked.walk(path.name)) for path in SLOW]
@@ -180,7 +180,7 @@ def test_a_line_more_in_any_file_is_found(sqlite: Walked, tmp_path: Path) -> Non
     copy = shutil.copytree(sqlite.folder, tmp_path / "copy")
     (copy / "tmp" / "new").touch()
     (log,) = (copy / "audit").glob("*.jsonl")
-    for file in (log, copy / "tightlip.log", copy / "tmp" / "new", *(copy / "logs").iterdir()):
+    for file in (log, *(copy / "records").iterdir(), copy / "tmp" / "new", *(copy / "logs").iterdir()):
         with file.open("a") as text:
             text.write(f'{{"detail": "{planted}"}}\n')
     with closing(connect(copy / "state.db")) as store:

@@ -20,15 +20,16 @@ from gateway.auth.development import Claims, create_key, read_key, sign
 from gateway.process import watching
 from tests.gateway.http.surface import serving
 from tests.support.gateways import MODEL, POLICY
+from tests.support.records import said
 
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
 
 @asynccontextmanager
 async def replica(folder: Path, name: str) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
-    """One of them; its records are in NAME.log."""
+    """One of them; its records are in NAME-records (`log_of`)."""
     loaded = settings.load(folder / "tightlip.yaml")
-    log = loaded.log.model_copy(update={"destination": folder / f"{name}.log"})
+    log = loaded.log.model_copy(update={"directory": folder / f"{name}-records"})
     loaded = loaded.model_copy(update={"log": log})
     async with (
         assemble(loaded, CollectorRegistry(), print) as gateway,
@@ -37,6 +38,11 @@ async def replica(folder: Path, name: str) -> AsyncIterator[tuple[Gateway, httpx
         httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client,
     ):
         yield gateway, client
+
+
+def log_of(folder: Path, *names: str) -> str:
+    """All that these said."""
+    return "".join(said(folder / f"{name}-records") for name in names)
 
 
 def written(folder: Path, configuration: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from tests.gateway.admin.support import ADMIN_POLICY
 from tests.gateway.audit_log.support import files, record
 from tests.gateway.support import write_policy
 from tests.gateway.test_app import CONFIG
+from tests.support.records import events
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def gateway_folder(tmp_path: Path) -> Path:
     write_model(tmp_path / "model")
     (tmp_path / "tuned.key").write_text("secret-of-the-tuned-server\n")
     (tmp_path / "audit.key").write_text("a" * 32)
-    more = "state: {file: state.db}\nlog: {destination: log}\naudit: {directory: audit, key_file: audit.key}\n"
+    more = "state: {file: state.db}\nlog: {directory: log}\naudit: {directory: audit, key_file: audit.key}\n"
     (tmp_path / "tightlip.yaml").write_text(CONFIG + more)
     return tmp_path
 
@@ -46,8 +47,7 @@ async def run(folder: Path, warned: list[str], *, administrate: bool = True) -> 
 
 
 def told(folder: Path, code: str) -> list[dict[str, Any]]:
-    events = map(json.loads, (folder / "log").read_text().splitlines())
-    return [event for event in events if event.get("code") == code]
+    return [event for event in events(folder / "log") if event.get("code") == code]
 
 
 async def test_the_head_is_told_and_remembered(gateway_folder: Path) -> None:

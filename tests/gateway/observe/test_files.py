@@ -180,6 +180,11 @@ def test_after_the_end_another_file_begins(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 2
 
 
+def test_a_place_where_no_folder_can_be_made_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be written"):
+        open_logs(LogSettings(directory=tmp_path / "nowhere" / "logs"))
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_a_folder_that_others_can_write_stops_the_start(tmp_path: Path, mode: int) -> None:
     (tmp_path / "logs").mkdir()
@@ -199,7 +204,10 @@ def test_a_file_where_the_folder_should_be_stops_the_start(tmp_path: Path) -> No
     [
         {"directory": "logs", "destination": "stdout"},
         {"keep_days": 3},
-        {"keep_days": 3, "destination": "log"},
+        {"keep_days": 3, "destination": "stderr"},
+        {"destination": "requests.log"},
+        {"destination": 1},
+        {"security": {"destination": "/var/log/security.log"}},
         {"security": {"keep_days": 3}},
         {"security": {"directory": "logs", "destination": "stderr"}},
         {"directory": "logs", "security": {"destination": "stderr", "keep_days": 3}},
