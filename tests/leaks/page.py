@@ -1,11 +1,11 @@
-"""Writes docs/canaries.md from the tables of paths and sinks (`python -m tests.leaks.page`)."""
+"""Writes docs/canaries.md from the tables of paths and sinks; the page says how it is run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from tests.leaks.paths import ALL, ON_REDIS
+from tests.leaks.paths import ALL, LOCKED, ON_REDIS
 from tests.leaks.sinks import SINKS
 from tests.leaks.stage import RELEASED
 from tests.leaks.words import FORMS
@@ -25,13 +25,15 @@ def page() -> str:
         places=PLACES,
         released=", ".join(sorted(RELEASED)),
         count=len(ALL),
+        sqlite=len(ALL) - len(LOCKED) - 1,
         redis=len(ON_REDIS) + 1,
     )
 
 
 TEXT: Final = """# Nothing of what was said lies anywhere: the proof
 
-Made by `python -m tests.leaks.page` from the tables that the tests walk; a test holds the two in step.
+Made by `PYTHONPATH=clients/python python -m tests.leaks.page` from the tables that the tests walk; a test holds the two
+in step.
 
 A canary is a word that occurs nowhere else. Each of the {count} paths below is walked once through a real gateway
 process in front of a model server that says what the path wants, and each has words of its own, one for each place: a
@@ -43,8 +45,9 @@ be released and in a value that may not. Then every sink is searched for all the
 broken up by the ends of lines, in these forms: {forms}.
 
 What may be found is what a model said and nothing was wrong with, in the answer to whoever asked on that path and in no
-encoded form ({released}); and whom a revocation names, in the store and in the list of revocations
-([state.md](state.md#revoking)). Configuration files are what an operator writes; they are not searched.
+encoded form ({released}); whom a revocation names, in the store and in the list of revocations
+([state.md](state.md#revoking)); and whose a receipt is, in the receipt. Configuration files are what an operator
+writes; they are not searched.
 
 The same run is made to leak: a part of the process prints a request as base64 on standard output, in hex on standard
 error, and writes it backwards into a temporary file that has no name any more; the search must find these three and no
@@ -57,8 +60,8 @@ those of its configuration.
 
 ## Paths
 
-All of them on SQLite, with the records in a file, in one process; {redis} on Redis, with the records
-printed, in a process that is then killed.
+{sqlite} of them on SQLite, with the records in a directory, in one process; {redis} on Redis, with records that are
+encrypted and a listener that speaks TLS, in a process that is then killed.
 
 | | path | how it ends |
 | --- | --- | --- |

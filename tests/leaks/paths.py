@@ -7,20 +7,46 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from redis import Redis
+from typer.testing import CliRunner
 
+from gateway.cli import app
+from tests.gateway.http.test_proxy_v2 import header
 from tests.leaks import failing
-from tests.leaks.stage import ABSENT, CHAT, LEGACY, MOST_BODY, POLICY, TWO, Walk
+from tests.leaks.stage import (
+    ABSENT,
+    CHAT,
+    LEGACY,
+    MOST_BODY,
+    POLICY,
+    PROBE,
+    PROXY,
+    SOME,
+    SUBJECT,
+    SUBJECTS,
+    TWO,
+    Walk,
+)
 from tests.support.administration import admin_token, tightlip
+from tests.support.gateways import MODEL
 from tests.support.scripted import SURE, SURPRISED, Close, Error, Pause, Raw, Reset, Say, Step, Until
+from tests.support.tls import client_context
 from tests.support.waiting import until
 
 
@@ -245,8 +271,9 @@ def _raw(walk: Walk, request: str) -> bytes:
     with socket.create_connection((url.host, url.port or 80), timeout=60) as caller:
         caller.sendall(request.encode())
         came = b""
-        while piece := caller.recv(65536):
-            came += piece
+        with suppress(ConnectionError):
+            while piece := caller.recv(65536):
+                came += piece
     walk.keep(came)
     return came
 
@@ -264,6 +291,71 @@ def _slow_body(walk: Walk) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in walk.headers(walk.token()).items())
     body = f"content-type: application/json\r\ncontent-length: 1000\r\n\r\n{walk.word('prompt')}"
     assert b" 408 " in _raw(walk, f"POST {CHAT} HTTP/1.1\r\nhost: a\r\n{head}{body}")
+
+
+def _head(line: str, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in ({"host": "a", "connection": "close"} | headers).items())
+    return f"{line} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def _reads_slowly(walk: Walk) -> None:
+    """A few bytes at a time, through a window that is full at once."""
+    walk.says(walk.open, walk.held, *("And so it went on. " * 400 for _ in range(4)), "Goodbye.")
+    url, content = httpx.URL(walk.stage.front.public), json.dumps(walk.chat(stream=True))
+    length = {"content-type": "application/json", "content-length": str(len(content))}
+    came = b""
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        caller.settimeout(60)
+        caller.connect((url.host, url.port or 80))
+        caller.sendall(_head(f"POST {CHAT}", walk.headers(walk.token()) | length) + content.encode())
+        while piece := caller.recv(256):
+            came += piece
+    walk.keep(came)
+    assert b"data: [DONE]" in came
+
+
+def _announced(walk: Walk) -> None:
+    """By a proxy that tells more of its caller than it has to, and by one that tells nonsense."""
+    said = walk.word("PROXY header").encode()
+    more = b"".join(bytes([kind]) + len(said).to_bytes(2, "big") + said for kind in (0x01, 0x02, 0x05, 0x30, 0xE0))
+    request = _head("GET /v1/models", walk.headers(walk.token()))
+    assert b" 200 " in _from_proxy(walk, header(IPv4Address("192.0.2.7"), more) + request)[:20]
+    assert not _from_proxy(walk, b"PROXY TCP4 %s\r\n%s" % (said, request))
+
+
+def _from_proxy(walk: Walk, sent: bytes) -> bytes:
+    """What comes back to the address that is trusted; nothing where the connection is reset."""
+    url = httpx.URL(walk.stage.front.public)
+    with socket.create_connection((url.host, url.port or 80), timeout=60, source_address=(PROXY, 0)) as caller:
+        came = b""
+        with suppress(ConnectionError):
+            caller.sendall(sent)
+            while piece := caller.recv(65536):
+                came += piece
+    walk.keep(came)
+    return came
+
+
+def _hello(walk: Walk) -> None:
+    """A handshake with a name and a certificate that say something; and what is none."""
+    said, authority = walk.word("server name"), walk.stage.authority
+    assert authority is not None
+    key = ec.generate_private_key(ec.SECP256R1())
+    shown = walk.folder.parent / "caller.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    shown.write_bytes(private + authority.certify(walk.word("certificate"), key.public_key()))
+    context = client_context(authority.ca_file, shown)
+    context.check_hostname = False
+    url = httpx.URL(walk.stage.front.public)
+    with (
+        socket.create_connection((url.host, url.port or 443), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname=f"{said}.example") as caller,
+    ):
+        caller.sendall(_head("GET /v1/models", walk.headers(walk.token()) | {"host": said}))
+        walk.keep(caller.recv(65536))
+    assert b" 200 " in walk.stage.answers[walk.name][:20]
+    _raw(walk, f"GET /{said} HTTP/1.1\r\n\r\n")
 
 
 def _goes_away(walk: Walk) -> None:
@@ -309,6 +401,8 @@ REFUSED: Final = [
     Path("a leak budget is spent", "429", _budget_spent),
     Path("what is no HTTP", "closed", _no_http),
     Path("a head that is too large", "4xx", _large_head),
+    Path("a proxy that tells more of its caller", "200, closed", _announced),
+    Path("the caller reads slowly", "200", _reads_slowly),
     Path("the caller goes away", "aborted", _goes_away),
 ]
 
@@ -391,6 +485,7 @@ BROKEN: Final = [
     _engines_error(503, 503),
     _told("a request longer than the context", 400, _too_long),
     Path("nobody listens where the model server should be", "503", _nobody_listens),
+    _asked("nobody listens at one of two replicas", 200, role="some", model=SOME),
     *_faults("the connection is reset", lambda walk: Reset()),
     *_faults("the connection is closed", lambda walk: Close()),
     *_faults("a frame that is no JSON", _nonsense),
@@ -504,8 +599,7 @@ def _revoked(walk: Walk) -> None:
 
     def revoke() -> None:
         of = ("--issuer", "tightlip-dev")
-        done = tightlip(walk.stage.front, "security", "revoke", *of, "--subject", walk.word("token: subject"))
-        assert done.exit_code == 0, done.output
+        walk.administers("security", "revoke", *of, "--subject", walk.word("token: subject"))
 
     came = walk.streaming(revoke)
     go_on.set()
@@ -517,8 +611,7 @@ def _withdrawn(walk: Walk) -> None:
     walk.says(walk.open, walk.begun, Until(go_on))
 
     def withdraw() -> None:
-        done = tightlip(walk.stage.front, "operations", "release", "withdraw", TWO, "blue")
-        assert done.exit_code == 0, done.output
+        walk.administers("operations", "release", "withdraw", TWO, "blue")
 
     came = walk.streaming(withdraw, "two", model=TWO)
     go_on.set()
@@ -548,8 +641,63 @@ def _administered(walk: Walk) -> None:
         walk.got(answer, answer.status_code)
 
 
+def _asked_for(walk: Walk) -> None:
+    """What is kept of a person, who has made something to keep; and calls that mean nobody."""
+    walk.ask(200, "some", model=SOME)
+    for call in ("export", "erase"):
+        records = () if walk.stage.key is not None else ("--records", str(walk.folder / "records"))
+        of = ("subject", call, walk.word(SUBJECT), "--issuer", "tightlip-dev")
+        walk.prints(SUBJECTS, walk.administers("privacy", *of, *records))
+    headers = {"authorization": f"Bearer {admin_token(walk.folder, 'privacy', subject='root-2')}"}
+    with httpx.Client(base_url=f"{walk.stage.front.management}/admin/v1", trust_env=False, timeout=60) as client:
+        said = walk.word("body")
+        whom = {"subject": said, "tenant": said}, {"subject": f"{said}\n"}, {"subject": [said]}
+        for body in (*whom, {"subject": said, "end_user_issuer": said}, {walk.word("body's field"): said}):
+            walk.got(client.post("/subjects/export", json=body, headers=headers), 400)
+
+
+def _probed(walk: Walk) -> None:
+    """By the leak probe, whose record is what the model says."""
+    walk.says(walk.open, walk.held, "Goodbye.")
+    record = {"language": "en", "ask": f"What is {walk.word('prompt')}?", "secret": walk.address, "indexed": False}
+    with TemporaryDirectory() as folder:
+        (records := FilePath(folder, "records.yaml")).write_text(yaml.safe_dump({"records": [record]}))
+        (token := FilePath(folder, "token")).write_text(walk.token())
+        out = FilePath(folder, "metrics.prom")
+        options = ("--records", str(records), "--token-file", str(token), "--out", str(out))
+        done = CliRunner().invoke(app, ["probe", "--url", walk.stage.front.public, "--model", MODEL, *options])
+        walk.stage.printed.append((PROBE, out.read_bytes()))
+    assert "1 asked for: 0 leaked, 0 uncompared, 0 unanswered" in done.output, done.output
+    walk.prints(PROBE, done)
+
+
+def _nothing_can_be_written(walk: Walk) -> None:
+    """What a process that may write no more is told is what a full disk says."""
+    pid = walk.stage.front.child.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        walk.ask(200)
+        walk.ask(200, stream=True)
+        revoke = tightlip(walk.stage.front, "security", "revoke", "--role", "few")
+        assert revoke.exit_code == 1, revoke.output
+        walk.keep(revoke.output_bytes)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _store_is_away(walk: Walk) -> None:
+    with Redis(port=walk.stage.store) as client:
+        client.client_pause(4000, all=True)
+        walk.ask(503, "few")
+        until(lambda: client.ping())
+
+
 ADMINISTERED: Final = [
     Path("administration that is refused", "4xx", _administered),
+    Path("what is kept of a person", "shown, erased, 400", _asked_for),
+    Path("the leak probe asks", "200", _probed),
+    Path("nothing can be written to the disk", "200, not done", _nothing_can_be_written),
     Path("a policy with wrong values", "refused", _bad_policy(_wrong_policy, 1)),
     Path("a policy that is no YAML", "refused", _bad_policy(lambda said: f"version: 1\n{said}: [{said}: {said}\n", 2)),
     Path("an urgent policy ends an answer", "policy_changed", _urgent_policy),
@@ -621,5 +769,15 @@ KILLED: Final = Path("kill -9 in mid-stream", "killed", _killed)
 FIRST: Final = [ANSWERED[0]]  # by itself: the process is still warming up
 BESIDE: Final = [*ANSWERED[1:], *REFUSED, *BROKEN, *FAILED, *ENCRYPTED]
 THEN: Final = [*ASKED, *ADMINISTERED]
-ON_REDIS: Final = [*ANSWERED[:4], *REFUSED[-5:-3], ADMINISTERED[0], ADMINISTERED[4]]  # what a store is told of
-ALL: Final = [*FIRST, *BESIDE, *SLOW, *THEN, SHUT_DOWN, KILLED]
+_OF_STORES: Final = {"over a limit of requests", "a leak budget is spent", "administration that is refused"}
+_OF_STORES_TOO: Final = {"what is kept of a person", "a revocation ends an answer"}
+LOCKED: Final = [  # where there is Redis and TLS
+    Path("a handshake that tells of its caller", "200, closed", _hello),
+    Path("the store is away", "503", _store_is_away),
+]
+ALL: Final = [*FIRST, *BESIDE, *SLOW, *THEN, SHUT_DOWN, *LOCKED, KILLED]
+ON_REDIS: Final = [
+    *ANSWERED[:4],
+    *(path for path in ALL if path.name in _OF_STORES | _OF_STORES_TOO),
+    *LOCKED,
+]  # what a store is told of

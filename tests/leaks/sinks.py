@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from typer.testing import CliRunner
 
-from tests.leaks.stage import Stage
+from gateway.cli import app
+from tests.leaks.stage import PROBE, SUBJECTS, Stage
 from tests.support.administration import tightlip
 
 STDOUT, STDERR, LOG = "standard output", "standard error", "files of records"
@@ -19,6 +21,7 @@ TEMPORARY, OPEN, PROCESS = (
     "open files without a name",
     "arguments, environment and name of the process",
 )
+READ = "`tightlip logs read`"
 METRICS, HEALTH, COMMANDS = "the metrics page", "probes' answers", "`tightlip status`, `review`, `release list`"
 REVOCATIONS = "`tightlip revoke list`"
 ANSWERS, UPSTREAM = "callers' answers: bodies and headers", "headers to the model server"
@@ -28,6 +31,7 @@ SINKS: Final[Mapping[str, str]] = {
     STDOUT: "all that the process printed, until its end",
     STDERR: "the same",
     LOG: "every file of `log.directory`, security events among them",
+    READ: "what it prints of them, decrypted where they are encrypted",
     AUDIT: "every file of its directory",
     SQLITE: "while the process runs and after its end",
     WAL: "and the shared memory beside it, while the process runs",
@@ -40,6 +44,8 @@ SINKS: Final[Mapping[str, str]] = {
     HEALTH: "`/healthz`, `/readyz`",
     COMMANDS: "what the commands print",
     REVOCATIONS: "likewise",
+    SUBJECTS: "likewise, with `--records`",
+    PROBE: "likewise, and the metrics that it writes",
     ANSWERS: "every path's own, error bodies among them",
     WIRES: "what a proxy would see of it",
     UPSTREAM: "head lines of every request to it",
@@ -60,17 +66,41 @@ def live(stage: Stage) -> Iterator[tuple[str, bytes]]:
     yield REVOCATIONS, tightlip(front, "security", "revoke", "list").output.encode()
     for name in ("cmdline", "environ", "comm"):
         yield PROCESS, (pid / name).read_bytes()
-    yield PROCESS, b"\n".join((thread / "comm").read_bytes() for thread in (pid / "task").iterdir())
+    yield PROCESS, b"\n".join(_there(thread / "comm") for thread in (pid / "task").iterdir())
     for descriptor in (pid / "fd").iterdir():
-        if "(deleted)" in str(descriptor.readlink()):
-            yield OPEN, descriptor.read_bytes()
+        if "(deleted)" in _target(descriptor):
+            yield OPEN, _there(descriptor)
     yield from files(front.folder)
+
+
+def _there(path: Path) -> bytes:
+    """Threads end and descriptors are closed while they are looked at."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def dead(stage: Stage) -> Iterator[tuple[str, bytes]]:
     """Those that outlive it."""
     yield from files(stage.front.folder)
+    yield from stage.printed
+    yield READ, _read(stage)
     yield UPSTREAM, "\n".join(stage.engine.headers).encode()
+
+
+def _read(stage: Stage) -> bytes:
+    key = ["--key", str(stage.key)] if stage.key is not None else []
+    done = CliRunner().invoke(app, ["logs", "read", str(stage.front.folder / "records"), *key])
+    assert done.exit_code == 0, done.output
+    return done.output_bytes
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:

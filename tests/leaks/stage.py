@@ -13,25 +13,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from typer.testing import Result
 
 from gateway.auth.development import read_key
+from gateway.key_files import write_pair
 from tests.gateway.policy.test_media import paper
 from tests.leaks.words import Canaries, Said
 from tests.support import administration, gateways, scripted
 from tests.support.encryption import own, pinned, write_clients, write_ring
 from tests.support.gateways import MODEL, PATIENT, WEAKER, Gateway, gateway, server
 from tests.support.processes import free_port
+from tests.support.redis import Redis
 from tests.support.scripted import SURPRISED, Engine, Raw, Step
+from tests.support.tls import Authority, client_context
 from tightlip_client import EncryptedTransport
 
 CHAT, LEGACY = "/v1/chat/completions", "/v1/completions"
-ABSENT, TWO = "acme-absent", "acme-two"
+ABSENT, SOME, TWO = "acme-absent", "acme-some", "acme-two"  # no server, one of two, two releases
+PROXY: Final = "127.0.0.2"  # announces whom it speaks for
 PATIENCE: Final = 6.0  # seconds that the gateway waits for a model server or a body
 USERS: Final = "https://users.example"
 MOST_BODY: Final = 64 * 1024
@@ -58,6 +63,7 @@ ROLES: Final[dict[str, dict[str, Any]]] = {
     "few": _CUSTOMER | {"limits": {"requests_per_minute": 1}},
     "spent": _CUSTOMER | {"profile": "spent"},
     "absent": _CUSTOMER | {"models": [ABSENT]},
+    "some": _CUSTOMER | {"models": [SOME]},
     "two": _CUSTOMER | {"models": [TWO]},
 }
 POLICY: Final[dict[str, Any]] = {
@@ -103,17 +109,38 @@ class Stage:
     canaries: Canaries
     scripts: dict[str, tuple[Script, str]]
     answers: dict[str, bytes] = field(default_factory=dict)
+    printed: list[tuple[str, bytes]] = field(default_factory=list)  # what commands said on the way, by its sink
     temporary: Path = Path()
+    key: Path | None = None  # of the records, where they are encrypted
+    authority: Authority | None = None  # of the public listener's certificate, where there is one
+    store: int = 0  # Redis's port
 
     def walk(self, name: str) -> Walk:
         return Walk(self, name)
 
 
 @contextmanager
-def stage(
-    folder: Path, canaries: Canaries, state: Mapping[str, Any], log: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Stage]:
+def stage(folder: Path, canaries: Canaries, state: Mapping[str, Any]) -> Iterator[Stage]:
     """The process, with parts that fail when they are told to; its temporary files are in a folder of their own."""
+    with _stage(folder, canaries, _settings(dict(state), {"log": {"directory": "records"}})) as walked:
+        yield walked
+
+
+@contextmanager
+def locked_stage(folder: Path, canaries: Canaries, store: Redis) -> Iterator[Stage]:
+    """The same on Redis, with records that are encrypted and a listener that speaks TLS."""
+    authority, key = Authority(folder), folder / "records.pem"
+    pair = str(authority.server())
+    tls = {"certificate": pair, "key": pair, "client_ca": str(authority.ca_file), "client_certificates": "optional"}
+    log = {"directory": "records", "encrypt_to": str(write_pair(key, X25519PrivateKey.generate()))}
+    settings = _settings({"url": store.url}, {"log": log, "public": {"port": 0, "tls": tls}})
+    with _stage(folder / "gateway", canaries, settings) as walked:
+        walked.key, walked.authority, walked.store = key, authority, store.port
+        yield walked
+
+
+@contextmanager
+def _stage(folder: Path, canaries: Canaries, settings: Callable[[Path, Engine], dict[str, Any]]) -> Iterator[Stage]:
     scripts: dict[str, tuple[Script, str]] = {}
     (temporary := folder / "tmp").mkdir(parents=True)
     write_ring(folder, "gateway-1")
@@ -122,29 +149,33 @@ def stage(
     with scripted.engine() as engine, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
         engine.replies, engine.score = _replies(canaries, scripts), SURPRISED
-        configuration = _settings(folder, engine, dict(state), log)
-        with gateway(folder, configuration, POLICY, module="tests.leaks.failing") as front:
+        with gateway(folder, settings(folder, engine), POLICY, module="tests.leaks.failing") as front:
             yield Stage(front, engine, canaries, scripts, temporary=temporary)
 
 
-def _settings(folder: Path, engine: Engine, state: dict[str, str], log: Mapping[str, str]) -> dict[str, Any]:
-    one = administration.configuration(engine, folder, state)
-    (pair,) = one["models"].values()
-    pair |= PATIENT
-    gone = server(f"http://127.0.0.1:{free_port()}", "tuned")
-    models = {
-        MODEL: pair,
-        ABSENT: pair | {"tuned": gone},
-        TWO: {"releases": {name: copy.deepcopy(pair) for name in ("blue", "green")}, "serving": "blue"},
-    }
-    return one | {
-        "models": models,
-        "upstream": {"first_byte_seconds": PATIENCE, "stall_seconds": PATIENCE},
-        "limits": {"body_seconds": PATIENCE, "body_bytes": MOST_BODY},
-        "encryption_keys_file": "encryption.jwks",
-        "log": dict(log),
-        "drain_seconds": 1.0,
-    }
+def _settings(state: dict[str, str], more: Mapping[str, Any]) -> Callable[[Path, Engine], dict[str, Any]]:
+    def settings(folder: Path, engine: Engine) -> dict[str, Any]:
+        one = administration.configuration(engine, folder, state)
+        (pair,) = one["models"].values()
+        pair |= PATIENT
+        gone = server(f"http://127.0.0.1:{free_port()}", "tuned")
+        models = {
+            MODEL: pair,
+            ABSENT: pair | {"tuned": gone},
+            SOME: pair | {"tuned": gone | {"url": [gone["url"], engine.url]}},
+            TWO: {"releases": {name: copy.deepcopy(pair) for name in ("blue", "green")}, "serving": "blue"},
+        }
+        return one | {
+            "models": models,
+            "upstream": {"first_byte_seconds": PATIENCE, "stall_seconds": PATIENCE},
+            "limits": {"body_seconds": PATIENCE, "body_bytes": MOST_BODY},
+            "trusted_proxies": {"networks": [f"{PROXY}/32"], "hops": 1, "proxy_protocol": True},
+            "encryption_keys_file": "encryption.jwks",
+            "drain_seconds": 1.0,
+            **more,
+        }
+
+    return settings
 
 
 def _replies(canaries: Canaries, scripts: Mapping[str, tuple[Script, str]]) -> scripted.Replies:
@@ -163,6 +194,8 @@ def _replies(canaries: Canaries, scripts: Mapping[str, tuple[Script, str]]) -> s
 # ---- one path --------------------------------------------------------------------------------------------------------
 
 SUBJECT: Final = "token: subject"
+SUBJECTS: Final = "`tightlip subject export`, `erase`"  # sinks of what is printed on the way
+PROBE: Final = "`tightlip probe`"
 WIRE: Final = "on the wire"
 
 
@@ -219,6 +252,7 @@ class Walk:
             timeout=60,
             trust_env=False,
             transport=transport,
+            verify=client_context(authority.ca_file) if (authority := self.stage.authority) is not None else True,
         )
 
     def chat(self, **more: Any) -> dict[str, Any]:
@@ -288,6 +322,15 @@ class Walk:
         return scripted.Error(status, json.dumps({"error": {"message": said, "type": said, "param": said}}).encode())
 
     # ---- there and back ----------------------------------------------------------------------------------------------
+
+    def administers(self, role: str, *arguments: str) -> Result:
+        """The command of an administrator, which is done."""
+        done = administration.tightlip(self.stage.front, role, *arguments)
+        assert done.exit_code == 0, done.output
+        return done
+
+    def prints(self, sink: str, done: Result) -> None:
+        self.stage.printed.append((sink, done.output_bytes))
 
     def ask(
         self,

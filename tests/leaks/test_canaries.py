@@ -15,15 +15,16 @@ import pytest
 from redis import Redis as Client
 
 from tests.leaks import page, paths, sinks
-from tests.leaks.paths import ALL, BESIDE, FIRST, KILLED, ON_REDIS, PLANTED, PLANTS, SHUT_DOWN, SLOW, THEN
-from tests.leaks.stage import RELEASED, SUBJECT, WIRE, Stage, lawful, stage
+from tests.leaks.paths import ALL, BESIDE, FIRST, KILLED, LOCKED, ON_REDIS, PLANTED, PLANTS, SHUT_DOWN, SLOW, THEN
+from tests.leaks.stage import RELEASED, SUBJECT, SUBJECTS, WIRE, Stage, lawful, locked_stage, stage
 from tests.leaks.words import Canaries, Said
 from tests.support.redis import DURABLE, needs_redis, redis
 
 READABLE = (*DURABLE, "--rdbcompression", "no")  # a search sees through no compression
 ENDED = "a revocation ends an answer"
 MAY: Mapping[Said, frozenset[str]] = {  # docs/state.md: a revocation names whom it means
-    Said(ENDED, SUBJECT): frozenset({sinks.SQLITE, sinks.WAL, sinks.RDB, sinks.AOF, sinks.REVOCATIONS})
+    Said(ENDED, SUBJECT): frozenset({sinks.SQLITE, sinks.WAL, sinks.RDB, sinks.AOF, sinks.REVOCATIONS}),
+    Said("what is kept of a person", SUBJECT): frozenset({SUBJECTS}),  # the receipt says whose it is
 }
 
 
@@ -58,9 +59,9 @@ class Walked:
 
 @pytest.fixture(scope="module")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
-    """All paths but one, on SQLite; the records go to a file."""
+    """All paths that want neither Redis nor TLS, on SQLite."""
     canaries = _canaries()
-    with stage(tmp_path_factory.mktemp("gateway"), canaries, {"file": "state.db"}, {"directory": "records"}) as walked:
+    with stage(tmp_path_factory.mktemp("gateway"), canaries, {"file": "state.db"}) as walked:
         _walk(walked, FIRST)
         with ThreadPoolExecutor(len(SLOW)) as beside:
             slow = [beside.submit(path.walk, walked.walk(path.name)) for path in SLOW]
@@ -75,9 +76,10 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
 
 @pytest.fixture(scope="module")
 def on_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
-    """Those paths of which a store is told, and the one that the process does not survive; records are printed."""
+    """Those paths of which a store is told or that want TLS, and the one that the process does not survive; records are
+    encrypted."""
     canaries, folder = _canaries(), tmp_path_factory.mktemp("redis")
-    with redis(folder / "store", *READABLE) as store, stage(folder / "gateway", canaries, {"url": store.url}) as walked:
+    with redis(folder / "store", *READABLE) as store, locked_stage(folder, canaries, store) as walked:
         _walk(walked, ON_REDIS)
         found, core = list(sinks.live(walked)), _core(walked)
         _walk(walked, [KILLED])
@@ -114,6 +116,8 @@ def test_nothing_that_was_said_lies_anywhere(sqlite: Walked) -> None:
 def test_nor_with_redis_and_after_kill_9(on_redis: Walked) -> None:
     assert not on_redis.leaks()
     assert not on_redis.told()
+    full = {sink for sink, data in on_redis.found if data}
+    assert full >= {sinks.LOG, sinks.READ, sinks.RDB, sinks.AOF, SUBJECTS}
 
 
 def test_nobody_was_told_more_than_the_model_said_to_him(sqlite: Walked) -> None:
@@ -131,10 +135,10 @@ def test_the_search_sees_what_may_lie_there(sqlite: Walked) -> None:
     assert {sinks.SQLITE, sinks.REVOCATIONS} <= revoked
 
 
-def test_every_path_was_walked_and_every_sink_is_there(sqlite: Walked, request: pytest.FixtureRequest) -> None:
+def test_every_path_was_walked_and_every_sink_is_there(sqlite: Walked) -> None:
     """A sink that was empty would hold nothing whatever leaked."""
-    silent = {"what is no HTTP", "a policy with wrong values", "a policy that is no YAML"}
-    walked = {path.name for path in ALL if path is not KILLED}
+    silent = {"what is no HTTP", "a policy with wrong values", "a policy that is no YAML", "the leak probe asks"}
+    walked = {path.name for path in ALL if path not in (KILLED, *LOCKED)}
     assert walked - silent <= sqlite.answers.keys() | silent
     full = {sink for sink, data in sqlite.found if data}
     elsewhere = {sinks.RDB, sinks.AOF, sinks.ANSWERS, sinks.WIRES, sinks.CORE}
@@ -148,7 +152,7 @@ def test_no_core_is_dumped(sqlite: Walked) -> None:
 
 
 def test_the_page_lists_what_was_walked_and_searched() -> None:
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(), "run: python -m tests.leaks.page"
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(), "run: python -m tests.leaks.page, as it says"
 
 
 # ---- it would be seen ------------------------------------------------------------------------------------------------
