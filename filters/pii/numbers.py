@@ -291,7 +291,8 @@ _IBAN_LENGTHS = {
     }.items()
     for code in codes.split()
 }
-_IBAN_START = regex.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ \-]?\d[ \-]?\d(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
+# Ahead alone: what begins like one ("is 4111 …") must not take the beginning of the one behind it away.
+_IBAN_START = regex.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}[ \-]?\d[ \-]?\d(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}))")
 SHORTEST_IBAN_DIGITS = 8
 
 
@@ -303,7 +304,7 @@ class Ibans:
 
     def find(self, view: View) -> Iterator[Span]:
         for match in scan(_IBAN_START, view.words):
-            end = _iban_end(match.group())
+            end = _iban_end(match[1])
             if end is not None:
                 yield Span(match.start(), match.start() + end, self.kind, 1.0)
 

@@ -103,6 +103,8 @@ def test_short_numbers_need_their_label(text: str) -> None:
         ("DE89370400440532013001", []),
         ("ZZ89370400440532013000", []),
         ("账号GB82WEST12345698765432，", ["GB82WEST12345698765432"]),
+        ("is 4111 1111 1111 1111. Her value is GB82 WEST 1234 5698 7654 32.", ["GB82 WEST 1234 5698 7654 32"]),
+        ("is 10.20.30.40. DE89 3704 0044 0532 0130 00", ["DE89 3704 0044 0532 0130 00"]),
     ],
 )
 def test_ibans(text: str, ibans: list[str]) -> None:
