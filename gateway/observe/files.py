@@ -6,6 +6,7 @@
 2. What is older than it may be is deleted at the start and every hour, whichever process wrote it, and with it what
    somebody made of it beside it (`.gz`, `.1`, `~`).
 3. A line is with the system when `write` returns, so that a process that is killed loses none; a power cut may.
+4. What can't be written (a full disk) waits in memory, so many lines of it, and is written in its order when it can be.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +29,7 @@ from gateway.observe.sealed import Sealer
 
 Kind = Literal["records", "security"]
 
+MOST_WAITING: Final = 10_000  # lines: some megabytes
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
 _NAME: Final = re.compile(
     r"(?P<kind>records|security)-(?P<day>[0-9]{8})-[0-9a-f]{16}\.(?:jsonl|sealed)(?:[.~-][^/]*)?", re.ASCII | re.DOTALL
@@ -59,22 +62,27 @@ class DayFiles:
         self._encrypt_to, self._now = encrypt_to, now
         self._lock = threading.Lock()
         self._file: _File | None = None
+        self._waiting: deque[bytes] = deque()
 
     def write(self, line: bytes) -> None:
-        """Add a whole line. Raises OSError; then nothing of it stays."""
+        """Add a whole line. Raises OSError; then nothing of it is in the file, and it waits, or is lost where already
+        MOST_WAITING do."""
         with self._lock:
-            today = day_of(self._now())
-            if self._file is None or self._file.day != today:
-                self._close()
-                self._file = self._begin(today)
+            self._waiting.append(line)
             try:
-                self._file.add(line)
-            finally:
-                if self._file.torn:
-                    self._close()
+                self._catch_up()
+            except OSError:
+                if len(self._waiting) > MOST_WAITING:
+                    self._waiting.pop()
+                raise
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Whatever can be written is."""
+
+    def retry(self) -> None:
+        """Write what waits. Raises OSError; then it goes on waiting."""
+        with self._lock:
+            self._catch_up()
 
     def tidy(self) -> None:
         """Delete what is too old. Raises OSError."""
@@ -87,7 +95,25 @@ class DayFiles:
     def close(self) -> None:
         """End the file. A line after that begins another one."""
         with self._lock:
+            with suppress(OSError):  # each was told of when it came
+                self._catch_up()
             self._close()
+
+    def _catch_up(self) -> None:
+        while self._waiting:
+            self._add(self._waiting[0])
+            self._waiting.popleft()
+
+    def _add(self, line: bytes) -> None:
+        today = day_of(self._now())
+        if self._file is None or self._file.day != today:
+            self._close()
+            self._file = self._begin(today)
+        try:
+            self._file.add(line)
+        finally:
+            if self._file.torn:
+                self._close()
 
     def _begin(self, today: str) -> _File:
         sealer = Sealer(self._encrypt_to) if self._encrypt_to is not None else None
@@ -107,6 +133,7 @@ class _File:
     def __init__(self, path: Path, day: str, sealer: Sealer | None) -> None:
         """Raises OSError; then there is none."""
         self.day, self.torn, self._size, self._sealer = day, False, 0, sealer
+        self._sealed: bytes | None = None  # the line that could not be written: it keeps its number
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
         if sealer is not None:
             try:
@@ -117,8 +144,11 @@ class _File:
                 raise
 
     def add(self, line: bytes) -> None:
-        """Raises OSError. `torn` says then whether a part of it stays."""
-        self._append(self._sealer.line(line) if self._sealer is not None else line)
+        """Raises OSError; the next one must be the same then. `torn` says then whether a part of it stays."""
+        if self._sealer is not None and self._sealed is None:
+            self._sealed = self._sealer.line(line)
+        self._append(self._sealed or line)
+        self._sealed = None
 
     def _append(self, raw: bytes) -> None:
         try:

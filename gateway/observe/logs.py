@@ -23,8 +23,10 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 import msgspec
@@ -48,7 +50,8 @@ from gateway.types import Principal, RequestId
 Value = str | int | float | bool | None | Mapping[str, int]
 
 FORMAT: Final = 1  # rises when a key that was there means something else, or is there no more
-TIDY_SECONDS: Final = 3600.0  # between two looks at what is too old
+TIDY_SECONDS: Final = 3600  # between two looks at what is too old
+RETRY_SECONDS: Final = 1  # between two tries to write what could not be written
 HOLD_BACKS: Final = 4096  # of one answer, that its median is told from: 32 kB
 
 _NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
@@ -151,6 +154,10 @@ class Stream(Protocol):
 
 class Kept(Protocol):
     """Files that are deleted in time."""
+
+    def retry(self) -> None:
+        """Write what could not be written. Raises OSError."""
+        ...
 
     def tidy(self) -> None:
         """Delete what is too old. Raises OSError."""
@@ -268,14 +275,20 @@ class Logs:
         self._write("uncaught", time=stamp(self._now()), code=name(kind.__name__), detail=name(where))
 
     async def watch(self) -> None:
-        """Delete for ever what is too old."""
-        while True:
+        """Delete for ever what is too old, and write what waits."""
+        for seconds in count(step=RETRY_SECONDS):
             for files in self._kept:
-                try:
-                    await asyncio.to_thread(files.tidy)
-                except OSError:
-                    self._failed()
-            await asyncio.sleep(TIDY_SECONDS)
+                with suppress(OSError):  # it was counted when it came
+                    files.retry()
+                if seconds % TIDY_SECONDS == 0:
+                    await self._tidy(files)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tidy(self, files: Kept) -> None:
+        try:
+            await asyncio.to_thread(files.tidy)
+        except OSError:
+            self._failed()
 
     def close(self) -> None:
         """End the files; a record after that begins others."""

@@ -16,9 +16,10 @@ from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs
 from gateway.observe.opening import open_logs
 from gateway.observe.pseudonyms import Pseudonyms
-from gateway.observe.sealed import Fault, opened
+from gateway.observe.sealed import opened
 from gateway.settings import LogSettings, SecurityLogSettings
 from tests.support.disks import no_file_beyond
+from tests.support.waiting import until_async
 
 DAY = 86_400.0
 NOON = 1_764_072_000.0  # 2025-11-25T12:00:00Z
@@ -38,6 +39,10 @@ def kept(folder: Path, kind: Kind = "records", keep_days: int = 7, clock: Clock 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def written(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
 
 
 def days(folder: Path) -> list[str]:
@@ -116,6 +121,17 @@ async def test_a_running_process_deletes(tmp_path: Path) -> None:
     assert not old.exists()
 
 
+async def test_a_running_process_writes_what_could_not_be_written(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    logs = Logs(files, Pseudonyms(b"k" * 32), kept=[files])
+    with no_file_beyond(0):
+        logs.process("ready")
+    assert written(tmp_path) == b""
+    watch = asyncio.create_task(logs.watch())
+    await until_async(lambda: b"ready" in written(tmp_path))
+    watch.cancel()
+
+
 async def test_what_can_t_be_deleted_is_counted_and_tried_again(tmp_path: Path) -> None:
     failed = asyncio.Event()  # in the loop's own thread
     (tmp_path / f"records-20200101-{MARK}.jsonl").mkdir()
@@ -127,14 +143,45 @@ async def test_what_can_t_be_deleted_is_counted_and_tried_again(tmp_path: Path) 
     watch.cancel()
 
 
-def test_nothing_of_a_line_that_found_no_room_stays(tmp_path: Path) -> None:
+def test_a_line_that_found_no_room_waits_and_nothing_of_it_is_in_the_file(tmp_path: Path) -> None:
     files = kept(tmp_path)
     files.write(b"one\n")
     with no_file_beyond(6), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
         files.write(b"two and more\n")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\n"]
     files.write(b"three\n")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\nthree\n"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\ntwo and more\nthree\n"]
+
+
+def test_what_waits_is_written_without_another_line_and_at_the_end(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    for line, mended in ((b"one\n", files.retry), (b"two\n", files.close)):
+        with no_file_beyond(0), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            files.write(line)
+        mended()
+        mended()
+    assert written(tmp_path) == b"one\ntwo\n"
+
+
+def test_what_waits_while_nothing_can_be_written_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.observe.files.MOST_WAITING", 3)
+    files = kept(tmp_path)
+    with no_file_beyond(0):
+        for number in range(5):
+            with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+                files.write(b"%d\n" % number)
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            files.retry()
+    files.write(b"last\n")
+    assert written(tmp_path) == b"0\n1\n2\nlast\n"
+
+
+def test_a_process_that_ends_while_nothing_can_be_written_ends(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    with no_file_beyond(0):
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            files.write(b"one\n")
+        files.close()
 
 
 def test_what_can_t_be_cut_off_stays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +194,7 @@ def test_what_can_t_be_cut_off_stays_alone(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(OSError, match="no more"):
             files.write(b"one and more\n")
     files.write(b"two\n")
-    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"one an", b"two\n"]
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"one an", b"one and more\ntwo\n"]
 
 
 def test_a_full_disk_is_counted_and_stops_nobody(tmp_path: Path) -> None:
@@ -158,7 +205,7 @@ def test_a_full_disk_is_counted_and_stops_nobody(tmp_path: Path) -> None:
         logs.process("stopped")
     assert len(failures) == 2
     logs.process("ready")
-    assert b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"\n") == 1
+    assert written(tmp_path).count(b"\n") == 3
 
 
 def test_a_folder_that_went_away_is_counted_and_written_to_when_it_is_back(tmp_path: Path) -> None:
@@ -234,7 +281,7 @@ def test_security_events_may_have_a_folder_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_line_that_found_no_room_is_missing_from_an_encrypted_file(tmp_path: Path) -> None:
+def test_a_line_that_found_no_room_keeps_its_number_in_an_encrypted_file(tmp_path: Path) -> None:
     private = X25519PrivateKey.generate()
     files = DayFiles(tmp_path, "records", 7, private.public_key(), Clock())
     files.write(b"one\n")
@@ -244,7 +291,7 @@ def test_a_line_that_found_no_room_is_missing_from_an_encrypted_file(tmp_path: P
     files.write(b"three\n")
     files.close()
     with path.open("rb") as file:
-        assert list(opened(file, private)) == [b"one\n", Fault("record 2 is missing"), b"three\n"]
+        assert list(opened(file, private)) == [b"one\n", b"two\n", b"three\n"]
 
 
 def test_a_file_that_has_no_room_to_begin_is_not_there(tmp_path: Path) -> None:
