@@ -228,10 +228,9 @@ class UpstreamClient:
             await self.look(names=looks % RESOLVE_EVERY == 0)
 
     async def look(self, *, names: bool = True) -> None:
-        """Once; `names`: whether they are looked up too."""
-        if names:
-            named = [(url, server) for url, server in self._servers.items() if server.resolve]
-            await asyncio.gather(*(self._look_up(url) for url, _ in named))
+        """Once; `names`: whether all are looked up too, and not only those that nobody has been found by yet."""
+        named = [url for url, server in self._servers.items() if server.resolve]
+        await asyncio.gather(*(self._look_up(url) for url in named if names or not self._fleet.of([url])))
         await asyncio.gather(*(self._look_after(replica) for replica in self._fleet.ejected))
 
     async def _look_after(self, replica: Replica) -> None:
