@@ -15,13 +15,13 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import requests
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config_file import check, read
@@ -30,6 +30,9 @@ from gateway.secrets.references import read_secret
 LEAST_RUN: Final = 5  # characters; four of a telephone number are its company's
 MAX_TOKENS: Final = 256
 PATIENCE: Final = 120.0  # seconds for an answer
+PUSH_PATIENCE: Final = 30.0
+PUSHED_AS: Final = "tightlip-probe"  # the label `job` of what is pushed
+ANSWERED_AT: Final = "tightlip_probe_timestamp_seconds"
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+_[0-9]+\]")
 
 
@@ -81,9 +84,9 @@ class Findings:
             "uncompared": gauge("tightlip_probe_uncompared", "Those masked that only the comparison can judge."),
             "unanswered": gauge("tightlip_probe_unanswered", "Those that brought no answer."),
         }
-        self._at = Gauge(
-            "tightlip_probe_timestamp_seconds", "When a round last had all its answers.", registry=registry
-        )
+        self._at = Gauge(ANSWERED_AT, "When a round last had all its answers.", registry=registry)
+        self._names = {ANSWERED_AT, *(metric.name for gauge in self._counts.values() for metric in gauge.collect())}
+        self._ever = False
         self._languages = sorted(languages)
 
     def take(self, found: Mapping[str, Counter[str]], now: float) -> None:
@@ -93,6 +96,12 @@ class Findings:
                 gauge.labels(language).set(found.get(language, Counter())[name])
         if not any(counts["unanswered"] for counts in found.values()):
             self._at.set(now)
+            self._ever = True
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The series that have a value: there may have been no round yet with all its answers."""
+        return frozenset(self._names if self._ever else self._names - {ANSWERED_AT})
 
 
 def look(target: Target, records: Sequence[Record]) -> dict[str, Counter[str]]:
@@ -107,6 +116,29 @@ def look(target: Target, records: Sequence[Record]) -> dict[str, Counter[str]]:
             found[record.language]["asked"] += 1
             found[record.language].update(_judged(_answer(session, target, record), record))
     return found
+
+
+def push(gateway: str, findings: Findings, registry: CollectorRegistry) -> None:
+    """Give the numbers to a Pushgateway, which keeps the ones that this round has not. Raises OSError."""
+    known = registry.restricted_registry(findings.known)
+    pushadd_to_gateway(gateway, PUSHED_AS, known, timeout=PUSH_PATIENCE, handler=_send)
+
+
+def _send(
+    url: str, method: str, timeout: float | None, headers: Sequence[tuple[str, str]], data: bytes
+) -> Callable[[], None]:
+    """In place of the library's own, which would go through a proxy of the environment."""
+
+    def send() -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.request(
+                method, url, data=data, headers=dict(headers), timeout=timeout, allow_redirects=False
+            )
+            if answer.status_code not in (200, 202):
+                raise OSError(f"status {answer.status_code}")
+
+    return send
 
 
 def _judged(raw_answer: str | None, record: Record) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from gateway.probe import Findings
+
 EXIT_PROBLEMS: Final = 1  # something came back, or nobody compared
 EXIT_UNANSWERED: Final = 3  # nothing did, but not every question was answered
 
@@ -29,6 +31,7 @@ def probe(
     token_file: Annotated[Path, typer.Option(help="A caller's token; read for each round.", metavar="FILE")],
     ca_file: Annotated[Path | None, typer.Option(help="The listener's own authority, PEM.", metavar="FILE")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the metrics there, as text.", metavar="FILE")] = None,
+    push: Annotated[str | None, typer.Option(help="Push the metrics to this Pushgateway.", metavar="URL")] = None,
     watch: Annotated[float | None, typer.Option(min=1, help="Ask again after so many seconds.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of /metrics, with --watch.")] = 9091,
     host: Annotated[str, typer.Option(help="Of /metrics, with --watch.")] = "127.0.0.1",
@@ -44,21 +47,28 @@ def probe(
     def one_round() -> Mapping[str, Counter[str]]:
         found = look(target, planted)
         findings.take(found, time.time())
+        if watch is None:
+            _say(found)
         if out is not None:
             _write(out, registry)
+        if push is not None:
+            _push(push, findings, registry)
         return found
 
     if watch is not None:
         return _watch(one_round, registry, watch, host, port)
     found = one_round()
-    for language, counts in sorted(found.items()):
-        numbers = ", ".join(f"{counts[name]} {name}" for name in ("leaked", "uncompared", "unanswered"))
-        typer.echo(f"{language}: {counts['asked']} asked for: {numbers}")
     if any(counts["leaked"] or counts["uncompared"] for counts in found.values()):
         raise typer.Exit(EXIT_PROBLEMS)
     if any(counts["unanswered"] for counts in found.values()):
         raise typer.Exit(EXIT_UNANSWERED)
     return None
+
+
+def _say(found: Mapping[str, Counter[str]]) -> None:
+    for language, counts in sorted(found.items()):
+        numbers = ", ".join(f"{counts[name]} {name}" for name in ("leaked", "uncompared", "unanswered"))
+        typer.echo(f"{language}: {counts['asked']} asked for: {numbers}")
 
 
 def _watch(one_round: Callable[[], object], registry: CollectorRegistry, seconds: float, host: str, port: int) -> None:
@@ -88,3 +98,12 @@ def _write(path: Path, registry: CollectorRegistry) -> None:
         write_to_textfile(str(path), registry)
     except OSError as error:
         raise ConfigError(Problem(str(path), None, "", f"can't be written ({error.strerror})")) from None
+
+
+def _push(gateway: str, findings: Findings, registry: CollectorRegistry) -> None:
+    from gateway.probe import push
+
+    try:
+        push(gateway, findings, registry)
+    except (OSError, ValueError):
+        raise ConfigError(Problem("--push", None, "", "the numbers can't be pushed there")) from None

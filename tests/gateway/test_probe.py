@@ -123,10 +123,10 @@ def written(folder: Path, records: list[Any]) -> Path:
     return path
 
 
-def probe(folder: Path, url: str, **record: Any) -> Result:
+def probe(folder: Path, url: str, *more: str, **record: Any) -> Result:
     records = written(folder, [{"language": "en", "ask": ASK, "secret": SECRET} | record])
     options = ["--url", url, "--model", "assistant", "--token-file", str(folder / "token"), "--records", str(records)]
-    return CliRunner().invoke(app, ["probe", *options, "--out", str(folder / "probe.prom")])
+    return CliRunner().invoke(app, ["probe", *options, "--out", str(folder / "probe.prom"), *more])
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,53 @@ def test_a_gateway_that_is_not_there_is_unanswered(tmp_path: Path) -> None:
     done = probe(tmp_path, "http://127.0.0.1:1")
     assert (done.exit_code, done.exception.__class__) == (3, SystemExit)
     assert "tightlip_probe_timestamp_seconds 0.0" in (tmp_path / "probe.prom").read_text()
+
+
+class Pushgateway:
+    """Takes what is pushed, or refuses it."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.pushed: list[tuple[str, str, str]] = []
+
+    async def take(self, request: Request) -> Response:
+        self.pushed.append((request.method, request.url.path, (await request.body()).decode()))
+        return Response(status_code=self.status, headers={"location": "/elsewhere"})
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{path:path}", self.take, methods=["POST", "PUT", "GET"])])
+
+
+def test_its_numbers_are_pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    gateway = Pushgateway()
+    with hosting(Speaker(f"It is {SECRET}.").app) as url, hosting(gateway.app) as place:
+        done = probe(tmp_path, url, "--push", place)
+    assert done.exit_code == 1
+    [(method, path, page)] = gateway.pushed
+    assert (method, path) == ("POST", "/metrics/job/tightlip-probe")
+    assert 'tightlip_probe_leaked{language="en"} 1.0' in page
+    assert "tightlip_probe_timestamp_seconds 1" in page
+    assert SECRET not in page
+
+
+def test_a_round_without_all_its_answers_does_not_take_the_last_ones_time_away(tmp_path: Path) -> None:
+    gateway = Pushgateway()
+    with hosting(gateway.app) as place:
+        done = probe(tmp_path, "http://127.0.0.1:1", "--push", place)
+    assert done.exit_code == 3
+    [(_, _, page)] = gateway.pushed
+    assert 'tightlip_probe_unanswered{language="en"} 1.0' in page
+    assert "tightlip_probe_timestamp_seconds" not in page
+
+
+@pytest.mark.parametrize("status", [302, 400, 503])
+def test_what_was_found_is_said_also_where_it_can_not_be_pushed(tmp_path: Path, status: int) -> None:
+    gateway = Pushgateway(status)
+    with hosting(Speaker(f"It is {SECRET}.").app) as url, hosting(gateway.app) as place:
+        done = probe(tmp_path, url, "--push", place)
+    assert "1 leaked" in done.output
+    assert isinstance(done.exception, ConfigError)
+    assert "can't be pushed" in str(done.exception)
+    assert len(gateway.pushed) == 1

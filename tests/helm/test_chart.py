@@ -353,8 +353,11 @@ def test_redis_is_called_by_the_gateway_alone() -> None:
     assert "egress" not in found
 
 
-def test_the_probe_calls_the_gateway_alone() -> None:
+def test_the_probe_calls_the_gateway_and_where_its_numbers_go() -> None:
     assert ways_out("everything", "gateway-probe") == [([component("gateway")], ["public"])]
+    pushing = rendered_with("bare", networkPolicy={"enabled": True, "publicFrom": [namespace("shop")]})
+    *_, pushed = one(pushing, "NetworkPolicy", "tightlip-probe")["spec"]["egress"]
+    assert pushed == {"to": [namespace("monitoring")], "ports": [{"port": 9091, "protocol": "TCP"}]}
     assert component("probe") in policy("everything", "gateway")["ingress"][0]["from"]
 
 
@@ -453,6 +456,7 @@ def test_the_leak_probe_asks_again_and_again() -> None:
     command = pods(rendered("bare"))["tightlip-probe"]["spec"]["containers"][0]["command"]
     assert command[:2] == ["tightlip", "probe"]
     assert "--url=http://tightlip.shop.svc:8080" in command
+    assert "--push=http://pushgateway.monitoring.svc:9091" in command
     watching = pods(rendered("everything"))["gateway-probe"]["spec"]["containers"][0]
     assert {"--url=https://gateway.shop.svc:443", "--watch=300", "--port=9091"} <= set(watching["command"])
     assert (
@@ -529,8 +533,11 @@ def test_a_long_name_is_cut_to_what_services_may_be_called() -> None:
 # ---- what is said after an installation ------------------------------------------------------------------------------
 
 
-def notes(combination: str) -> str:
-    said = helm("install", RELEASE, CHART, "--dry-run=client", f"--values={COMBINATIONS[combination]}")
+PROBE = [f"--set=probe.{name}=given" for name in ("model", "recordsSecret", "tokenSecret")]
+
+
+def notes(combination: str, *more: str) -> str:
+    said = helm("install", RELEASE, CHART, "--dry-run=client", f"--values={COMBINATIONS[combination]}", *more)
     assert said.returncode == 0, said.stderr
     return " ".join(said.stdout.rpartition("NOTES:")[2].split())
 
@@ -543,6 +550,8 @@ def test_the_notes_say_that_the_state_stays() -> None:
 
 
 def test_the_notes_say_what_is_missing() -> None:
+    assert "TightlipLeakProbe can't speak" in notes("default", "--set=probe.enabled=true", *PROBE)
+    assert "TightlipLeakProbe" not in notes("bare")
     assert "There is no leak probe" in notes("default")
     assert "WARNING: no network policy" in notes("bare")
     assert "Prometheus is told nothing" in notes("bare")

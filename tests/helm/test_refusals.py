@@ -167,6 +167,12 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         {"probe": PROBE | {"tokenAudience": "a"}},
         "either a tokenSecret or a tokenAudience",
     ),
+    (
+        "everything",
+        "a push of what is scraped",
+        {"probe": {"pushgateway": "http://pushgateway.monitoring.svc:9091"}},
+        "probe.pushgateway: is for a CronJob",
+    ),
     # Types, by the schema.
     ("default", "a mistyped value", {"replicas": 3}, "additional properties 'replicas' not allowed"),
     (

@@ -115,6 +115,7 @@
 {{- end }}{{ end -}}
 {{- with .Values.probe }}{{ if .enabled -}}
 {{- if not (and .model .recordsSecret) }}{{ fail "probe: needs a model and a recordsSecret" }}{{ end -}}
+{{- if and .pushgateway (eq .kind "Deployment") }}{{ fail "probe.pushgateway: is for a CronJob; of a Deployment Prometheus scrapes the numbers" }}{{ end -}}
 {{- if eq (empty .tokenSecret) (empty .tokenAudience) }}{{ fail "probe: needs either a tokenSecret or a tokenAudience" }}{{ end -}}
 {{- end }}{{ end -}}
 {{- end }}
