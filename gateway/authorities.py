@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography import x509
+
 from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import EnvRef, VaultRef, secret_text
 
@@ -29,6 +31,14 @@ def show(context: ssl.SSLContext, certificate: Path, key: Path | EnvRef | VaultR
             why = getattr(error, "reason", None) or "it can't be read"
             problem = Problem(str(certificate), None, "", f"can't be used with the key {key} ({why})")
             raise ConfigError(problem) from None
+
+
+def end_of(certificate: Path) -> float:
+    """When a certificate (PEM, the first of its file) ends, in seconds since the epoch. Raises ConfigError."""
+    try:
+        return x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        raise ConfigError(Problem(str(certificate), None, "", "is not a file of certificates, PEM")) from None
 
 
 @contextmanager

@@ -592,6 +592,11 @@ class Settings(BaseSettings):
         """All of all models."""
         return {Release(model, name): each for model, of in self.models.items() for name, each in of.releases.items()}
 
+    def shown_certificates(self) -> Mapping[str, Path]:
+        """Those that model servers are shown, by the first address of each."""
+        every = (server for release in self.releases().values() for server in release.servers)
+        return {each.urls[0]: each.client_certificate for each in every if each.client_certificate is not None}
+
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():
             if any(server.plaintext for release in model.releases.values() for server in release.servers):

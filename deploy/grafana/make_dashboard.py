@@ -575,6 +575,10 @@ IN_FORCE = Section(
                     f"min by (listener) (tightlip_certificate_expiry_timestamp_seconds{{{JOB}}}) - time()",
                     "{{listener}}",
                 ),
+                Query(
+                    f"min by (server) (tightlip_client_certificate_expiry_timestamp_seconds{{{JOB}}}) - time()",
+                    "shown to {{server}}",
+                ),
             ),
             "s",
             width=6,

@@ -18,6 +18,7 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import SPECIAL, TYPES
 from filters.verdicts import SUSPICIONS
+from gateway.authorities import end_of
 from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
 from gateway.key_files import read_public_x25519
@@ -33,11 +34,14 @@ KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, REFUSAL, UNDECIDED,
 
 
 def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
+    """Raises ConfigError."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing reads
     with_vault = settings.vault is not None
     releases = {name: model.releases.keys() for name, model in settings.models.items()}
     metrics = Metrics(registry, models=releases, routes=tuple(Endpoint), kinds=KINDS, shy=SPECIAL, vault=with_vault)
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
+    for server, certificate in settings.shown_certificates().items():
+        metrics.shown_certificate(server, end_of(certificate))
     return metrics
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from prometheus_client import CollectorRegistry
 
@@ -18,7 +20,7 @@ from gateway.budgets import Budgets
 from gateway.config_file import ConfigError
 from gateway.key_files import write_pair
 from gateway.limits import Limiter
-from gateway.observe.opening import open_logs
+from gateway.observe.opening import open_logs, open_metrics
 from gateway.observe.sealed import Fault, opened
 from gateway.revocations import RevocationFeed
 from gateway.settings import LogSettings, Settings
@@ -65,6 +67,24 @@ async def test_all_parts_come_together_without_a_listener_or_an_upstream(folder:
         watched = {type(getattr(watch, "__self__", None)) for watch in gateway.watches}
         assert {RevocationFeed, Limiter, Budgets} <= watched, "what is held ends unless it is renewed"
     assert registry.get_sample_value("tightlip_plaintext_upstreams") == 0
+
+
+async def test_the_end_of_a_certificate_that_model_servers_are_shown_is_told(folder: Path) -> None:
+    pair = Authority(folder).server("gateway", ends=timedelta(days=9))
+    one = yaml.safe_load(CONFIG)
+    model = one["models"]["assistant"]
+    tuned = model["tuned"] | {"url": "https://vllm.test", "client_certificate": str(pair), "client_key_file": str(pair)}
+    one["models"] = {"assistant": model | {"tuned": tuned}}
+    (folder / "tightlip.yaml").write_text(yaml.safe_dump(one))
+    open_metrics(loaded(folder), registry := CollectorRegistry())
+    ends = registry.get_sample_value(
+        "tightlip_client_certificate_expiry_timestamp_seconds", {"server": "https://vllm.test"}
+    )
+    assert ends is not None
+    assert abs(ends - time.time() - 9 * 86_400) < 3600
+    pair.write_text("no certificate")
+    with pytest.raises(ConfigError, match="is not a file of certificates"):
+        open_metrics(loaded(folder), CollectorRegistry())
 
 
 async def refusal(folder: Path) -> str:

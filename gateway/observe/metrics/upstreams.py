@@ -30,6 +30,11 @@ class Upstreams:
         self._plaintext = make.gauge(
             "tightlip_plaintext_upstreams", "Model servers off loopback spoken to without TLS."
         )
+        self._shown = make.gauge(
+            "tightlip_client_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that a model server is shown.",
+            "server",
+        )
         self._make_replicas(make)
         self._keyless = make.gauge(
             "tightlip_keyless_upstreams", "Model servers that answered a call without a key when the process began."
@@ -82,6 +87,11 @@ class Upstreams:
         """A call has ended: the server answered, with whatever status, or could not be reached or not in time.
         `server` is one of the settings' addresses."""
         self._up.labels(server).set(answered)
+
+    def shown_certificate(self, server: str, ends: float) -> None:
+        """When the certificate ends that this server is shown, in seconds since the epoch. `server` is one of the
+        settings' addresses."""
+        self._shown.labels(server).set(ends)
 
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
