@@ -30,7 +30,7 @@ from gateway.deny_list import DenyList
 from gateway.encryption.keys import KeyRing
 from gateway.encryption.opening import Opener
 from gateway.http import management, routes
-from gateway.http.accounting import Accounted
+from gateway.http.accounting import NO_TRACING, Accounted, Tracing
 from gateway.http.connection import ConnectionLimits
 from gateway.http.entrance import Door
 from gateway.http.inbound import BodyLimits
@@ -45,7 +45,7 @@ from gateway.names_engine import build_detectors
 from gateway.news import AuditNews, Operator, PolicyNews, VaultNews
 from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
-from gateway.observe.opening import open_logs, open_metrics
+from gateway.observe.opening import open_logs, open_metrics, open_traces
 from gateway.policy.body import BodyBounds
 from gateway.receipts import RECORDS, SECURITY_EVENTS, Subjects
 from gateway.relay import Relay
@@ -122,6 +122,9 @@ async def assemble(
     keys, ring = TenantKeys(master_key(settings.pseudonym_key_file)), _key_ring(settings, operator)
     async with AsyncExitStack() as closing:  # what is opened last is closed first
         closing.callback(operator.logs.close)
+        traces = open_traces(settings.traces, operator.metrics) if settings.traces is not None else None
+        if traces is not None:
+            closing.push_async_callback(traces.aclose)
         models = _models(settings, operator, closing)
         shared = _shared(settings, operator, models, lifecycle, closing)
         relays = _relays(operator, keys, models, shared, closing)
@@ -132,9 +135,18 @@ async def assemble(
         opener = Opener(ring, shared.store) if ring is not None else None
         administration = _administration(settings, operator, policies, shared, desk, condition)
         closing.push_async_callback(administration.tell)
-        watched = (operator.logs, policies, *shared.watched, administration, ring, *models.watched, *doors.with_tls)
+        watched = (
+            operator.logs,
+            policies,
+            *shared.watched,
+            administration,
+            ring,
+            traces,
+            *models.watched,
+            *doors.with_tls,
+        )
         yield Gateway(
-            public=_public(settings, operator, policies, shared, opener, lifecycle),
+            public=_public(settings, operator, policies, shared, opener, lifecycle, traces or NO_TRACING),
             connections=_connections(settings.limits),
             doors=doors,
             management=management.create_app(registry, condition.ready, administration_app(administration)),
@@ -337,6 +349,7 @@ def _public(
     shared: _Shared,
     opener: Opener | None,
     lifecycle: Lifecycle,
+    tracing: Tracing,
 ) -> ASGIApp:
     proxies = _proxies(settings)
     surface = routes.Surface(
@@ -358,6 +371,7 @@ def _public(
         proxies,
         policy=lambda: policies.now.rules.version,
         used=shared.uses.note if shared.uses is not None else lambda record: None,
+        tracing=tracing,
     )
 
 

@@ -85,6 +85,7 @@ class Meter:
 
     def end(self) -> None:
         """The answer has ended, well or not. One that was refused before anybody was asked is none."""
+        self._record.filter_cpu = self._cpu
         for kind, verdict in self._shy:
             self._metrics.shy_answer(self._release, kind, verdict)
         if self._admitted is not None:

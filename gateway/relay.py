@@ -58,6 +58,7 @@ from gateway.fallback import Speaker, Texts
 from gateway.metering import Meter
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.steps import NOTHING, Kind, Steps
 from gateway.release.guard import Guard
 from gateway.shaping import Door
 from gateway.streams import Streams
@@ -155,7 +156,8 @@ class Relay:
         record.release = pair.release.name  # from here on its withdrawal ends the request
         if not pair.open:
             raise UpstreamUnavailable("release")
-        admitted = await self._budgets.admit(plan)
+        with record.steps.step(Kind.BUDGET):
+            admitted = await self._budgets.admit(plan)
         try:
             return await self._answer(admitted.plan, pair, record, sink, admitted.budget)
         finally:
@@ -165,8 +167,9 @@ class Relay:
         profile, role = plan.grant.profile, plan.grant.principal.role
         meter = Meter(self._metrics, record, pair.release, role, filtered=profile.detect)
         try:
-            pipeline = await self._pipeline(plan, pair, budget, meter)
-            errand = self.errand(plan, record.request_id)
+            with record.steps.step(Kind.PREPARE):
+                pipeline = await self._pipeline(plan, pair, budget, meter)
+            errand = self.errand(plan, record.request_id).within(record.steps)
             answer = _Answer(
                 self._client, pair, plan, record, sink, pipeline, self._metrics, meter, self._samples, errand
             )
@@ -270,7 +273,6 @@ class _Answer:
         self._meter, self._filtered = meter, meter.filtering
         self._body: dict[str, Any] = pair.vocabulary.defused(dict(plan.body))
         self._errand = errand
-        self._questioner = questioner(plan.grant.principal, errand)
         self._sending, self._tokenizing = asyncio.Lock(), asyncio.Lock()
         self._prompt_ids: list[int] | None = None  # from its server, where they don't come with the answer
         self._engine_open = set(range(plan.n))  # choices that the tuned model has not ended
@@ -324,7 +326,7 @@ class _Answer:
 
     async def _tuned(self) -> None:
         body = self._body | self._evidence() | {"model": self._pair.tuned.model, **_STREAMED}
-        await self._follow(self._pair.tuned, self._path, body, self._take_tuned)
+        await self._follow(self._pair.tuned, self._path, body, self._take_tuned, self._errand)
 
     async def _take_tuned(self, events: list[bytes]) -> bool:
         await self._feed(self._frames.read(events), Origin.TUNED)
@@ -346,11 +348,16 @@ class _Answer:
 
     async def _ask(self, question: Question) -> None:
         self._record.base_questions += 1
-        await self._emit(self._filtered(self._pipeline.answer, question.id, *await self._scores(question)))
+        with self._record.steps.step(Kind.QUESTION) as step:
+            scores = await self._scores(question, self._questioner(step))
+        await self._emit(self._filtered(self._pipeline.answer, question.id, *scores))
 
-    async def _scores(self, question: Question) -> tuple[Score, Score | None]:
+    def _questioner(self, steps: Steps) -> Questioner:
+        return questioner(self._plan.grant.principal, self._errand.within(steps))
+
+    async def _scores(self, question: Question, who: Questioner) -> tuple[Score, Score | None]:
         """The base's, and the tuned model's where it sends none with its text."""
-        pair, asked = self._pair, (question.ids, question.start, self._questioner)
+        pair, asked = self._pair, (question.ids, question.start, who)
         if pair.tuned_scorer is None:
             return await pair.scorer.score(self._frames.prompt, *asked), None
         if not (prompt := await self._prompt()):
@@ -372,19 +379,25 @@ class _Answer:
     async def _ask_opening(self) -> None:
         self._record.base_questions += 1
         opener = self._pair.opener
-        opening = await self._pair.scorer.opening(opener.server, opener.opening(self._plan.body), self._questioner)
+        with self._record.steps.step(Kind.OPENING) as step:
+            request = opener.opening(self._plan.body)
+            opening = await self._pair.scorer.opening(opener.server, request, self._questioner(step))
         await self._emit(self._filtered(self._pipeline.answer_opening, opening))
 
     async def _fall_back(self, fallback: FallBack) -> None:
         self._record.fallback = True
         self._metrics.fallback(self._pair.release)
+        with self._record.steps.step(Kind.FALL_BACK) as step:
+            await self._answer_instead(fallback, self._errand.within(step))
+
+    async def _answer_instead(self, fallback: FallBack, errand: Errand) -> None:
         substitute, left = self._substitute, self._tokens_left(fallback.choice)
         if left == 0:
             await self._say(fallback.choice, "", Ending.LENGTH)
         elif isinstance(substitute, Texts):
             await self._say(fallback.choice, substitute.speech(self._plan.body, fallback), Ending.STOP)
         else:
-            await self._let_speak(substitute, fallback, left)
+            await self._let_speak(substitute, fallback, left, errand)
         if fallback.choice in self._open:
             raise UpstreamBroken("cut")
 
@@ -392,7 +405,7 @@ class _Answer:
         said = [RawText(Channel(choice, Field.CONTENT), text)] if text else []
         await self._feed([*said, Ended(choice, ending)], Origin.BASE)
 
-    async def _let_speak(self, speaker: Speaker, fallback: FallBack, tokens_left: int | None) -> None:
+    async def _let_speak(self, speaker: Speaker, fallback: FallBack, tokens_left: int | None, errand: Errand) -> None:
         body = speaker.body(self._plan.body, fallback, tokens_left) | {**_STREAMED}
         tells = self._plan.tells.anything and speaker.is_base
         if tells:
@@ -404,19 +417,24 @@ class _Answer:
             return True
 
         try:
-            await self._follow(speaker.server, self._path, body, take)
+            await self._follow(speaker.server, self._path, body, take, errand)
         except CallerError:
             raise UpstreamError("refused") from None  # the request was good enough for the tuned model
         if speaker.is_base and frames.usage is not None:
             self._metrics.prefilled(self._pair.release, "fallback", frames.usage.prompt_tokens)
 
     async def _follow(
-        self, server: Server, path: str, body: Mapping[str, Any], take: Callable[[list[bytes]], Awaitable[bool]]
+        self,
+        server: Server,
+        path: str,
+        body: Mapping[str, Any],
+        take: Callable[[list[bytes]], Awaitable[bool]],
+        errand: Errand,
     ) -> None:
         """Hand over the events of each read, up to the end mark or until `take` has no use for more; leaving closes
         the connection, which ends the generation."""
         sse = SseDecoder()
-        async with self._client.stream(server, path, body, self._errand) as pieces:
+        async with self._client.stream(server, path, body, errand) as pieces:
             async for piece in pieces:
                 events = sse.feed(piece)
                 ended = DONE in events
@@ -462,6 +480,7 @@ class _Answer:
                 self._released.add(event.channel, event.text)
                 out.append(event)
             elif isinstance(event, Finished):
+                self._record.endings[event.choice] = event.ending
                 self._open.discard(event.choice)
                 self._wanted.discard(event.choice)
                 out.append(event)
@@ -473,7 +492,8 @@ class _Answer:
                 self._wanted.discard(event.choice)
                 self._tasks.create_task(self._fall_back(event))
             elif isinstance(event, Sample):
-                self._samples.take(self._pair.scorer, self._frames.prompt, event, self._questioner)
+                who = self._questioner(NOTHING)  # it is no part of the answer, and may go on after it
+                self._samples.take(self._pair.scorer, self._frames.prompt, event, who)
             else:
                 self._meter.decided(event)
         self._meter.held(holds=self._pipeline.holds, released=bool(out))

@@ -390,6 +390,61 @@ class LogSettings(_Strict):
         return own.directory or (self.directory if own.destination is None else None)
 
 
+OwnHeader = Annotated[str, Field(pattern="^[A-Za-z0-9-]{1,64}$")]
+_TRACE_PATH: Final = "/v1/traces"
+_OF_DELIVERIES: Final = frozenset(
+    {"host", "connection", "content-type", "content-length", "content-encoding", "accept-encoding", "transfer-encoding"}
+)
+
+
+class TraceSettings(_Strict):
+    """Where traces go (docs/traces.md): to a collector that speaks OTLP over HTTP. They hold what records hold."""
+
+    endpoint: str  # https://HOST[:PORT][/PATH]; /v1/traces where there is no path
+    headers: Mapping[OwnHeader, SecretRef] = Field(default_factory=dict, max_length=16)  # what lets us in
+    ca_file: Path | None = None  # the authorities of its certificate; the system's where it does not say
+    client_certificate: Path | None = None
+    client_key_file: SecretRef | None = None
+    allow_plaintext: bool = False  # http:// off loopback
+    service_name: str = Field(default="tightlip", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    sample: float = Field(default=1.0, ge=0.0, le=1.0)  # the part of the requests that traces are made of
+    every_seconds: Seconds = 1.0  # between two deliveries
+    last_seconds: Seconds = 2.0  # after the drain, for what is left then
+    timeout_seconds: Seconds = 10.0  # of each
+    # A caller's traceparent is gone on from: he chooses its sixteen bytes, and what is sampled.
+    trust_callers: bool = False
+    tell_model_servers: bool = False  # with a traceparent of ours
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_address(cls, endpoint: str) -> str:
+        parts = _split(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be https://HOST[:PORT][/PATH]")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise ValueError("must not hold a user name, password, query or fragment; use 'headers'")
+        return endpoint if parts.path.strip("/") else endpoint.rstrip("/") + _TRACE_PATH
+
+    @field_validator("headers")
+    @classmethod
+    def _are_additional(cls, headers: Mapping[str, SecretRef]) -> Mapping[str, SecretRef]:
+        names = [name.lower() for name in headers]
+        if len(set(names)) < len(names) or set(names) & _OF_DELIVERIES:
+            raise ValueError("must be different names, and none of those that a delivery has by itself")
+        return headers
+
+    @model_validator(mode="after")
+    def _has_link(self) -> Self:
+        parts = urlsplit(self.endpoint)
+        if (self.client_certificate is None) != (self.client_key_file is None):
+            raise ValueError("'client_certificate' and 'client_key_file' go together")
+        if (self.ca_file or self.client_certificate) and parts.scheme != "https":
+            raise ValueError("'ca_file' and 'client_certificate' need https")
+        if parts.scheme == "http" and not self.allow_plaintext and not is_loopback(parts.hostname or ""):
+            raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
+        return self
+
+
 class AuditSettings(_Strict):
     """Where it is recorded who administrated what (docs/audit-log.md); without it nothing can be administrated."""
 
@@ -548,6 +603,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    traces: TraceSettings | None = None
     audit: AuditSettings | None = None
     trusted_proxies: ProxySettings | None = None  # not said: nobody's address is known for sure
     names_engine: NamesEngineSettings | None = None  # without it the embedded model finds names

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +16,7 @@ from gateway.http import envelope
 from gateway.http.arrivals import origin_of
 from gateway.http.headers import error_event, error_response
 from gateway.http.lifecycle import Lifecycle, Running
-from gateway.observe.logs import Logs, RequestRecord
+from gateway.observe.logs import Logs, RequestRecord, Value
 from gateway.observe.metrics import Metrics
 from gateway.types import RequestId
 
@@ -42,6 +42,31 @@ def server_send(scope: Scope) -> Send:
     return send
 
 
+class Tracing(Protocol):
+    """Makes traces of requests."""
+
+    def begin(self, record: RequestRecord, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """A request with these header lines has come: its record has steps from here on, if a trace is made of it."""
+        ...
+
+    def end(self, record: RequestRecord, said: Mapping[str, Value]) -> None:
+        """It has ended; `said` is its record's line."""
+        ...
+
+
+class NoTracing:
+    """Fulfils `Tracing`."""
+
+    def begin(self, record: RequestRecord, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        return
+
+    def end(self, record: RequestRecord, said: Mapping[str, Value]) -> None:
+        return
+
+
+NO_TRACING: Final = NoTracing()
+
+
 class Accounted:
     """Wraps the public application."""
 
@@ -55,16 +80,18 @@ class Accounted:
         proxies: Proxies = NO_PROXIES,
         policy: Callable[[], str | None] = lambda: None,
         used: Callable[[RequestRecord], None] = lambda record: None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """`longest`: seconds that one request may take, however lively it is. `proxies` say where callers are, `policy`
-        which version of it is in force. `used` hears of each request when it has ended."""
+        which version of it is in force. `used` and `tracing` hear of each request when it has ended."""
         self._app, self._logs, self._metrics = app, logs, metrics
         self._lifecycle, self._longest, self._proxies, self._policy = lifecycle, longest, proxies, policy
-        self._used = used
+        self._used, self._tracing = used, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_RECORD] = record = _new_record(scope, self._proxies)
         record.policy = self._policy()
+        self._tracing.begin(record, scope["headers"])
         scope[_SERVER_SEND] = send
         envelope.begin(scope)
         exchange = _Exchange(send, record)
@@ -96,7 +123,7 @@ class Accounted:
         self._metrics.request(record.route, role, record.model, record.release, record.status, record.duration)
         if record.error is not None:
             self._metrics.failed(record.route, record.error, record.fault)
-        self._logs.request(record)
+        self._tracing.end(record, self._logs.request(record))
         self._used(record)
 
 

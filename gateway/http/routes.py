@@ -37,6 +37,7 @@ from gateway.in_force import InForce
 from gateway.limits import Admission, Limiter
 from gateway.observe.logs import RequestRecord
 from gateway.observe.metrics import Metrics
+from gateway.observe.steps import Kind
 from gateway.policy import parameters
 from gateway.revocations import RevocationFeed
 from gateway.types import Endpoint, Plan, Principal
@@ -94,12 +95,14 @@ class Surface:
         policy, record = self._open(request, endpoint)
         head = inbound.read_head(request.scope["headers"])
         principal = await self._authenticate(request, head, policy, record)
-        raw_body = await self._read_body(request, head, principal, policy)
-        asked = parameters.read(raw_body, endpoint, self.limits.json)
-        grant = rbac.authorize(principal, policy.rules, endpoint, asked.model, time.time())
-        record.model = grant.model
-        plan = parameters.admit(asked, grant)
-        admission = await self.limiter.take(plan)
+        with record.steps.step(Kind.READ):
+            raw_body = await self._read_body(request, head, principal, policy)
+        with record.steps.step(Kind.ADMIT):
+            asked = parameters.read(raw_body, endpoint, self.limits.json)
+            grant = rbac.authorize(principal, policy.rules, endpoint, asked.model, time.time())
+            record.model = grant.model
+            plan = parameters.admit(asked, grant)
+            admission = await self.limiter.take(plan)
         return _settling(self.answer(policy, plan, record, admission.told), admission, record)
 
     def _open(self, request: Request, endpoint: Endpoint) -> tuple[InForce, RequestRecord]:
@@ -110,13 +113,15 @@ class Surface:
     async def _authenticate(
         self, request: Request, head: inbound.Head, policy: InForce, record: RequestRecord
     ) -> Principal:
-        inbound.refuse_token_in_query(request.scope["query_string"])
-        principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
-        rbac.check_certificate(principal, policy.rules, caller_certificate(request.scope, self.proxies), time.time())
-        principal = await policy.end_users.named(principal, head.end_user)
-        record.principal = principal  # from here on a revocation ends the request
-        self.revocations.check(principal)
-        rbac.check_address(principal, policy.rules, record.address)
+        with record.steps.step(Kind.AUTHENTICATE):
+            inbound.refuse_token_in_query(request.scope["query_string"])
+            principal = await policy.verifier.authenticate(tokens.bearer(head.authorization))
+            certificate = caller_certificate(request.scope, self.proxies)
+            rbac.check_certificate(principal, policy.rules, certificate, time.time())
+            principal = await policy.end_users.named(principal, head.end_user)
+            record.principal = principal  # from here on a revocation ends the request
+            self.revocations.check(principal)
+            rbac.check_address(principal, policy.rules, record.address)
         return principal
 
     async def _read_body(self, request: Request, head: inbound.Head, principal: Principal, policy: InForce) -> bytes:

@@ -45,6 +45,7 @@ from gateway.errors import (
     NotDecrypted,
 )
 from gateway.observe.pseudonyms import Pseudonyms
+from gateway.observe.steps import NOTHING, Steps
 from gateway.types import Principal, RequestId
 
 Value = str | int | float | bool | None | Mapping[str, int]
@@ -104,6 +105,10 @@ class RequestRecord:
     fallback: bool = False
     fell_back_shyly: bool = False  # for a special category, which no record tells
     cancelled: bool = False  # the caller went away before the end
+    trace: str | None = None  # the id of the trace that is made of it
+    steps: Steps = NOTHING  # of that trace
+    endings: dict[int, str] = field(default_factory=dict)  # how each choice ended, for that trace
+    filter_cpu: float = 0.0  # likewise
 
     def failed(self, error: GatewayError) -> None:
         """Why it ended; the first failure stays."""
@@ -189,39 +194,44 @@ class Logs:
         self._logger = _logger(stream)
         self._security = _logger(security) if security is not None else self._logger
 
-    def request(self, record: RequestRecord) -> None:
-        """The one line of one request, and a security event where it was refused for one."""
+    def request(self, record: RequestRecord) -> Mapping[str, Value]:
+        """The one line of one request, and a security event where it was refused for one. Gives what the line says."""
         if record.alarm is not None:
             self._alarming(record)
+        said = self._told(record)
+        self._write("request", **said)
+        return said
+
+    def _told(self, record: RequestRecord) -> dict[str, Value]:
         principal = record.principal
-        self._write(
-            "request",
-            time=stamp(record.arrived),
-            request_id=record.request_id,
-            route=name(record.route),
-            address=self.pseudonyms.address(record.address, record.arrived),
-            status=record.status,
-            error=name(record.error),
-            reason=name(record.reason),
-            subject=self.pseudonyms.subject(principal, record.arrived) if principal else None,
-            role=name(principal.role) if principal else None,
-            tenant=name(principal.tenant) if principal else None,
-            model=name(record.model),
-            release=name(record.release),
-            policy=name(record.policy),
-            upstream=name(record.upstream),
-            tokens_in=record.tokens_in,
-            tokens_out=record.tokens_out,
-            first_token=_rounded(record.first_token),
-            duration=_rounded(record.duration),
-            hold_back_p50=_rounded(record.hold_back_p50),
-            hold_back_max=_rounded(record.hold_back_max),
-            findings=_counts(record.findings),
-            verdicts=_counts(record.verdicts),
-            base_questions=record.base_questions,
-            fallback=record.told_fallback,
-            cancelled=record.cancelled,
-        )
+        return {
+            "time": stamp(record.arrived),
+            "request_id": record.request_id,
+            "route": name(record.route),
+            "address": self.pseudonyms.address(record.address, record.arrived),
+            "status": record.status,
+            "error": name(record.error),
+            "reason": name(record.reason),
+            "subject": self.pseudonyms.subject(principal, record.arrived) if principal else None,
+            "role": name(principal.role) if principal else None,
+            "tenant": name(principal.tenant) if principal else None,
+            "model": name(record.model),
+            "release": name(record.release),
+            "policy": name(record.policy),
+            "upstream": name(record.upstream),
+            "tokens_in": record.tokens_in,
+            "tokens_out": record.tokens_out,
+            "first_token": _rounded(record.first_token),
+            "duration": _rounded(record.duration),
+            "hold_back_p50": _rounded(record.hold_back_p50),
+            "hold_back_max": _rounded(record.hold_back_max),
+            "findings": _counts(record.findings),
+            "verdicts": _counts(record.verdicts),
+            "base_questions": record.base_questions,
+            "fallback": record.told_fallback,
+            "cancelled": record.cancelled,
+            "trace": name(record.trace),
+        }
 
     def _alarming(self, record: RequestRecord) -> None:
         """Under the marks of the request's own line, whose id it has: those of two periods would be joined by it."""
@@ -305,12 +315,15 @@ class Logs:
 
 _OF_CALLERS: Final = frozenset({"subject", "role", "tenant", "hold_back_p50"})
 _OF_ADMINISTRATION: Final = frozenset({"action", "outcome", "by", "count"})
+# Of a record, what no line says in this form, and what is for metrics and traces.
+_UNTOLD: Final = frozenset({"arrived", "clock", "principal", "fault", "alarm", "fell_back_shyly", "hold_backs", "sent"})
+_OF_TRACES: Final = frozenset({"steps", "endings", "filter_cpu"})
 KEYS: Final = (
     frozenset({"event", "format", "time", "code", "detail", "logger", "level"})
     | _OF_CALLERS
     | _OF_ADMINISTRATION
-    | {f.name for f in fields(RequestRecord)}
-) - {"arrived", "clock", "principal", "fault", "alarm", "fell_back_shyly", "hold_backs", "sent"}
+    | ({f.name for f in fields(RequestRecord)} - _UNTOLD - _OF_TRACES)
+)
 
 
 def _logger(stream: Stream) -> structlog.BoundLoggerBase:

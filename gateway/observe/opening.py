@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -18,7 +21,7 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import SPECIAL, TYPES
 from filters.verdicts import SUSPICIONS
-from gateway.authorities import end_of
+from gateway.authorities import end_of, show, trusting
 from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
 from gateway.key_files import read_public_x25519
@@ -26,9 +29,14 @@ from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs, Stream
 from gateway.observe.metrics import Metrics
 from gateway.observe.pseudonyms import Pseudonyms
+from gateway.secrets.references import SecretRef, secret_text
 from gateway.secrets.roots import master_key
-from gateway.settings import LogSettings, Settings
+from gateway.settings import LogSettings, Settings, TraceSettings
 from gateway.types import Endpoint
+from gateway.version import own_version
+
+if TYPE_CHECKING:
+    from gateway.observe.traces import Traces
 
 KINDS: Final = frozenset(TYPES) | SUSPICIONS | {LEAK_BUDGET, REFUSAL, UNDECIDED, UNKNOWN_TOOL, BROKEN_JSON, UNFIT}
 
@@ -61,6 +69,45 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
         security = _sink(own.destination, folder, "security", own.keep_days, public)
     kept = [sink for sink in (records, security) if isinstance(sink, DayFiles)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
+
+
+def open_traces(settings: TraceSettings, metrics: Metrics) -> Traces:
+    """To be made inside the event loop. Connects to nothing yet. Raises ConfigError."""
+    from gateway.observe.traces import Collector, Traces  # and what it needs, where there are traces
+
+    headers = {name: _header_value(ref) for name, ref in settings.headers.items()}
+    collector = Collector(settings.endpoint, headers, _link(settings), settings.timeout_seconds)
+    return Traces(
+        collector,
+        settings.service_name,
+        own_version(),
+        metrics,
+        sample=settings.sample,
+        trust_callers=settings.trust_callers,
+        tells=settings.tell_model_servers,
+        every_seconds=settings.every_seconds,
+        last_seconds=settings.last_seconds,
+    )
+
+
+def _link(settings: TraceSettings) -> ssl.SSLContext | None:
+    if urlsplit(settings.endpoint).scheme != "https":
+        return None
+    context = trusting(settings.ca_file)
+    if settings.client_certificate is not None and settings.client_key_file is not None:
+        show(context, settings.client_certificate, settings.client_key_file)
+    return context
+
+
+def _header_value(ref: SecretRef) -> str:
+    """More than one word, as in `Bearer …`, but one line."""
+    try:
+        value = secret_text(ref)
+    except UnicodeDecodeError:
+        value = ""
+    if not re.fullmatch(r"[\x20-\x7e]+", value):
+        raise ConfigError(Problem(str(ref), None, "", "must hold one line of ASCII"))
+    return value
 
 
 def _sink(

@@ -22,6 +22,7 @@ import aiohttp
 import msgspec
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
+from gateway.observe.steps import NOTHING, Steps
 from gateway.upstream.refusals import error_of
 from gateway.upstream.replicas import Checked, Fleet, Replica, ignored
 
@@ -85,12 +86,17 @@ class Errand:
 
     `cache_salt` keeps the prefix caches of tenants apart, so that nobody learns from how soon an answer begins what
     others have asked. `priority` is vLLM's: higher is later; it goes to servers that schedule by it, since others
-    would not look at it, or refuse it.
+    would not look at it, or refuse it. `steps`: where calls are noted for the request's trace.
     """
 
     request_id: str
     cache_salt: str | None = None
     priority: int = 0
+    steps: Steps = field(default=NOTHING, compare=False)
+
+    def within(self, steps: Steps) -> Errand:
+        """The same, its calls noted there."""
+        return self if steps is self.steps else replace(self, steps=steps)
 
     def body(self, server: Server, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body as it is sent. A priority in it counts from that of the errand."""
@@ -162,10 +168,10 @@ class UpstreamClient:
         """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
         which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
 
-        async def head(replica: Replica) -> aiohttp.ClientResponse:
-            return await self._post(server, replica, path, body, errand)
+        async def head(replica: Replica, call: Steps) -> aiohttp.ClientResponse:
+            return await self._post(server, replica, path, body, errand, call)
 
-        async with self._answered(server, head, timely=True) as response:
+        async with self._answered(server, path, errand, head, timely=True) as response:
             pieces = _pieces(response.content, self.timeouts.stall)
             try:
                 if response.content_type != "text/event-stream":
@@ -180,13 +186,13 @@ class UpstreamClient:
 
         ends = asyncio.get_running_loop().time() + deadline
 
-        async def whole(replica: Replica) -> bytes:
+        async def whole(replica: Replica, call: Steps) -> bytes:
             async with asyncio.timeout_at(ends):
-                response = await self._post(server, replica, path, body, errand)
+                response = await self._post(server, replica, path, body, errand, call)
                 async with response:
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
-        async with self._answered(server, whole) as answer:
+        async with self._answered(server, path, errand, whole) as answer:
             return answer
 
     async def models(self, server: Server, errand: Errand, deadline: float) -> bytes:
@@ -194,17 +200,17 @@ class UpstreamClient:
 
         ends = asyncio.get_running_loop().time() + deadline
 
-        async def whole(replica: Replica) -> bytes:
+        async def whole(replica: Replica, call: Steps) -> bytes:
             async with asyncio.timeout_at(ends):
                 response = await self._session.get(
-                    replica.at + MODELS, **_link(server, replica, _headers(server, errand.request_id))
+                    replica.at + MODELS, **_link(server, replica, _headers(server, errand.request_id, call))
                 )
                 async with response:
                     if response.status != 200:
                         raise await _refusal(response)
                     return await _bounded(response, MAX_ANSWER_BYTES)
 
-        async with self._answered(server, whole) as answer:
+        async with self._answered(server, MODELS, errand, whole) as answer:
             return answer
 
     # ---- replicas ---------------------------------------------------------------------------------------------------
@@ -274,7 +280,13 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def _answered(
-        self, server: Server, attempt: Callable[[Replica], Awaitable[T]], *, timely: bool = False
+        self,
+        server: Server,
+        path: str,
+        errand: Errand,
+        attempt: Callable[[Replica, Steps], Awaitable[T]],
+        *,
+        timely: bool = False,
     ) -> AsyncIterator[T]:
         """What the first replica that can be reached answers; it is busy until the block ends. `timely`: one that is
         late has failed, and not only because it was asked for little time. Raises UpstreamError."""
@@ -282,12 +294,12 @@ class UpstreamClient:
         failed = UpstreamUnavailable("replicas")
         while (replica := await self._choose(server, tried)) is not None:
             tried.add(replica)
-            with self._fleet.busy(replica):
+            with self._fleet.busy(replica), errand.steps.call(path, server.model, replica.at) as call:
                 try:
                     with self._told_of(replica, timely=timely), _mapped():
-                        answer = await attempt(replica)
+                        answer = await attempt(replica, call)
                 except UpstreamUnavailable as error:
-                    failed = error
+                    call.failed(failed := error)
                     continue
                 yield answer
                 return
@@ -310,13 +322,13 @@ class UpstreamClient:
         self._fleet.answered(replica)
 
     async def _post(
-        self, server: Server, replica: Replica, path: str, body: Mapping[str, Any], errand: Errand
+        self, server: Server, replica: Replica, path: str, body: Mapping[str, Any], errand: Errand, call: Steps
     ) -> aiohttp.ClientResponse:
         async with asyncio.timeout(self.timeouts.first_byte):
             response = await self._session.post(
                 replica.at + path,
                 data=msgspec.json.encode(errand.body(server, path, body)),
-                **_link(server, replica, _headers(server, errand.request_id)),
+                **_link(server, replica, _headers(server, errand.request_id, call)),
             )
             if response.status == 200:
                 return response
@@ -334,8 +346,10 @@ def _link(server: Server, replica: Replica, headers: dict[str, str]) -> dict[str
     return named | ({"server_hostname": parts.hostname} if parts.scheme == "https" else {})
 
 
-def _headers(server: Server, request_id: str) -> dict[str, str]:
+def _headers(server: Server, request_id: str, call: Steps) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "X-Request-Id": request_id}
+    if call.traceparent is not None:
+        headers["traceparent"] = call.traceparent
     return headers | ({"Authorization": f"Bearer {server.api_key}"} if server.api_key else {})
 
 

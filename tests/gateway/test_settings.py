@@ -442,3 +442,51 @@ def test_the_commands_token_is_no_setting(tmp_path: Path, monkeypatch: pytest.Mo
     load(written(tmp_path))
     monkeypatch.setenv("TIGHTLIP_ADMIN_TOKENS", SECRET)
     assert "is not a known setting" in refusal(tmp_path, GOOD)
+
+
+TRACES = "https://collector.test:4318"
+
+
+def test_traces_go_to_the_usual_path_where_no_other_is_said(tmp_path: Path) -> None:
+    for written_as, meant in {"": "/v1/traces", "/": "/v1/traces", "/otlp/v1/traces": "/otlp/v1/traces"}.items():
+        traces = load(written(tmp_path, f"{GOOD}traces: {{endpoint: '{TRACES}{written_as}'}}\n")).traces
+        assert traces is not None
+        assert traces.endpoint == TRACES + meant
+
+
+def test_traces_are_of_all_requests_and_trust_nobody_unless_it_is_said(tmp_path: Path) -> None:
+    assert load(written(tmp_path)).traces is None
+    traces = load(written(tmp_path, f"{GOOD}traces: {{endpoint: '{TRACES}', ca_file: ca.pem}}\n")).traces
+    assert traces is not None
+    assert (traces.sample, traces.trust_callers, traces.tell_model_servers) == (1.0, False, False)
+    assert traces.ca_file == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("traces", "says"),
+    [
+        ("{}", "traces.endpoint: is missing"),
+        (f"{{endpoint: '{SECRET}'}}", "traces.endpoint: must be https://"),
+        ("{endpoint: 'http://collector.test:4318'}", "traces: http:// off loopback is not encrypted"),
+        (f"{{endpoint: 'https://user:{SECRET}@collector.test'}}", "traces.endpoint: must not hold a user name"),
+        (f"{{endpoint: 'https://collector.test/?key={SECRET}'}}", "traces.endpoint: must not hold a user name"),
+        (f"{{endpoint: '{TRACES}', headers: {{Content-Type: env:A}}}}", "traces.headers: must be different names"),
+        (f"{{endpoint: '{TRACES}', headers: {{a: env:A, A: env:B}}}}", "traces.headers: must be different names"),
+        (f"{{endpoint: '{TRACES}', headers: {{'a b': env:A}}}}", "traces.headers"),
+        (f"{{endpoint: '{TRACES}', client_certificate: a.pem}}", "'client_key_file' go together"),
+        (
+            "{endpoint: 'http://127.0.0.1:4318', ca_file: a.pem}",
+            "traces: 'ca_file' and 'client_certificate' need https",
+        ),
+        (f"{{endpoint: '{TRACES}', sample: 1.5}}", "traces.sample"),
+        (f"{{endpoint: '{TRACES}', service_name: '{SECRET} x'}}", "traces.service_name"),
+        (f"{{endpoint: '{TRACES}', content: true}}", "traces.content: is not a known key"),
+    ],
+)
+def test_traces_that_make_no_sense_stop_the_start(tmp_path: Path, traces: str, says: str) -> None:
+    assert says in refusal(tmp_path, f"{GOOD}traces: {traces}\n")
+
+
+def test_plain_http_to_a_collector_can_be_allowed(tmp_path: Path) -> None:
+    text = GOOD + "traces: {endpoint: 'http://collector.test:4318', allow_plaintext: true}\n"
+    assert load(written(tmp_path, text)).traces is not None

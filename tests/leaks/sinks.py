@@ -26,6 +26,7 @@ METRICS, HEALTH, COMMANDS = "the metrics page", "probes' answers", "`tightlip st
 REVOCATIONS = "`tightlip revoke list`"
 ANSWERS, UPSTREAM = "callers' answers: bodies and headers", "headers to the model server"
 WIRES = "the bodies of an encrypted exchange"
+TRACES = "traces"
 CORE = "core dumps"
 SINKS: Final[Mapping[str, str]] = {
     STDOUT: "all that the process printed, until its end",
@@ -49,6 +50,7 @@ SINKS: Final[Mapping[str, str]] = {
     ANSWERS: "every path's own, error bodies among them",
     WIRES: "what a proxy would see of it",
     UPSTREAM: "head lines of every request to it",
+    TRACES: "all that a collector was sent of every path, and with which head lines",
     CORE: "the kernel's word that none is written: no dumpable memory, a limit of 0",
 }
 _INPUTS: Final = {"tightlip.yaml", "policy.yaml", ".policy", "clients.yaml", ".clients.yaml", "tokenizer.json"}
@@ -94,6 +96,7 @@ def dead(stage: Stage) -> Iterator[tuple[str, bytes]]:
     yield from stage.printed
     yield READ, _read(stage)
     yield UPSTREAM, "\n".join(stage.engine.headers).encode()
+    yield TRACES, b"\n".join([repr(stage.traces.headers).encode(), *stage.traces.bodies])
 
 
 def _read(stage: Stage) -> bytes:

@@ -26,6 +26,7 @@ from gateway.key_files import write_pair
 from tests.gateway.policy.test_media import paper
 from tests.leaks.words import Canaries, Said
 from tests.support import administration, gateways, scripted
+from tests.support.collector import Collected, collector
 from tests.support.encryption import own, pinned, write_clients, write_ring
 from tests.support.gateways import MODEL, PATIENT, WEAKER, Gateway, gateway, server
 from tests.support.processes import free_port
@@ -108,6 +109,7 @@ class Stage:
     engine: Engine
     canaries: Canaries
     scripts: dict[str, tuple[Script, str]]
+    traces: Collected
     answers: dict[str, bytes] = field(default_factory=dict)
     printed: list[tuple[str, bytes]] = field(default_factory=list)  # what commands said on the way, by its sink
     temporary: Path = Path()
@@ -146,11 +148,13 @@ def _stage(folder: Path, canaries: Canaries, settings: Callable[[Path, Engine], 
     write_ring(folder, "gateway-1")
     sealed = [said for said in canaries.words if said.place == SUBJECT]
     write_clients(folder, {canaries.words[said]: ["client-1"] for said in sealed}, "acme")
-    with scripted.engine() as engine, pytest.MonkeyPatch.context() as patch:
+    with scripted.engine() as engine, collector() as traces, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
         engine.replies, engine.score = _replies(canaries, scripts), SURPRISED
-        with gateway(folder, settings(folder, engine), POLICY, module="tests.leaks.failing") as front:
-            yield Stage(front, engine, canaries, scripts, temporary=temporary)
+        told = {"endpoint": traces.url, "every_seconds": 0.2, "last_seconds": 60.0}
+        configuration = settings(folder, engine) | {"traces": told}
+        with gateway(folder, configuration, POLICY, module="tests.leaks.failing") as front:
+            yield Stage(front, engine, canaries, scripts, traces, temporary=temporary)
 
 
 def _settings(state: dict[str, str], more: Mapping[str, Any]) -> Callable[[Path, Engine], dict[str, Any]]:

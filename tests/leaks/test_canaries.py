@@ -3,6 +3,7 @@ through two real gateway processes; the sinks those of sinks.py, searched once f
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from tests.leaks import page, paths, sinks
 from tests.leaks.paths import ALL, BESIDE, FIRST, KILLED, LOCKED, ON_REDIS, PLANTED, PLANTS, SHUT_DOWN, SLOW, THEN
 from tests.leaks.stage import RELEASED, SUBJECT, SUBJECTS, WIRE, Stage, lawful, locked_stage, stage
 from tests.leaks.words import Canaries, Said
+from tests.support.collector import Collected, check_trace
 from tests.support.redis import DURABLE, needs_redis, redis
 
 READABLE = (*DURABLE, "--rdbcompression", "no")  # a search sees through no compression
@@ -37,6 +39,7 @@ class Walked:
     found: list[tuple[str, bytes]]
     core: str  # the process's limits
     folder: Path
+    traces: Collected
 
     def leaks(self) -> set[tuple[str, str, str, str]]:
         """Path, place, sink and form of all that lies where it may not."""
@@ -71,7 +74,8 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
         _walk(walked, THEN)
         found, core = list(sinks.live(walked)), _core(walked)
         _walk(walked, [SHUT_DOWN])
-        yield Walked(canaries, walked.answers, [*found, *sinks.dead(walked)], core, walked.front.folder)
+        found += sinks.dead(walked)
+        yield Walked(canaries, walked.answers, found, core, walked.front.folder, walked.traces)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,7 @@ def on_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
         with Client(port=store.port) as client:
             client.save()
         found += [*sinks.dead(walked), *sinks.files(folder / "store")]
-        yield Walked(canaries, walked.answers, found, core, folder)
+        yield Walked(canaries, walked.answers, found, core, folder, walked.traces)
 
 
 def _canaries() -> Canaries:
@@ -145,6 +149,15 @@ def test_every_path_was_walked_and_every_sink_is_there(sqlite: Walked) -> None:
     assert full == sinks.SINKS.keys() - elsewhere
     assert any(path.endswith(WIRE) for path in sqlite.answers)
     assert len(ALL) >= 40
+
+
+def test_every_request_of_every_path_has_one_whole_trace(sqlite: Walked) -> None:
+    files = (sqlite.folder / "records").glob("records-*")
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    traces = sqlite.traces.traces
+    assert sorted(line["trace"] for line in lines if line["event"] == "request") == sorted(traces)
+    for spans in traces.values():
+        check_trace(spans)
 
 
 def test_no_core_is_dumped(sqlite: Walked) -> None:

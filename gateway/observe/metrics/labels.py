@@ -32,6 +32,8 @@ REVOKED_WHAT: Final = frozenset({"request", "stream"})
 SAMPLE_OUTCOMES: Final = frozenset({"scored", "skipped", "failed"})
 # Everything in it could be judged; something was hidden, or the answer ended, because it could not be.
 CHECKS: Final = frozenset({"checked", "failed_closed"})
+# Of spans: the collector took them; it never will; they found no room, or the process ended.
+SPAN_OUTCOMES: Final = frozenset({"delivered", "refused", "dropped"})
 VAULT_FAILURES: Final = frozenset(Trouble)
 LIMITS: Final = frozenset(RateLimits.model_fields)
 # Of each caller, of all of a tenant in a role, of each end user of a caller.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from gateway.observe.metrics.labels import LISTENERS, VAULT_FAILURES, Known, closed
+from gateway.observe.metrics.labels import LISTENERS, SPAN_OUTCOMES, VAULT_FAILURES, Known, closed
 from gateway.observe.metrics.make import Maker
 from gateway.secrets.trouble import Trouble
 from gateway.types import Release
@@ -28,6 +28,10 @@ class Process:
         self._log_failures = make.counter("tightlip_log_failures", "Records that could not be written at once.")
         self._last_use_failures = make.counter(
             "tightlip_last_use_failures", "Last uses that could not be told to the store."
+        )
+        self._spans = make.counter("tightlip_trace_spans", "Spans of traces, by what became of them.", "outcome")
+        self._trace_failures = make.counter(
+            "tightlip_trace_delivery_failures", "Deliveries of traces that the collector did not take, and may later."
         )
 
     def _make_releases(self, make: Maker) -> None:
@@ -88,6 +92,14 @@ class Process:
     def log_failed(self) -> None:
         """A record could not be written, or only later."""
         self._log_failures.inc()
+
+    def spans(self, outcome: str, count: int) -> None:
+        """What became of so many spans: of SPAN_OUTCOMES."""
+        self._spans.labels(closed(outcome, SPAN_OUTCOMES)).inc(count)
+
+    def trace_delivery_failed(self) -> None:
+        """The collector of traces could not be reached, or had no time."""
+        self._trace_failures.inc()
 
     def last_use_failed(self) -> None:
         """When something was used last could not be noted in the store."""

@@ -10,10 +10,12 @@ import aiohttp
 import pytest
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from gateway.observe.steps import Called, Kind, Step, Trace
 from gateway.upstream.client import CHAT, COMPLETIONS, TOKENIZE, Errand, Server, Timeouts, UpstreamClient, _mapped
 from tests.support.clock import leap
 from tests.support.processes import HOST, free_port
 
+server_heads: list[bytes] = []  # of requests to `serving`
 SECRET = "10.20.30.40 Bearer secret"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -145,7 +147,7 @@ class serving:  # noqa: N801 - reads as a verb
         self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        server_heads.append(await reader.readuntil(b"\r\n\r\n"))
         for piece in self._pieces:
             writer.write(piece)
             await asyncio.sleep(0.005)
@@ -180,6 +182,34 @@ async def slowly(pieces: AsyncIterator[bytes], pause: float) -> AsyncIterator[by
         leap(pause)
         await asyncio.sleep(0.005)  # what is late by now has ended
         yield piece
+
+
+async def test_a_call_is_a_step_and_what_it_came_to() -> None:
+    root = Step(Trace(1), Kind.REQUEST)
+    errand = Errand("req_1").within(root)
+    async with serving(HEAD + b"5\r\ndata:\r\n0\r\n\r\n") as server, patient(5) as client:
+        nobody = f"http://{HOST}:{free_port()}"
+        two = Server(nobody, "m", others=(server.url,))
+        async with client.stream(two, CHAT, {}, errand) as pieces:
+            assert b"".join([piece async for piece in pieces]) == b"data:"
+        with pytest.raises(UpstreamUnavailable):
+            await client.post(Server(nobody, "m"), TOKENIZE, {}, errand, 5.0)
+    assert [(step.called, step.error) for step in root.within] == [
+        (Called(CHAT, "m", nobody), "upstream_unavailable"),
+        (Called(CHAT, "m", server.url), None),
+        (Called(TOKENIZE, "m", nobody), "upstream_unavailable"),
+    ]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_server_hears_of_the_trace_where_it_is_to(tells: bool) -> None:
+    root = Step(Trace(1, tells=tells), Kind.REQUEST)
+    async with serving(HEAD + b"0\r\n\r\n") as server, patient(5) as client:
+        async with client.stream(server, CHAT, {}, Errand("req_1").within(root)) as pieces:
+            assert not [piece async for piece in pieces]
+        (call,) = root.within
+        told = f"traceparent: 00-{1:032x}-{call.id:016x}-01\r\n".encode() in server_heads[-1]
+    assert told is tells
 
 
 # ---- what a request carries ------------------------------------------------------------------------------------------
