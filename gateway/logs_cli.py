@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
@@ -13,6 +13,8 @@ from gateway.terminal import complain, warn
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from gateway.observe.sealed import Fault
 
 EXIT_PROBLEMS: Final = 1  # something is not as it was written
 EXIT_WRONG: Final = 2  # it can't be read
@@ -34,21 +36,24 @@ def create_key(file: Annotated[Path, typer.Argument(help="The private key, PEM."
 @app.command()
 def read(
     paths: Annotated[list[Path], typer.Argument(help="Files of records, or directories of them.", metavar="PATH...")],
-    key: Annotated[Path | None, typer.Option(help="The private key, PEM, for those that are encrypted.")] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(help="A private key, PEM, for those that are encrypted; may be repeated."),
+    ] = None,
 ) -> None:
     """Print records as they were written, a JSON object in each line, and say on standard error what is missing or
-    altered. Exit code 0: nothing is; 1: something is; 2: a file can't be read."""
+    altered. Exit code 0: nothing is; 1: something is; 2: a file can't be read, and what can be is printed."""
     from gateway.key_files import read_own_x25519
 
-    private = read_own_x25519(key) if key is not None else None
-    faults = 0
+    privates = [read_own_x25519(each) for each in key or ()]
+    worst = 0
     try:
         for path in _files(paths):
-            faults += _print(path, private)
+            worst = max(worst, _print(path, privates))
     except OSError as error:
-        _fail(f"{error.filename or 'standard output'}: {error.strerror}")
-    if faults:
-        raise typer.Exit(EXIT_PROBLEMS)
+        _complain(error)
+        worst = EXIT_WRONG
+    raise typer.Exit(worst)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -59,30 +64,46 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from listed(path)
 
 
-def _print(path: Path, private: X25519PrivateKey | None) -> int:
-    """How much is wrong with it. Raises OSError."""
-    from gateway.observe.sealed import MAX_LINE_BYTES, Fault, NotSealed, WrongKey, is_sealed, opened
+def _print(path: Path, privates: Sequence[X25519PrivateKey]) -> int:
+    """The exit code that it deserves. Raises OSError for standard output."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        _complain(error)
+        return EXIT_WRONG
+    with file:
+        return _print_opened(path, file, privates)
 
-    faults = 0
-    with path.open("rb") as file:
-        sealed = is_sealed(file.readline(MAX_LINE_BYTES))
-        file.seek(0)
-        if sealed and private is None:
-            _fail(f"{path}: is encrypted; name the private key with --key")
-        try:
-            for each in opened(file, private) if sealed and private is not None else _plain(file):
-                if isinstance(each, Fault):
-                    (warn if each.note else complain)(f"{path}: {each.text}")
-                    faults += not each.note
-                else:
-                    sys.stdout.buffer.write(each)
-        except WrongKey as error:
-            _fail(f"{path}: {error}, or its first line was altered")
-        except NotSealed:
-            _fail(f"{path}: is of a newer version of tightlip, or its first line was altered")
-        finally:
-            sys.stdout.buffer.flush()
-    return faults
+
+def _print_opened(path: Path, file: BinaryIO, privates: Sequence[X25519PrivateKey]) -> int:
+    from gateway.observe.sealed import MAX_LINE_BYTES, NotSealed, WrongKey, is_sealed, opened
+
+    sealed = is_sealed(file.readline(MAX_LINE_BYTES))
+    file.seek(0)
+    if sealed and not privates:
+        complain(f"{path}: is encrypted; name the private key with --key")
+        return EXIT_WRONG
+    try:
+        return _print_lines(path, opened(file, *privates) if sealed else _plain(file))
+    except WrongKey as error:
+        complain(f"{path}: {error}, or its first line was altered")
+    except NotSealed:
+        complain(f"{path}: is of a newer version of tightlip, or its first line was altered")
+    return EXIT_WRONG
+
+
+def _print_lines(path: Path, lines: Iterable[bytes | Fault]) -> int:
+    from gateway.observe.sealed import Fault
+
+    code = 0
+    for each in lines:
+        if isinstance(each, Fault):
+            (warn if each.note else complain)(f"{path}: {each.text}")
+            code = max(code, 0 if each.note else EXIT_PROBLEMS)
+        else:
+            sys.stdout.buffer.write(each)
+    sys.stdout.buffer.flush()
+    return code
 
 
 def _plain(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -90,6 +111,5 @@ def _plain(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield line if line.endswith(b"\n") else line + b"\n"
 
 
-def _fail(text: str) -> NoReturn:
-    complain(text)
-    raise typer.Exit(EXIT_WRONG)
+def _complain(error: OSError) -> None:
+    complain(f"{error.filename or 'standard output'}: {error.strerror}")

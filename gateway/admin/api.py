@@ -6,7 +6,7 @@
 3. What a call is about to do is worked out before anything is done, and is written down before (ASKED) and after. What
    can't be written down is not done.
 4. A refused call is written down too, with what a good token proved and nothing else that it said
-   (gateway/admin/refusals.py: how many). A good token is not refused because others failed.
+   (gateway/refusals.py: how many). A good token is not refused because others failed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from starlette.routing import Route
 
 from gateway.addresses import NO_PROXIES
 from gateway.admin.actions import ACTIONS, Action, Asked, Parts, Prepared
-from gateway.admin.refusals import Refusals
 from gateway.audit_log import Action as Name
 from gateway.audit_log import AuditLog, AuditRecord, AuditUnavailable, By, Outcome, Target, code_of
 from gateway.auth import binding, rbac, tokens
@@ -56,6 +55,7 @@ from gateway.in_force import InForce
 from gateway.observe.metrics import Metrics
 from gateway.policy.body import BodyBounds, parse_object
 from gateway.policy.schema import ADMIN_PREFIX, AdministrationPolicy
+from gateway.refusals import Refusals
 from gateway.reload import Reload
 from gateway.revocations import RevocationFeed
 from gateway.types import Principal, RequestId

@@ -5,8 +5,11 @@
    what could not be written whole is cut off again.
 2. What is older than it may be is deleted at the start and every hour, whichever process wrote it, and with it what
    somebody made of it beside it (`.gz`, `.1`, `~`).
-3. A line is with the system when `write` returns, so that a process that is killed loses none; a power cut may.
+3. A line is with the system when `write` returns, so that a process that is killed loses none; a power cut may. A file
+   that somebody took away gets no more lines: another one begins.
 4. What can't be written (a full disk) waits in memory, so many lines of it, and is written in its order when it can be.
+5. The clock is believed only so far. One that has leapt since the last look deletes nothing at this one; and what was
+   written while it was ahead gets the name of the day on which that is seen, or it would be kept for years.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ Kind = Literal["records", "security"]
 
 MOST_WAITING: Final = 10_000  # lines: some megabytes
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
+_DAY: Final = 86_400.0
+LEAP_SECONDS: Final = 3600.0  # between the clock and the monotonic one, since the last look
 _NAME: Final = re.compile(
     r"(?P<kind>records|security)-(?P<day>[0-9]{8})-[0-9a-f]{16}\.(?:jsonl|sealed)(?:[.~-][^/]*)?", re.ASCII | re.DOTALL
 )
@@ -56,10 +61,12 @@ class DayFiles:
         keep_days: int,
         encrypt_to: X25519PublicKey | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Touches nothing yet: a file is made with its first line. `encrypt_to`: who alone can read it."""
         self._folder, self._kind, self._keep_days = folder, kind, keep_days
-        self._encrypt_to, self._now = encrypt_to, now
+        self._encrypt_to, self._now, self._clock = encrypt_to, now, clock
+        self._ahead: float | None = None  # the clock of the monotonic one, at the last look
         self._lock = threading.Lock()
         self._file: _File | None = None
         self._waiting: deque[bytes] = deque()
@@ -85,12 +92,31 @@ class DayFiles:
             self._catch_up()
 
     def tidy(self) -> None:
-        """Delete what is too old. Raises OSError."""
-        oldest = oldest_kept(self._now(), self._keep_days)
+        """Delete what is too old. Raises OSError, once all that can be deleted is."""
+        if self._has_leapt():
+            return
+        now, failed = self._now(), list[OSError]()
         for path in self._folder.iterdir():
             found = _NAME.fullmatch(path.name)
-            if found and found["kind"] == self._kind and found["day"] < oldest:
-                path.unlink(missing_ok=True)  # another process may have been first
+            if found is None or found["kind"] != self._kind:
+                continue
+            try:
+                with suppress(FileNotFoundError):  # another process was first
+                    self._tidy(path, found["day"], now)
+            except OSError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _tidy(self, path: Path, day: str, now: float) -> None:
+        if day < oldest_kept(now, self._keep_days):
+            path.unlink()
+        elif day > day_of(now + _DAY):  # some machine's clock may be a little ahead
+            path.rename(path.with_name(path.name.replace(day, day_of(now), 1)))
+
+    def _has_leapt(self) -> bool:
+        before, self._ahead = self._ahead, self._now() - self._clock()
+        return before is not None and abs(self._ahead - before) > LEAP_SECONDS
 
     def close(self) -> None:
         """End the file. A line after that begins another one."""
@@ -106,7 +132,7 @@ class DayFiles:
 
     def _add(self, line: bytes) -> None:
         today = day_of(self._now())
-        if self._file is None or self._file.day != today:
+        if self._file is None or self._file.day != today or self._file.is_gone():
             self._close()
             self._file = self._begin(today)
         try:
@@ -132,9 +158,10 @@ class _File:
 
     def __init__(self, path: Path, day: str, sealer: Sealer | None) -> None:
         """Raises OSError; then there is none."""
-        self.day, self.torn, self._size, self._sealer = day, False, 0, sealer
+        self.day, self.torn, self._size, self._sealer, self._path = day, False, 0, sealer, path
         self._sealed: bytes | None = None  # the line that could not be written: it keeps its number
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
+        self._identity = _identity(os.fstat(self._descriptor))
         if sealer is not None:
             try:
                 self._append(sealer.header)
@@ -142,6 +169,13 @@ class _File:
                 os.close(self._descriptor)
                 path.unlink()
                 raise
+
+    def is_gone(self) -> bool:
+        """Whether it was deleted, renamed, or its folder with it."""
+        try:
+            return _identity(os.lstat(self._path)) != self._identity
+        except OSError:
+            return True
 
     def add(self, line: bytes) -> None:
         """Raises OSError; the next one must be the same then. `torn` says then whether a part of it stays."""
@@ -165,3 +199,7 @@ class _File:
             if self._sealer is not None and not self.torn:
                 self._append(self._sealer.end())
         os.close(self._descriptor)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino

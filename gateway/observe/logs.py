@@ -46,6 +46,7 @@ from gateway.errors import (
 )
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.observe.steps import NOTHING, Steps
+from gateway.refusals import MINUTE, Refusals
 from gateway.types import Principal, RequestId
 
 Value = str | int | float | bool | None | Mapping[str, int]
@@ -185,18 +186,22 @@ class Logs:
         security: Stream | None = None,
         kept: Sequence[Kept] = (),
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         """`security`: for security events; where there is none they go where the rest goes. `kept` are those streams
         that are files of ours."""
+        self._clock, self._refusals = clock, Refusals()
         self._kept = kept
         self.pseudonyms, self._now, self._failed = pseudonyms, now, failed
         self._logger = _logger(stream)
         self._security = _logger(security) if security is not None else self._logger
 
     def request(self, record: RequestRecord) -> Mapping[str, Value]:
-        """The one line of one request, and a security event where it was refused for one. Gives what the line says."""
-        if record.alarm is not None:
+        """The one line of one request, and a security event where it was refused for one, unless there are too many.
+        Gives what the line says."""
+        if record.alarm is not None and self._may_alarm(record):
+            self._tell_untold()
             self._alarming(record)
         said = self._told(record)
         self._write("request", **said)
@@ -232,6 +237,17 @@ class Logs:
             "cancelled": record.cancelled,
             "trace": name(record.trace),
         }
+
+    def _may_alarm(self, record: RequestRecord) -> bool:
+        """Security events are kept for long, and anybody can be refused as often as he likes; his requests have their
+        lines all the same."""
+        principal = record.principal
+        who = repr((principal.issuer, principal.tenant, principal.subject)) if principal else record.address or ""
+        return self._refusals.take(who, self._clock(), known=principal is not None)
+
+    def _tell_untold(self) -> None:
+        if untold := self._refusals.untold():
+            self._tell("refusals", "too_many", count=untold)
 
     def _alarming(self, record: RequestRecord) -> None:
         """Under the marks of the request's own line, whose id it has: those of two periods would be joined by it."""
@@ -285,8 +301,10 @@ class Logs:
         self._write("uncaught", time=stamp(self._now()), code=name(kind.__name__), detail=name(where))
 
     async def watch(self) -> None:
-        """Delete for ever what is too old, and write what waits."""
+        """Delete for ever what is too old, write what waits, and tell what was only counted."""
         for seconds in count(step=RETRY_SECONDS):
+            if seconds % MINUTE == 0:
+                self._tell_untold()
             for files in self._kept:
                 with suppress(OSError):  # it was counted when it came
                     files.retry()
@@ -301,7 +319,8 @@ class Logs:
             self._failed()
 
     def close(self) -> None:
-        """End the files; a record after that begins others."""
+        """Tell what was only counted, and end the files; a record after that begins others."""
+        self._tell_untold()
         for files in self._kept:
             files.close()
 

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -67,8 +67,17 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
     own, security, folder = settings.security, None, settings.security_directory
     if own.destination or folder:
         security = _sink(own.destination, folder, "security", own.keep_days, public)
-    kept = [sink for sink in (records, security) if isinstance(sink, DayFiles)]
+    kept = [*(sink for sink in (records, security) if isinstance(sink, DayFiles)), *_left_behind(settings)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
+
+
+def _left_behind(settings: LogSettings) -> Iterator[DayFiles]:
+    """What folders still have of a kind that once went there and goes elsewhere now: it is deleted in time as well."""
+    own = settings.security
+    if settings.directory not in (None, settings.security_directory):
+        yield DayFiles(settings.directory, "security", own.keep_days)
+    if own.directory not in (None, settings.directory):
+        yield DayFiles(own.directory, "records", settings.keep_days)
 
 
 def open_traces(settings: TraceSettings, metrics: Metrics) -> Traces:

@@ -20,7 +20,8 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO, Final
@@ -128,17 +129,17 @@ def is_sealed(first: bytes) -> bool:
     return first.startswith(b'{"sealed":"tightlip-records"')
 
 
-def opened(file: BinaryIO, private: X25519PrivateKey) -> Iterator[bytes | Fault]:
-    """The texts of a file's lines, and what is wrong with it, where it is wrong; in bounded memory. Raises NotSealed,
-    WrongKey, OSError."""
-    reading = _Reading(_begun(file.readline(MAX_LINE_BYTES), private))
+def opened(file: BinaryIO, *privates: X25519PrivateKey) -> Iterator[bytes | Fault]:
+    """The texts of a file's lines, and what is wrong with it, where it is wrong; in bounded memory. One of the keys is
+    its. Raises NotSealed, WrongKey, OSError."""
+    reading = _Reading(_begun(file.readline(MAX_LINE_BYTES), privates))
     for at, raw in enumerate(_lines(file), 2):
         yield from reading.take(raw, f"line {at}")
     if not reading.ended:
         yield Fault("has no end: written to still, its process was killed, or its end was cut off", note=True)
 
 
-def _begun(header: bytes, private: X25519PrivateKey) -> _Chain:
+def _begun(header: bytes, privates: Iterable[X25519PrivateKey]) -> _Chain:
     """Raises NotSealed, WrongKey."""
     try:
         read = msgspec.json.decode(header, type=Header)
@@ -147,10 +148,10 @@ def _begun(header: bytes, private: X25519PrivateKey) -> _Chain:
         raise NotSealed from None
     if read.format != FORMAT:
         raise NotSealed
-    try:
-        return _Chain(_SUITE.decrypt(encapsulated, private, _INFO), header)
-    except (InvalidTag, ValueError):
-        raise WrongKey(f"it is encrypted to the key {_mark(read.recipient)}") from None
+    for private in privates:
+        with suppress(InvalidTag, ValueError):  # it is another one's
+            return _Chain(_SUITE.decrypt(encapsulated, private, _INFO), header)
+    raise WrongKey(f"it is encrypted to the key {_mark(read.recipient)}")
 
 
 def _mark(recipient: str) -> str:

@@ -103,6 +103,25 @@ def test_without_the_key_nothing_is_read(folder: Path, tmp_path: Path, *, other:
     assert "is encrypted" in result.stderr
 
 
+def test_after_another_key_both_are_read_and_with_one_what_it_opens(folder: Path, key: Path, tmp_path: Path) -> None:
+    logs("create-key", tmp_path / "new.pem")
+    told = open_logs(LogSettings(directory=folder, encrypt_to=tmp_path / "new.pub.pem"))
+    told.process("ready")
+    told.close()
+    both = logs("read", folder, "--key", key, "--key", tmp_path / "new.pem")
+    assert (both.exit_code, sorted(codes(both))) == (0, ["draining", "policy", "ready", "ready", "stopped"])
+    for one, opens in ((key, 4), (tmp_path / "new.pem", 1)):
+        result = logs("read", folder, "--key", one)
+        assert (result.exit_code, len(codes(result))) == (2, opens)
+        assert "is encrypted to the key" in result.stderr
+
+
+def test_a_file_that_can_t_be_read_hides_no_other(folder: Path, key: Path, tmp_path: Path) -> None:
+    result = logs("read", tmp_path / "gone.jsonl", folder, "--key", key)
+    assert (result.exit_code, len(codes(result))) == (2, 4)
+    assert "gone.jsonl: No such file" in result.stderr
+
+
 def test_a_key_that_others_can_read_is_refused(folder: Path, key: Path) -> None:
     key.chmod(0o644)
     assert logs("read", folder, "--key", key).exit_code != 0

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from gateway.admin.actions import ACTIONS, Action
 from gateway.admin.api import MOST_AT_ONCE, note_reload
-from gateway.admin.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
 from gateway.audit_log import AuditRecord, By, OfId, OfRelease, OfRevocation, Outcome
 from gateway.auth.binding import CallerCertificate
 from gateway.auth.issuers import Verifier
 from gateway.auth.revocation import Kind, Revocation
 from gateway.http.arrivals import Origin
+from gateway.refusals import MINUTE, MOST, MOST_OF_ONE, Refusals
 from gateway.release.standing import Choice
 from gateway.reload import Reload
 from gateway.revoke import withdraw
@@ -129,8 +129,8 @@ async def test_a_token_that_is_no_administrators_lets_nobody_in(
 
 
 async def test_hostile_tokens_get_one_and_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin.refusals.MOST", 10_000)
-    monkeypatch.setattr("gateway.admin.refusals.MOST_OF_ONE", 10_000)
+    monkeypatch.setattr("gateway.refusals.MOST", 10_000)
+    monkeypatch.setattr("gateway.refusals.MOST_OF_ONE", 10_000)
     known = dict(issuers_of({}))
     made = built(tmp_path, verifier=Verifier(known, now=lambda: float(NOW)))
     await made.revocations.begin()

@@ -11,13 +11,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway import settings
-from gateway.admin.refusals import MOST_OF_ONE
 from gateway.app import assemble
 from gateway.audit_log import AuditUnavailable
 from gateway.audit_log.lines import parse_head
 from gateway.audit_log.verify import verify
 from gateway.config_file import ConfigError
 from gateway.process import watching
+from gateway.refusals import MOST_OF_ONE
 from gateway.state.opening import open_store
 from tests.embedded.tiny import write_model
 from tests.gateway.admin.support import ADMIN_POLICY

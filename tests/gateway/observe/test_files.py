@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.config_file import ConfigError
+from gateway.key_files import write_pair
 from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs
 from gateway.observe.opening import open_logs
@@ -99,6 +103,102 @@ def test_security_events_stay_longer(tmp_path: Path) -> None:
     assert [name.split("-")[0] for name in names(tmp_path / "logs") if "20251125" in name] == ["security"]
 
 
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [
+        (LogSettings(directory=Path("logs"), security=SecurityLogSettings(destination="stdout")), "security"),
+        (LogSettings(directory=Path("logs"), security=SecurityLogSettings(directory=Path("own"))), "security"),
+        (LogSettings(security=SecurityLogSettings(directory=Path("logs"))), "records"),
+    ],
+)
+def test_what_goes_elsewhere_now_is_deleted_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: LogSettings, kind: Kind
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = open_logs(then)
+    (tmp_path / "logs" / f"{kind}-20200101-{MARK}.jsonl").touch()
+    for each in logs._kept:
+        each.tidy()
+    assert names(tmp_path / "logs") == []
+
+
+def test_what_can_t_be_deleted_keeps_nothing_else(tmp_path: Path) -> None:
+    for at in range(3):
+        (tmp_path / f"records-2020010{at}-{MARK}.jsonl").mkdir()
+    for at in range(40):
+        (tmp_path / f"records-20200101-{at:016}.jsonl").touch()
+    with pytest.raises(OSError, match=r"directory|permitted"):
+        kept(tmp_path).tidy()
+    assert len(names(tmp_path)) == 3
+
+
+def test_a_link_in_the_folder_is_taken_away_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "logs" / f"records-20200101-{MARK}.jsonl").symlink_to(tmp_path / "theirs")
+    (tmp_path / "logs" / f"records-20200101-{MARK}.jsonl.gz").symlink_to(tmp_path / "nowhere")
+    kept(tmp_path / "logs").tidy()
+    assert names(tmp_path / "logs") == []
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_a_clock_that_has_leapt_deletes_nothing_until_the_next_look(tmp_path: Path) -> None:
+    clock, steady = Clock(), Clock()
+    files = DayFiles(tmp_path, "records", 7, now=clock, clock=steady)
+    files.tidy()
+    files.write(b"one\n")
+    clock.now += 300 * DAY
+    steady.now += 3600
+    files.tidy()
+    assert days(tmp_path) == ["20251125"]
+    clock.now += 3600
+    steady.now += 3600
+    files.tidy()
+    assert days(tmp_path) == [], "it is what it is"
+
+
+def test_a_clock_that_steps_over_midnight_and_back_loses_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    files = kept(tmp_path, clock=clock)
+    for at in range(6):
+        clock.now = NOON + DAY / 2 + (1 if at % 2 else -1)
+        files.write(b"%d\n" % at)
+        files.tidy()
+    assert sorted(b"".join(path.read_bytes() for path in tmp_path.iterdir())) == sorted(b"0\n1\n2\n3\n4\n5\n")
+
+
+def test_what_was_written_while_the_clock_was_ahead_is_kept_no_longer_than_the_rest(tmp_path: Path) -> None:
+    clock = Clock()
+    clock.now += 3000 * DAY
+    kept(tmp_path, clock=clock).write(b"one\n")
+    (packed,) = names(tmp_path)
+    (tmp_path / f"{packed}.gz").touch()
+    (tmp_path / f"records-20251126-{MARK}.jsonl").touch()  # of a machine whose clock is a little ahead
+    kept(tmp_path).tidy()
+    assert days(tmp_path) == ["20251125", "20251125", "20251126"]
+    clock.now = NOON + 9 * DAY
+    kept(tmp_path, clock=clock).tidy()
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_was_taken_away_gets_no_more_lines(tmp_path: Path) -> None:
+    """Nobody would ever read them."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    files = kept(folder)
+    files.write(b"one\n")
+    (first,) = folder.iterdir()
+    first.unlink()
+    files.write(b"two\n")
+    folder.rename(tmp_path / "old")
+    with pytest.raises(OSError, match="No such file"):
+        files.write(b"three\n")
+    folder.mkdir()
+    files.write(b"four\n")
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"three\nfour\n"]
+    assert [path.read_bytes() for path in (tmp_path / "old").iterdir()] == [b"two\n"]
+
+
 class Looked(DayFiles):
     """Says when it has looked at what is too old."""
 
@@ -182,6 +282,43 @@ def test_a_process_that_ends_while_nothing_can_be_written_ends(tmp_path: Path) -
         with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
             files.write(b"one\n")
         files.close()
+
+
+# Arguments: the folder, and a public key. Prints how many lines were written.
+_WRITER = """
+import sys, time
+from pathlib import Path
+from gateway.key_files import read_public_x25519
+from gateway.observe.files import DayFiles
+files = DayFiles(Path(sys.argv[1]), "records", 7, read_public_x25519(Path(sys.argv[2])), lambda: 1_764_072_000.0)
+for at in range(1_000_000):
+    files.write(b'{"n": %d}\\n' % at)
+    print(at, flush=True)
+"""
+
+
+def test_processes_that_are_killed_lose_nothing_that_they_were_told_is_written(tmp_path: Path) -> None:
+    private = X25519PrivateKey.generate()
+    write_pair(tmp_path / "key.pem", private)
+    (tmp_path / "logs").mkdir()
+    command = [sys.executable, "-c", _WRITER, str(tmp_path / "logs"), str(tmp_path / "key.pub.pem")]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told: list[int] = []
+    for child in children:
+        assert child.stdout is not None
+        first = [child.stdout.readline() for _ in range(50)]
+        child.kill()
+        told.append(len(first) + len(child.stdout.readlines()))
+        child.wait()
+        child.stdout.close()
+    found = []
+    for path in (tmp_path / "logs").iterdir():
+        with path.open("rb") as file:
+            texts = [each for each in opened(file, private) if isinstance(each, bytes)]
+        assert [json.loads(text)["n"] for text in texts] == list(range(len(texts)))
+        found.append(len(texts))
+    assert len(found) == 2
+    assert all(lines in (printed, printed + 1) for lines, printed in zip(sorted(found), sorted(told), strict=True))
 
 
 def test_what_can_t_be_cut_off_stays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from gateway.errors import (
 )
 from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, RequestRecord, take_over, watch_tasks
 from gateway.observe.pseudonyms import Pseudonyms
+from gateway.refusals import MINUTE, MOST, MOST_OF_ONE
 from gateway.types import Principal, RequestId
 from tests.gateway.support import CANARY
 
@@ -192,6 +193,36 @@ def test_an_administrative_call_is_a_security_event_that_quotes_nothing(logs: Lo
     )
     assert (event["by"], event["request_id"], event["count"]) == ("token", "req_2", 1)
     assert CANARY not in sink.getvalue().decode()
+
+
+def refused(address: str, who: Principal | None = None) -> RequestRecord:
+    told = record(status=401, address=address, principal=who)
+    told.failed(NotAuthenticated(Reason.MISSING))
+    return told
+
+
+def test_who_floods_the_gateway_floods_no_security_events(sink: io.BytesIO) -> None:
+    """Each request has its line; events are counted beyond so many a minute, and one with a good token is not lost
+    among those of others."""
+    own, clock = io.BytesIO(), [0.0]
+    logs = Logs(sink, Pseudonyms(b"k" * 32), security=own, clock=lambda: clock[0])
+    for at in range(500):
+        logs.request(refused(f"203.0.113.{at % 250}"))
+    logs.request(refused("203.0.113.1", principal()))
+    assert len(lines(sink)) == 501
+    told = lines(own)
+    assert [line["code"] for line in told].count("token_refused") == MOST + 1
+    assert told[-1]["subject"] == logs.pseudonyms.subject(principal(), 1_700_000_000.0)
+    assert [(line["detail"], line["count"]) for line in told if line["code"] == "refusals"] == [
+        ("too_many", 500 - MOST)
+    ]
+    clock[0] += MINUTE
+    for _ in range(30):
+        logs.request(refused("203.0.113.1"))
+    logs.close()
+    told = lines(own)[len(told) :]
+    assert [line["code"] for line in told] == ["token_refused"] * MOST_OF_ONE + ["refusals"]
+    assert told[-1]["count"] == 30 - MOST_OF_ONE
 
 
 def test_security_events_go_to_a_stream_of_their_own(sink: io.BytesIO) -> None:

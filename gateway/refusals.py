@@ -1,7 +1,7 @@
-"""Which refused calls are written down one by one. Anybody who reaches the listener can be refused, as often as he
-likes; the log is on a disk. So each caller has so many records a minute, and so have all together; what is beyond is
-counted, and the count is a record of its own. Those whose token is good have places of their own: who floods the log
-without one hides nobody's who has. Pure: no clock, no log."""
+"""Which refusals are written down one by one, in the audit log and as security events. Anybody who reaches a listener
+can be refused, as often as he likes; a log is on a disk. So each caller has so many records a minute, and so have all
+together; what is beyond is counted, and the count is a record of its own. Those whose token is good have places of
+their own: who floods the log without one hides nobody's who has. Pure: no clock, no log."""
 
 from __future__ import annotations
 
