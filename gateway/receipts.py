@@ -37,6 +37,11 @@ _STAYS: Final = {
         "its end, or a week after it is withdrawn (tightlip revoke withdraw)",
     )
 }
+# Why nobody looks among last uses for somebody whose mark may be another's.
+_AMONG_OTHERS: Final = (
+    "Callers stand there under plain marks (log.subject: plain), and this one's may be another's too.",
+    "400 days after the last",
+)
 # Where nothing is looked for: why, and until when what may be there is there.
 _LINES: Final[Sequence[tuple[str, str]]] = (
     (
@@ -127,6 +132,10 @@ class Subjects:
         alone = is_alone(who.caller, rules)
         return None if who.end_users else self.pseudonyms.own_lasting(who.caller, alone=alone)
 
+    def _hides_among_others(self, who: Person, mark: str | None) -> bool:
+        """Whether he may be among last uses under a mark that is not his alone."""
+        return mark is None and not who.end_users and self.pseudonyms.lasting(who.caller) is not None
+
     def _receipt(
         self,
         call: str,
@@ -140,6 +149,8 @@ class Subjects:
     ) -> Receipt:
         caller, mark = who.caller, self._mark(who, rules)
         looked = [_place(place, items, values=values) for place in _LOOKED]
+        if self._hides_among_others(who, mark):
+            looked[_LOOKED.index(LAST_USES)] = PlaceShown(LAST_USES, *_AMONG_OTHERS)
         return Receipt(
             call=call,
             at=now,
