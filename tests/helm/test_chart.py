@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -528,6 +530,18 @@ def test_two_installations_in_one_namespace_have_nothing_in_common() -> None:
 def test_a_long_name_is_cut_to_what_services_may_be_called() -> None:
     done = helm("template", "x" * 53, CHART, f"--values={COMBINATIONS['vllm-redis']}")
     assert max(len(each["metadata"]["name"]) for each in objects(done)) <= 63
+
+
+def test_what_is_packed_is_the_same_chart(tmp_path: Path) -> None:
+    assert helm("package", CHART, f"--destination={tmp_path}").returncode == 0
+    (packed,) = tmp_path.glob("tightlip-*.tgz")
+    done = helm("template", RELEASE, packed, f"--namespace={NAMESPACE}", f"--values={COMBINATIONS['vllm-redis']}")
+    unpacked = objects(template("vllm-redis", {}, monitored=()))
+    assert sorted(objects(done), key=str) == sorted(unpacked, key=str)
+    with tarfile.open(packed) as archive:
+        names = {name.removeprefix("tightlip/") for name in archive.getnames()}
+    assert {"Chart.yaml", "README.md", "values.schema.json", "files/alerts.yaml"} <= names
+    assert not {name for name in names if name.startswith("ci/") or name.endswith(".in")}
 
 
 # ---- what is said after an installation ------------------------------------------------------------------------------

@@ -89,6 +89,10 @@ def test_no_two_objects_have_one_name(combination: str) -> None:
     assert len(names) == len(set(names))
 
 
+def test_secrets_are_named_and_never_made(combination: str) -> None:
+    assert not of_kind(rendered(combination), "Secret")
+
+
 def test_every_container_is_hardened(combination: str) -> None:
     for pod in pods(rendered(combination)).values():
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
