@@ -306,7 +306,7 @@ def test_the_gateway_calls_whom_its_settings_and_its_policy_name_and_nobody_else
     ]
 
 
-def test_so_it_does_vault_the_api_server_sentinels_and_a_second_release() -> None:
+def test_so_it_does_vault_the_api_server_sentinels_a_collector_and_a_second_release() -> None:
     green = namespace("models") | {"podSelector": {"matchLabels": {"app": "vllm-green"}}}
     found = ways_out("everything", "gateway")
     assert sorted(found, key=str) == sorted(
@@ -316,6 +316,7 @@ def test_so_it_does_vault_the_api_server_sentinels_and_a_second_release() -> Non
             ([namespace("data")], [26379]),
             ([namespace("data")], [6379]),
             ([block("10.1.0.0/24")], [8200]),
+            ([namespace("observability")], [4318]),
             ([block("10.2.0.1/32")], [6443]),
             ([block("192.0.2.10/32")], [443]),
         ],
