@@ -39,10 +39,15 @@
 {{- $ports := dict "http" 80 "https" 443 "redis" 6379 "rediss" 6379 -}}
 {{- $port := $known.port | default (regexFind ":[0-9]+$" $url.host | trimPrefix ":") | default (get $ports $url.scheme) -}}
 {{- if not $port }}{{ fail (printf "the port of %s must be said: %s://%s:PORT" $host $url.scheme $host) }}{{ end -}}
-{{- if not (or (eq $host "localhost" "::1") (hasPrefix "127." $host)) -}}
+{{- if not (include "tightlip.isInPod" $host) -}}
 {{- $to := include "tightlip.peers" (list $root $host $known) | fromYamlArray -}}
 {{- dict "to" $to "ports" (list (dict "protocol" "TCP" "port" (int $port))) | toJson -}}
 {{- end -}}
+{{- end }}
+
+{{/* Of a host: "yes" where it is the pod itself, whose other containers are reached without a network. */}}
+{{- define "tightlip.isInPod" -}}
+{{- if or (eq . "localhost" "::1") (hasPrefix "127." .) }}yes{{ end -}}
 {{- end }}
 
 {{/* Of (root, host, what `networkPolicy.hosts` says of it): where it is. */}}

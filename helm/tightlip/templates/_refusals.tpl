@@ -57,8 +57,9 @@
 {{/* What would cross the network in the plain, and is refused by the gateway too. */}}
 {{- define "tightlip.refuseLinks" -}}
 {{- $values := (index . 0).Values }}{{ $settings := index . 1 }}{{ $policy := index . 2 -}}
-{{- $plain := regexFindAll "http://[^\\s\"',]+" (toYaml $settings.models) -1 -}}
-{{- if and $plain (not $settings.allow_plaintext_upstream) }}{{ fail (printf "%s: answers hold private data until they are filtered. Use https, or set settings.allow_plaintext_upstream where that network is yours alone" (first $plain)) }}{{ end -}}
+{{- range regexFindAll "http://[^\\s\"',]+" (toYaml $settings.models) -1 -}}
+{{- if not (or $settings.allow_plaintext_upstream (include "tightlip.isInPod" (urlParse .).hostname)) }}{{ fail (printf "%s: answers hold private data until they are filtered. Use https, or set settings.allow_plaintext_upstream where that network is yours alone" .) }}{{ end -}}
+{{- end -}}
 {{- if $policy.administration -}}
 {{- if not $settings.audit }}{{ fail "policy: 'administration' needs settings.audit, where it is recorded: {stdout: true, key_file: …}" }}{{ end -}}
 {{- if not (or $values.tls.management.existingSecret $settings.allow_plaintext_administration) }}{{ fail "policy: 'administration' needs tls.management.existingSecret, or settings.allow_plaintext_administration where that network is yours alone" }}{{ end -}}
