@@ -94,14 +94,14 @@ def dead(stage: Stage) -> Iterator[tuple[str, bytes]]:
     """Those that outlive it."""
     yield from files(stage.front.folder)
     yield from stage.printed
-    yield READ, _read(stage)
+    yield READ, read(stage.front.folder / "records", stage.key)
     yield UPSTREAM, "\n".join(stage.engine.headers).encode()
     yield TRACES, b"\n".join([repr(stage.traces.headers).encode(), *stage.traces.bodies])
 
 
-def _read(stage: Stage) -> bytes:
-    key = ["--key", str(stage.key)] if stage.key is not None else []
-    done = CliRunner().invoke(app, ["logs", "read", str(stage.front.folder / "records"), *key])
+def read(records: Path, key: Path | None) -> bytes:
+    """As `tightlip logs read` prints them."""
+    done = CliRunner().invoke(app, ["logs", "read", str(records), *(["--key", str(key)] if key is not None else [])])
     assert done.exit_code == 0, done.output
     return done.output_bytes
 

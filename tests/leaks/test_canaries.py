@@ -13,8 +13,11 @@ from pathlib import Path
 from sqlite3 import connect
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from redis import Redis as Client
 
+from gateway.key_files import write_pair
+from gateway.observe.files import DayFiles
 from tests.leaks import page, paths, sinks
 from tests.leaks.paths import ALL, BESIDE, FIRST, KILLED, LOCKED, ON_REDIS, PLANTED, PLANTS, SHUT_DOWN, SLOW, THEN
 from tests.leaks.stage import RELEASED, SUBJECT, SUBJECTS, WIRE, Stage, lawful, locked_stage, stage
@@ -207,6 +210,18 @@ def test_a_line_more_in_any_file_is_found(sqlite: Walked, tmp_path: Path) -> Non
     hits = {(sink, hit.said.place) for sink, data in sinks.files(copy) for hit in sqlite.canaries.hits(data)}
     files = {sinks.STDOUT, sinks.STDERR, sinks.LOG, sinks.AUDIT, sinks.TEMPORARY, sinks.SQLITE}
     assert {sink for sink, place in hits if place == "held"} == files
+
+
+def test_a_line_more_among_encrypted_records_is_found_where_they_are_read(tmp_path: Path) -> None:
+    canaries, private = Canaries(), X25519PrivateKey.generate()
+    planted = canaries.word("a path", "a place")
+    write_pair(key := tmp_path / "records.pem", private)
+    (folder := tmp_path / "records").mkdir(mode=0o700)
+    files = DayFiles(folder, "records", 7, private.public_key())
+    files.write(f'{{"event": "process", "code": "{planted}"}}\n'.encode())
+    files.close()
+    assert [canaries.hits(data) for _, data in sinks.files(tmp_path) if data] == [frozenset()] * 3
+    assert canaries.hits(sinks.read(folder, key))
 
 
 @needs_redis
