@@ -246,7 +246,7 @@ def _models(settings: Settings, operator: Operator, closing: AsyncExitStack) -> 
     }
     standing = Standing()
     serving = {name: model.serving for name, model in settings.models.items()}
-    keys = KeyCheck(client, served.with_keys(configured.values()), operator.keyless)
+    keys = KeyCheck(partial(served.client, settings.upstream), served.with_keys(configured.values()), operator.keyless)
     return _Models(known, client, keys, standing, Releases(pairs, serving, standing, metrics))
 
 

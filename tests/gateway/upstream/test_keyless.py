@@ -20,6 +20,7 @@ from gateway.observe.pseudonyms import Pseudonyms
 from gateway.upstream import keyless
 from gateway.upstream.client import MODELS, Server, Timeouts, UpstreamClient
 from gateway.upstream.keyless import SIDE_DOOR, KeyCheck
+from gateway.upstream.replicas import FAILURES
 from tests.support.processes import HOST, free_port
 
 
@@ -54,12 +55,16 @@ class Web:
         return aiohttp.web.json_response({"error": {"message": "Cannot find"}}, status=self._side_door or 0)
 
 
+def connect() -> UpstreamClient:
+    return UpstreamClient(Timeouts())
+
+
 async def test_who_answers_without_a_key_is_told_of() -> None:
     told: list[tuple[str, str]] = []
     careful, careless = Web(asks=True), Web(asks=False)
-    async with careful as one, careless as other, aclosing(UpstreamClient(Timeouts())) as client:
-        check = KeyCheck(client, [one, other], lambda *door: told.append(door))
-        assert await check.look()
+    async with careful as one, careless as other, aclosing(connect()) as client:
+        check = KeyCheck(connect, [one, other], lambda *door: told.append(door))
+        assert await check.look(client)
         assert told == [(other.url, MODELS)]
         await check.watch()
     assert told == [(other.url, MODELS)], "once"
@@ -70,9 +75,9 @@ async def test_who_is_away_is_called_until_he_answers(monkeypatch: pytest.Monkey
     monkeypatch.setattr(keyless, "AGAIN", 0.01)
     told: list[tuple[str, str]] = []
     port = free_port()
-    async with aclosing(UpstreamClient(Timeouts())) as client:
-        check = KeyCheck(client, [Server(f"http://{HOST}:{port}", "m", "secret")], lambda *door: told.append(door))
-        assert not await check.look()
+    async with aclosing(connect()) as client:
+        check = KeyCheck(connect, [Server(f"http://{HOST}:{port}", "m", "secret")], lambda *door: told.append(door))
+        assert not await check.look(client)
         assert not told
         async with Web(asks=False, port=port) as there, asyncio.timeout(60):
             await check.watch()
@@ -84,8 +89,8 @@ async def test_who_keeps_its_key_for_some_of_its_doors_is_told_of(status: int, i
     """vLLM 0.32 answers 400 there to an empty body, and chats to one that is a request."""
     told: list[tuple[str, str]] = []
     web = Web(asks=True, side_door=status)
-    async with web as one, aclosing(UpstreamClient(Timeouts())) as client:
-        assert await KeyCheck(client, [one], lambda *door: told.append(door)).look()
+    async with web as one, aclosing(connect()) as client:
+        assert await KeyCheck(connect, [one], lambda *door: told.append(door)).look(client)
     assert told == ([(one.url, SIDE_DOOR)] if is_open else [])
     assert web.keys == [None, None]
 
@@ -94,14 +99,36 @@ async def test_each_replica_is_called() -> None:
     """One that asks for a key says nothing of the next."""
     told: list[tuple[str, str]] = []
     port = free_port()
-    async with Web(asks=True) as one, Web(asks=False) as two, aclosing(UpstreamClient(Timeouts())) as client:
+    async with Web(asks=True) as one, Web(asks=False) as two, aclosing(connect()) as client:
         server = replace(one, others=(two.url, f"http://{HOST}:{port}"))
-        check = KeyCheck(client, [server], lambda *door: told.append(door))
-        assert not await check.look(), "the third is away"
+        check = KeyCheck(connect, [server], lambda *door: told.append(door))
+        assert not await check.look(client), "the third is away"
         assert told == [(two.url, MODELS)]
         async with Web(asks=False, port=port) as three:
-            assert await check.look()
+            assert await check.look(client)
     assert told == [(two.url, MODELS), (three.url, MODELS)]
+
+
+async def test_a_replica_that_was_away_for_long_is_called_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have ejected it by then."""
+    monkeypatch.setattr(keyless, "AGAIN", 0.01)
+    told: list[tuple[str, str]] = []
+    looks, enough, port = 0, asyncio.Event(), free_port()
+
+    def look() -> UpstreamClient:
+        nonlocal looks
+        looks += 1
+        if looks > 2 * FAILURES:
+            enough.set()
+        return connect()
+
+    async with Web(asks=True) as one, asyncio.timeout(60):
+        both = replace(one, others=(f"http://{HOST}:{port}",))
+        watch = asyncio.ensure_future(KeyCheck(look, [both], lambda *door: told.append(door)).watch())
+        await enough.wait()
+        async with Web(asks=False, port=port) as other:
+            await watch
+    assert told == [(other.url, MODELS)]
 
 
 def test_the_operator_hears_of_it_in_a_metric_a_record_and_words(tmp_path: Path) -> None:
