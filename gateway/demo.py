@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -91,7 +92,8 @@ def _running(port: int, console: Console) -> Iterator[_Demo]:
         raise DemoError(f"the demo's models are not in {FOLDER}; it runs from a checkout of the repository")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tightlip-demo-")))
-        key = FOLDER / "keys" / "dev.pem"
+        folder = _with_room_for_keys(home)
+        key = folder / "keys" / "dev.pem"
         if not key.exists():
             create_key(key)
         console.print("Starting the embedded upstream and the gateway …", style="dim")
@@ -99,7 +101,7 @@ def _running(port: int, console: Console) -> Iterator[_Demo]:
         ready = stack.enter_context(_process("upstream", [*models, "--port=0"], home, {}))
         upstream = _printed(ready, r"upstream (\S+)")
         environment = _settings(upstream, port, home)
-        arguments = ["--config", str(FOLDER / "tightlip.yaml")]
+        arguments = ["--config", str(folder / "tightlip.yaml")]
         ready = stack.enter_context(_process("serve", arguments, home, environment))
         roles = (RAW_ROLE, CALLER_ROLE)
         yield _Demo(
@@ -108,6 +110,20 @@ def _running(port: int, console: Console) -> Iterator[_Demo]:
             {role: _token(key, "tightlip", role) for role in roles},
             _written(home / "security.token", _token(key, "tightlip-admin", "security")),
         )
+
+
+def _with_room_for_keys(home: Path) -> Path:
+    """The demo's folder; where nothing may be written to it, as in an image, a copy that has its models by a link."""
+    if os.access(FOLDER, os.W_OK):
+        return FOLDER
+    copy = home / "demo"
+    copy.mkdir()
+    for entry in FOLDER.iterdir():
+        if entry.is_dir():
+            (copy / entry.name).symlink_to(entry)
+        else:
+            shutil.copyfile(entry, copy / entry.name)
+    return copy
 
 
 def _token(key: Path, audience: str, role: str) -> str:

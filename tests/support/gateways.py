@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,18 +109,20 @@ def gateway(
     configuration: Mapping[str, Any],
     policy: Mapping[str, Any] | None = None,
     module: str = "gateway.cli",
+    program: Sequence[str] = (),
 ) -> Iterator[Gateway]:
-    """The gateway, listening, for as long as the block lasts. `module` has its commands."""
+    """The gateway, listening, for as long as the block lasts. `module` has its commands, or `program` is what runs
+    them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tightlip.yaml").write_text(yaml.safe_dump(dict(configuration), allow_unicode=True))
     (folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy or POLICY)))
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
-    serve = [sys.executable, "-m", module, "serve", "--config", str(folder / "tightlip.yaml")]
-    program = Program(
+    serve = [*(program or (sys.executable, "-m", module)), "serve", "--config", str(folder / "tightlip.yaml")]
+    started = Program(
         "gateway", [*_without_settings(), *serve], says(READY), start_s=120.0
     )  # releases are checked first
-    with running(program, folder / "logs") as child:
+    with running(started, folder / "logs") as child:
         yield Gateway(child, folder)
 
 
