@@ -154,6 +154,7 @@ def test_the_file_of_sqlite_outlives_the_release_and_belongs_to_one_pod() -> Non
     claim = one(found, "PersistentVolumeClaim", "tightlip-state")
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    assert (claim["spec"]["accessModes"], claim["spec"]["storageClassName"]) == (["ReadWriteOnce"], "local")
     deployment = one(found, "Deployment", "tightlip")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     state = yaml.safe_load(settings_text(found))["state"]
@@ -190,6 +191,22 @@ def test_without_tls_the_gateway_is_told_so() -> None:
     state = yaml.safe_load(settings_text(found))["state"]
     assert (state["url"], state["allow_plaintext"]) == ("redis://tightlip-redis:6379/0", True)
     assert "port 0" not in one(found, "ConfigMap", "tightlip-redis")["data"]["redis.conf"]
+
+
+# ---- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_digest_counts_before_a_tag_and_a_mirror_before_a_registry() -> None:
+    digest = f"sha256:{'0' * 64}"
+    image = {"registry": "registry.example", "repository": "team/tightlip", "tag": "1", "digest": digest}
+
+    def used(**values: Any) -> str:
+        return str(gateway(rendered_with("default", **values))["image"])
+
+    assert used() == "tightlip:0.1.0"
+    assert used(image=image) == f"registry.example/team/tightlip@{digest}"
+    assert used(image=image | {"digest": ""}) == "registry.example/team/tightlip:1"
+    assert used(image=image, **{"global": {"imageRegistry": "m.internal"}}) == f"m.internal/team/tightlip@{digest}"
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -234,7 +251,25 @@ def test_tokens_are_projected_and_nothing_else_of_the_account_is() -> None:
     sources = volumes(pods(rendered("everything"))["gateway"])["tokens"]["projected"]["sources"]
     tokens = [source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source]
     assert [(token["path"], token.get("audience")) for token in tokens] == [("vault", "vault"), ("jwks", None)]
+    assert {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]} in [
+        source.get("configMap") for source in sources
+    ]
     assert "tokens" not in volumes(pod("default"))
+
+
+def test_a_listener_with_tls_is_as_its_values_say() -> None:
+    tls = {"public": {"minVersion": "1.3"}, "management": {"clientCertificates": "optional"}}
+    found = yaml.safe_load(settings_text(rendered_with("everything", tls=tls), "gateway"))
+    assert found["public"]["tls"] == {
+        "certificate": "/etc/tightlip/tls/public/tls.crt",
+        "key": "/etc/tightlip/tls/public/tls.key",
+        "client_ca": "/etc/tightlip/tls/public/ca.crt",
+        "client_certificates": "optional",
+        "min_version": "1.3",
+    }
+    assert found["management"]["tls"]["client_certificates"] == "optional"
+    assert found["management"]["tls"]["min_version"] == "1.2"
+    assert "tls" not in yaml.safe_load(settings_text(rendered("default")))["public"]
 
 
 # ---- the network -----------------------------------------------------------------------------------------------------
@@ -374,7 +409,9 @@ def test_there_are_none_where_they_are_switched_off() -> None:
 def test_administration_and_metrics_have_a_service_that_no_route_leads_to() -> None:
     found = rendered("everything")
     ingress = one(found, "Ingress", "gateway")["spec"]
-    backends = [path["backend"]["service"] for rule in ingress["rules"] for path in rule["http"]["paths"]]
+    paths = [path for rule in ingress["rules"] for path in rule["http"]["paths"]]
+    assert [path["path"] for path in paths] == ["/v1"]
+    backends = [path["backend"]["service"] for path in paths]
     assert backends == [{"name": "gateway", "port": {"number": 443}}]
     assert [port["targetPort"] for port in one(found, "Service", "gateway")["spec"]["ports"]] == ["public"]
     management = one(found, "Service", "gateway-management")["spec"]
@@ -501,6 +538,22 @@ def test_vllm_prints_nothing_of_a_request_and_tells_nobody_of_its_use() -> None:
         assert {"--no-enable-log-requests", "--disable-uvicorn-access-log"} <= set(found["command"])
         said = {variable["name"]: variable.get("value") for variable in found["env"]}
         assert (said["VLLM_NO_USAGE_STATS"], said["DO_NOT_TRACK"], said["HF_HUB_OFFLINE"]) == ("1", "1", "1")
+
+
+def test_vllm_asks_for_a_key_and_speaks_tls_where_it_has_them() -> None:
+    found = vllm("vllm-redis", "tightlip-vllm-main")
+    (key,) = [variable for variable in found["env"] if variable["name"] == "VLLM_API_KEY"]
+    assert key["valueFrom"] == {"secretKeyRef": {"name": "vllm", "key": "api-key"}}
+    assert {"--ssl-certfile=/etc/vllm/tls/tls.crt", "--ssl-keyfile=/etc/vllm/tls/tls.key"} <= set(found["command"])
+    assert found["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+    plain = vllm("everything", "gateway-vllm-base")
+    assert not {variable["name"] for variable in plain["env"]} & {"VLLM_API_KEY"}
+    assert not [word for word in plain["command"] if word.startswith("--ssl")]
+
+
+def test_vllm_needs_no_more_gpus_while_it_changes() -> None:
+    rolling = one(rendered("vllm-redis"), "Deployment", "tightlip-vllm-main")["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def test_vllm_may_load_for_half_an_hour_and_each_replica_has_its_own_address() -> None:

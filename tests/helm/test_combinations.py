@@ -99,6 +99,7 @@ def test_every_container_is_hardened(combination: str) -> None:
         assert pod["spec"]["securityContext"]["runAsUser"] > 0
         assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["enableServiceLinks"] is False
         for container in containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -125,6 +126,30 @@ def _selector(found: Object) -> Any:
     spec = found.get("spec", {})
     selector = spec.get("selector", spec.get("podSelector"))
     return selector.get("matchLabels", selector) if selector else None
+
+
+def test_every_rule_names_ports_that_its_pods_have(combination: str) -> None:
+    found = rendered(combination)
+    for policy in of_kind(found, "NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]["matchLabels"].items()
+        meant = [pod for pod in pods(found).values() if selector <= pod["metadata"]["labels"].items()]
+        ports = {port["name"] for pod in meant for each in containers(pod) for port in each.get("ports", [])}
+        asked = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule["ports"]}
+        assert asked <= ports
+
+
+def test_every_file_that_a_command_names_is_mounted(combination: str) -> None:
+    for pod in pods(rendered(combination)).values():
+        for container in containers(pod):
+            mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+            named = [word.partition("=")[2] or word for word in container["command"][1:]]
+            for file in (word for word in named if word.startswith("/") and not word.startswith("/release/")):
+                assert any(Path(file).is_relative_to(mount) for mount in mounts), file
+
+
+def test_no_account_brings_its_token(combination: str) -> None:
+    for account in of_kind(rendered(combination), "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
 
 
 def test_every_monitor_finds_its_service(combination: str) -> None:
