@@ -320,11 +320,13 @@ def test_no_rule_is_for_everybody() -> None:
                 assert rule.get("from", rule.get("to"))
 
 
-def test_callers_come_from_the_ingress_and_metrics_go_to_prometheus() -> None:
+def test_callers_come_from_the_ingress_metrics_go_to_prometheus_and_administrators_are_named() -> None:
     public, management = policy("default")["ingress"]
     assert (public["from"], public["ports"]) == ([namespace("ingress-nginx")], [{"protocol": "TCP", "port": "public"}])
     prometheus = namespace("monitoring") | {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
     assert (management["from"], management["ports"]) == ([prometheus], [{"protocol": "TCP", "port": "management"}])
+    security = {"podSelector": {"matchLabels": {"team": "security"}}}
+    assert policy("sqlite")["ingress"][1]["from"] == [prometheus, security]
 
 
 def test_the_gateway_calls_whom_its_settings_and_its_policy_name_and_nobody_else() -> None:
