@@ -17,8 +17,9 @@ import base64
 import os
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -76,10 +77,17 @@ class Pod:
         assert self.passes("livenessProbe")
 
     def program(self) -> Program:
-        command = [*self.container["command"], *self.container.get("args", [])]
-        assert command[0] == "tightlip"
-        command = [sys.executable, "-m", "gateway.cli", *(self._moved(word) for word in command[1:])]
-        return Program("container", command, lambda _: True, environment=self._environment())
+        return Program("container", self._command(self.container), lambda _: True, environment=self._environment())
+
+    def initialise(self) -> Sequence[subprocess.CompletedProcess[str]]:
+        """Its init containers, one after the other up to one that fails, whose pod begins no container."""
+        ended = list[subprocess.CompletedProcess[str]]()
+        for container in self.held["spec"]["initContainers"]:
+            environment = {**os.environ, **self._environment()}
+            ended.append(subprocess.run(self._command(container), env=environment, text=True, capture_output=True))
+            if ended[-1].returncode != 0:
+                break
+        return ended
 
     def end(self, child: Child) -> int:
         """The signal, then as long as the pod's end may take, less what goes before the signal. Returns its status;
@@ -87,6 +95,13 @@ class Pod:
         before = self.container["lifecycle"]["preStop"]["sleep"]["seconds"]
         child.process.send_signal(signal.SIGTERM)
         return child.process.wait(self.held["spec"]["terminationGracePeriodSeconds"] - before)
+
+    def _command(self, container: Object) -> Sequence[str]:
+        """Of a container that has the gateway's mounts."""
+        assert container["volumeMounts"] == self.container["volumeMounts"]
+        said = [*container["command"], *container.get("args", [])]
+        assert said[0] == "tightlip"
+        return [sys.executable, "-m", "gateway.cli", *(self._moved(word) for word in said[1:])]
 
     def _environment(self) -> Mapping[str, str]:
         said = {each["name"]: self._moved(self._value(each)) for each in self.container.get("env", [])}
@@ -146,8 +161,7 @@ class Pod:
 
 @contextmanager
 def running(pod: Pod) -> Iterator[Child]:
-    """Its container, ready, for as long as the block lasts."""
-    pod.mount()
+    """The container of a pod that is mounted, ready, for as long as the block lasts."""
     child = start(pod.program(), pod.root / "logs")
     try:
         pod.until_ready(child)
