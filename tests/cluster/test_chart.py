@@ -4,6 +4,7 @@ namespace that takes hardened pods alone, and the server warns of nothing."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 ANOTHER_IMAGE = {"image.digest": f"sha256:{'b' * 64}"}
+KIND = Path(__file__).parents[2] / "deploy" / "kind"
 NETWORK = "/apis/networking.k8s.io/v1"
 POLICY = "/apis/policy/v1"
 
@@ -100,6 +102,22 @@ def test_a_pod_that_is_not_hardened_is_refused_there(kubernetes: Cluster) -> Non
     assert 'violates PodSecurity "restricted' in refused.stderr
     with pytest.raises(AssertionError, match="would violate PodSecurity"):
         kubernetes.kubectl("apply", "-n", "strict", "-f", "-", text=yaml.safe_dump(deployment))
+
+
+def test_what_is_tried_with_kind_is_accepted_and_hardened(kubernetes: Cluster) -> None:
+    """Its namespaces, its model server and its values; who enforces network policies is not here."""
+    around = (KIND / "around.yaml").read_text(encoding="utf-8").replace("image: IMAGE", "image: tightlip:0.1.0")
+    kubernetes.kubectl("apply", "-f", "-", text=around)
+    until(lambda: ready_replicas(kubernetes, "models", "upstream") == 1)
+    release = Installation(kubernetes, "shop", KIND / "values.yaml")
+    release.install()
+    release.check_again()
+    release.uninstall()
+
+
+def ready_replicas(kubernetes: Cluster, namespace: str, name: str) -> int:
+    status = kubernetes.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")["status"]
+    return int(status.get("readyReplicas", 0))
 
 
 # ---- what the server holds -------------------------------------------------------------------------------------------
