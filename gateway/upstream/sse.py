@@ -28,13 +28,15 @@ class SseDecoder:
 
     def feed(self, received: bytes) -> list[bytes]:
         """The events that these bytes completed. Raises UpstreamBroken for an event over MAX_EVENT_BYTES."""
-        if self._after_cr and received:
+        if not received:
+            return []
+        if self._after_cr:
             received, self._after_cr = received.removeprefix(b"\n"), False
         if self._is_one(received):
             self._first = False
             return [received[len(_DATA) : -2]]
         text = self._rest + received if self._rest else received
-        if self._first and text:
+        if self._first:
             text = self._without_bom(text)
         events = self._simple(text) if b"\r" not in text and not self._data else self._general(text)
         if (self._rest or self._data) and len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:

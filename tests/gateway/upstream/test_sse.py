@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamBroken
@@ -71,6 +71,7 @@ def test_every_cut_in_two(stream: bytes, events: list[bytes]) -> None:
 
 
 @given(st.lists(_PIECES, max_size=24).map(b"".join), st.lists(st.integers(0, 60), max_size=8))
+@example(b"data: \r\n", [7, 7])
 def test_cuts_change_nothing(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(edges)]
