@@ -31,10 +31,12 @@ class Meter:
         self._held_since: float | None = None
         self._released_at: float | None = None
 
-    def asks(self, place: str) -> None:
-        """The model server at this place is about to be given the request."""
-        self._record.sent, self._record.upstream = True, place
-        self._admitted = self._record.elapsed()
+    def asks(self, place: str | None) -> None:
+        """A model server is about to be given the request, or something of it; `place`: where the tuned model's is.
+        Called again for each that is asked."""
+        self._record.sent, self._record.upstream = True, place or self._record.upstream
+        if self._admitted is None:
+            self._admitted = self._record.elapsed()
 
     def filtering(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` of the filters gives; may be called in a thread that nobody else of the answer runs beside. A

@@ -69,6 +69,7 @@ from gateway.upstream.drafts import Drafter
 from gateway.upstream.frames import DONE, Ended, FrameReader, Item
 from gateway.upstream.places import Questioner
 from gateway.upstream.prompt_ids import prompt_ids
+from gateway.upstream.replicas import Replica
 from gateway.upstream.scoring import Samples, Scorer
 from gateway.upstream.sse import SseDecoder
 from gateway.upstream.tally import Tally
@@ -103,6 +104,11 @@ class Pair:
     def open(self) -> bool:
         """Whether requests may go to these models now."""
         return self.guard is None or self.guard.open
+
+    @property
+    def refused(self) -> bool:
+        """Whether these are known not to be what the release says."""
+        return self.guard is not None and self.guard.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +313,6 @@ class _Answer:
     # ---- the three sources ------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        self._meter.asks(self._pair.tuned.place)
         bounds = self._plan.grant.profile.bounded
         await (self._bounded(bounds) if bounds is not None and self._wanted else self._tuned())
         if self._wanted:
@@ -334,7 +339,7 @@ class _Answer:
 
     async def _bounded(self, bounds: Bounds) -> None:
         pair = self._pair
-        drafter = Drafter(self._client, self._errand, self._client.timeouts.first_byte)
+        drafter = Drafter(self._client, self._errand, self._client.timeouts.first_byte, self._asks)
         count = partial(self._metrics.bounded, pair.release)
         source = BoundedSource(drafter, pair.tuned, pair.base, pair.vocabulary, bounds, self._body, count)
         async with aclosing(source.items()) as rounds:
@@ -434,7 +439,7 @@ class _Answer:
         """Hand over the events of each read, up to the end mark or until `take` has no use for more; leaving closes
         the connection, which ends the generation."""
         sse = SseDecoder()
-        async with self._client.stream(server, path, body, errand) as pieces:
+        async with self._client.stream(server, path, body, errand, partial(self._asks, server)) as pieces:
             async for piece in pieces:
                 events = sse.feed(piece)
                 ended = DONE in events
@@ -444,6 +449,10 @@ class _Answer:
                     return
                 if ended:
                     return
+
+    def _asks(self, server: Server, replica: Replica) -> None:
+        """A record names the replica that answers for the tuned model."""
+        self._meter.asks(replica.place if server is self._pair.tuned else None)
 
     def _evidence(self) -> dict[str, Any]:
         if self._pair.tuned_scorer is not None:

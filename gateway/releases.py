@@ -55,9 +55,9 @@ class Releases:
 
     @property
     def ready(self) -> bool:
-        """Whether this process can serve any of its models. One of which no release that is in service checks out here,
-        or is here at all, is not ready, so that a wrong rollout stops by itself. What is withdrawn is so everywhere,
-        and callers are to be told."""
+        """Whether this process can serve any of its models. One of which every release that is in service is something
+        else here, or is not here at all, is not ready, so that a wrong rollout stops by itself. What is withdrawn is so
+        everywhere, and whose servers do not answer is closed for all gateways alike: callers are to be told."""
         return any(self._can_serve(Release(model, name)) for model in self.models for name in self._in_service(model))
 
     def answers(self, model: str) -> bool:
@@ -102,7 +102,8 @@ class Releases:
         return chosen | self.for_everybody(model).shares.keys()
 
     def _can_serve(self, release: Release) -> bool:
-        return self.standing.is_withdrawn(release) or self._is_open(release)
+        known = release in self.pairs and not self.pairs[release].refused
+        return known or self.standing.is_withdrawn(release)
 
     def _is_open(self, release: Release) -> bool:
         return release in self.pairs and self.pairs[release].open

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from gateway.errors import GatewayError, UpstreamUnavailable
@@ -69,11 +69,19 @@ class PairCheck:
     faults_of_files: Callable[[], Iterable[Fault]]
     scored: bool = False  # as `Prober` takes it
     hear: HearReplica = no_replica_heard
+    failures: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # of calls to each of the two, when it was last looked at
 
     async def __call__(self) -> Sequence[Fault]:
         began = time.monotonic()
-        tuned, base = await self._observe(self.tuned), await self._observe(self.base)
         files = list(self.faults_of_files())
+        try:
+            tuned, base = await self._observe(self.tuned), await self._observe(self.base)
+        except GatewayError:
+            if files:  # are wrong whoever answers
+                return files
+            raise
         sound = next(((t, b) for t in tuned for b in base if not self._faults(t, b)), None)
         if sound is not None and not files:
             for one in tuned:
@@ -93,14 +101,19 @@ class PairCheck:
         return sum(len(server.checked.refused) for server in (self.tuned, self.base) if server.checked is not None)
 
     def due(self) -> bool:
-        """Whether a replica waits for being checked."""
-        return self.client.unchecked(self.tuned) or self.client.unchecked(self.base)
+        """Whether a replica waits for being checked, or a call has failed since: another process may stand there."""
+        return any(
+            self.client.unchecked(server)
+            or self.client.failures(server) != self.failures.get((server.url, server.model))
+            for server in (self.tuned, self.base)
+        )
 
     async def _observe(self, server: Server) -> list[_Seen]:
         """Of each replica that answers. Raises GatewayError where none does."""
         prober = Prober(self.client, self.vocabulary.size, scored=self.scored)
         canary = CanaryText(self.manifest.canary.ids, self.manifest.canary.start)
         each = await self.client.each(server)
+        self.failures[server.url, server.model] = self.client.failures(server)
         if server.checked is not None:
             server.checked.forget(one.only.at for one in each if one.only)
         lives = [one.only.life if one.only else 0 for one in each]
@@ -156,12 +169,18 @@ class Guard:
         whether somebody waits for the next check."""
         self._check, self._tell, self._clock, self._due = check, tell, clock or Clock(), due
         self._good_since: float | None = None
+        self._refused = False
         self._told: tuple[Fault, ...] | None = None
 
     @property
     def open(self) -> bool:
         """Whether requests may go to these models now."""
         return self._good_since is not None and self._clock.now() - self._good_since <= self._clock.grace
+
+    @property
+    def refused(self) -> bool:
+        """Whether they are something else, by the last check that was answered."""
+        return self._refused
 
     async def look(self) -> bool:
         """Check once; whether all is well."""
@@ -171,7 +190,7 @@ class Guard:
         except GatewayError:
             faults = (Fault.NO_ANSWER,)  # what was known before holds until it is too old
         else:
-            self._good_since = None if faults else began
+            self._good_since, self._refused = None if faults else began, bool(faults)
         if faults != self._told:
             self._told = faults
             self._tell(faults)

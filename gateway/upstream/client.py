@@ -9,7 +9,6 @@ nor after a time-out: the engine may still be at work. No replica is called twic
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -36,7 +35,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024  # read of a refusal, to tell by it whose mis
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # scores of 2,048 tokens are about 200 kB
 HEALTH_EVERY: Final = 1.0  # seconds between two looks at ejected replicas
 HEALTH_DEADLINE: Final = 5.0  # for each
-RESOLVE_EVERY: Final = 10  # looks between two of names: as long as a headless service's records may be old
+RESOLVE_EVERY: Final = 10.0  # seconds between two looks at names: as long as a headless service's records may be old
 _OUR_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -70,14 +69,6 @@ class Server:
 
     def __repr__(self) -> str:
         return f"Server({self.model!r})"
-
-    @property
-    def place(self) -> str:
-        """Host and port, for records: a path may be what lets one in."""
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        host = ipaddress.ip_address(host).exploded if ":" in host else host
-        return f"{host}:{parts.port}" if parts.port else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +104,12 @@ class Errand:
 class Timeouts:
     """Seconds."""
 
-    connect: float = 5.0
+    connect: float = 5.0  # the look-up of its name, the connection and the TLS handshake together
     first_byte: float = 60.0  # until the response's head: an engine answers it when the prefill is done
     stall: float = 60.0  # between two reads
+    # That a connection is kept without a call: less than servers keep it (vLLM 5 s), since a call that meets the
+    # server's end of it is lost.
+    idle: float = 3.0
 
 
 T = TypeVar("T")
@@ -149,11 +143,13 @@ class UpstreamClient:
         self._fleet = Fleet(tell)
         self._servers: dict[str, Server] = {}  # of those that have been called, one for each address
         self._looking = asyncio.Lock()
+        self._looked_up: dict[str, float] = {}  # when each name was last
+        self._visited: set[Replica | str] = set()  # those that are being asked for their health, or looked up
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=timeouts.idle),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect, sock_connect=timeouts.connect),
             skip_auto_headers=_OUR_HEADERS,
             trust_env=False,
         )
@@ -163,12 +159,19 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def stream(
-        self, server: Server, path: str, body: Mapping[str, Any], errand: Errand
+        self,
+        server: Server,
+        path: str,
+        body: Mapping[str, Any],
+        errand: Errand,
+        chosen: Callable[[Replica], None] = ignored,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of an event stream, in the pieces in which they arrive. Leaving early closes the connection,
-        which ends the generation. Raises UpstreamError, and CallerError where the engine refused the request."""
+        which ends the generation. `chosen` hears of each replica before it is called. Raises UpstreamError, and
+        CallerError where the engine refused the request."""
 
         async def head(replica: Replica, call: Steps) -> aiohttp.ClientResponse:
+            chosen(replica)
             return await self._post(server, replica, path, body, errand, call)
 
         async with self._answered(server, path, errand, head, timely=True) as response:
@@ -181,12 +184,21 @@ class UpstreamClient:
                 await pieces.aclose()
                 response.close()
 
-    async def post(self, server: Server, path: str, body: Mapping[str, Any], errand: Errand, deadline: float) -> bytes:
-        """The body of a JSON answer, all of it within `deadline` seconds."""
+    async def post(
+        self,
+        server: Server,
+        path: str,
+        body: Mapping[str, Any],
+        errand: Errand,
+        deadline: float,
+        chosen: Callable[[Replica], None] = ignored,
+    ) -> bytes:
+        """The body of a JSON answer, all of it within `deadline` seconds. `chosen` as in `stream`."""
 
         ends = asyncio.get_running_loop().time() + deadline
 
         async def whole(replica: Replica, call: Steps) -> bytes:
+            chosen(replica)
             async with asyncio.timeout_at(ends):
                 response = await self._post(server, replica, path, body, errand, call)
                 async with response:
@@ -225,37 +237,69 @@ class UpstreamClient:
         found = self._fleet.of(server.urls)
         return server.checked is not None and any(not each.ejected and each not in server.checked for each in found)
 
-    async def watch(self) -> None:
-        """Look for ever after replicas that were ejected, and where all of them are."""
-        looks = 0
-        while True:
-            await asyncio.sleep(HEALTH_EVERY)
-            looks += 1
-            await self.look(names=looks % RESOLVE_EVERY == 0)
+    def failures(self, server: Server) -> int:
+        """How many calls have failed, ever, of those to its replicas that are not ejected."""
+        found = self._fleet.of(server.urls)
+        return sum(each.failed for each in found if server.alone or not each.ejected)
 
-    async def look(self, *, names: bool = True) -> None:
-        """Once; `names`: whether all are looked up too, and not only those that nobody has been found by yet."""
-        named = [url for url, server in self._servers.items() if server.resolve]
-        await asyncio.gather(*(self._look_up(url) for url in named if names or not self._fleet.of([url])))
-        await asyncio.gather(*(self._look_after(replica) for replica in self._fleet.ejected))
+    async def watch(self) -> None:
+        """Look for ever after replicas that were ejected, and where all of them are. A replica or a name server that
+        hangs keeps nobody else waiting."""
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                await asyncio.sleep(HEALTH_EVERY)
+                for url in self._due():
+                    looks.create_task(self._look_up(url))
+                for replica in self._fleet.ejected:
+                    if replica not in self._visited:
+                        looks.create_task(self._look_after(replica))
+
+    def _due(self) -> list[str]:
+        """The names to be looked up now: those that nobody has been found by yet each time."""
+        now = asyncio.get_running_loop().time()
+        return [
+            url
+            for url in self._named
+            if url not in self._visited and (not self._fleet.of([url]) or now - self._looked_up[url] >= RESOLVE_EVERY)
+        ]
+
+    async def look(self) -> None:
+        """Once, at all."""
+        await asyncio.gather(
+            *map(self._look_up, self._named), *(self._look_after(replica) for replica in self._fleet.ejected)
+        )
+
+    @property
+    def _named(self) -> list[str]:
+        """Those that stand for others."""
+        return [url for url, server in self._servers.items() if server.resolve]
 
     async def _look_after(self, replica: Replica) -> None:
         server = self._servers[replica.url]
-        with suppress(GatewayError), _mapped():
-            async with (
-                asyncio.timeout(HEALTH_DEADLINE),
-                self._session.get(replica.at + HEALTH, **_link(server, replica, {})) as response,
-            ):
-                if response.status < 500:  # servers that have no such page are well too
-                    self._fleet.back(replica)
+        self._visited.add(replica)
+        try:
+            with suppress(GatewayError), _mapped():
+                async with (
+                    asyncio.timeout(HEALTH_DEADLINE),
+                    self._session.get(replica.at + HEALTH, **_link(server, replica, {})) as response,
+                ):
+                    if response.status < 500:  # servers that have no such page are well too
+                        self._fleet.back(replica)
+        finally:
+            self._visited.discard(replica)
 
     async def _look_up(self, url: str) -> None:
+        self._looked_up[url] = asyncio.get_running_loop().time()
+        self._visited.add(url)
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         found: list[str] = []
-        with suppress(OSError, TimeoutError, UnicodeError):
-            async with asyncio.timeout(self.timeouts.connect):
-                found = await self._resolve(parts.hostname or "", port)
+        try:
+            with suppress(OSError, TimeoutError, UnicodeError):
+                async with asyncio.timeout(self.timeouts.connect):
+                    found = await self._resolve(parts.hostname or "", port)
+        finally:
+            self._visited.discard(url)
         bracketed = (f"[{address}]" if ":" in address else address for address in found)
         self._fleet.found(url, [f"{parts.scheme}://{address}:{port}{parts.path}" for address in bracketed])
 

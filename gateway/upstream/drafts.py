@@ -8,8 +8,9 @@ each draft, while of the former only the last block of tokens is computed anew (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from filters.specificity.bounded import TOP, Drafted
 from gateway.errors import CallerError, ContextTooLong, UpstreamBroken, UpstreamError
 from gateway.upstream.client import CHAT, COMPLETIONS, Errand, Server, UpstreamClient
+from gateway.upstream.replicas import Replica
 
 _NAMED: Final = "token_id:"
 # Engines take what a request leaves out from the model's folder, and these would change what is drawn from.
@@ -75,6 +77,7 @@ class Drafter:
     client: UpstreamClient
     errand: Errand
     seconds: float
+    asks: Callable[[Server, Replica], None] = lambda server, replica: None  # before each call
 
     async def prompt(self, server: Server, chat: Mapping[str, Any]) -> tuple[int, ...]:
         """The tokens that the chat template makes of `chat` (messages, and what else the template reads).
@@ -128,7 +131,7 @@ class Drafter:
             raise UpstreamError("refused") from None
 
     async def _post(self, server: Server, path: str, body: Mapping[str, Any]) -> bytes:
-        return await self.client.post(server, path, body, self.errand, self.seconds)
+        return await self.client.post(server, path, body, self.errand, self.seconds, partial(self.asks, server))
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:

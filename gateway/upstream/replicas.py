@@ -3,19 +3,22 @@
 1. The one with the fewest calls under way, among equals the one whose last turn is longest ago.
 2. One that could not be reached, or said that it does not serve, FAILURES times in a row is ejected: it gets no call
    until its /health has answered. What was found out about it before counts no more then (`life`): another process may
-   stand behind the same address.
+   stand behind the same address. It is on trial until it has answered a call: it gets one at a time while another can
+   take them, since with none under way it would get all that come, and one more failure ejects it again.
 3. One that has to check out, and has not, gets no call but those that check it.
 4. A server that has one address, and no name to look up, is called whatever is known of it: there is nobody else.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
+from urllib.parse import urlsplit
 
 FAILURES: Final = 3  # in a row
 MOST: Final = 64  # of one name: each is a label of metrics
@@ -32,9 +35,29 @@ class Replica:
     life: int
     outstanding: int = 0
     failures: int = 0  # in a row
+    failed: int = 0  # ever
     ejected: bool = False
+    on_trial: bool = False  # it was ejected, and has not answered a call since
     gone: bool = False  # its name does not stand for it any more
     turn: int = 0
+
+    @property
+    def tried_out(self) -> bool:
+        """Whether a call is under way that will show whether it is well."""
+        return self.on_trial and self.outstanding > 0
+
+    @property
+    def place(self) -> str:
+        """Host and port, for records."""
+        return place_of(self.at)
+
+
+def place_of(url: str) -> str:
+    """Host and port, for records: a path may be what lets one in."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = ipaddress.ip_address(host).exploded if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
 
 
 def ignored(replica: Replica) -> None:
@@ -117,7 +140,7 @@ class Fleet:
         """Who takes the next call for a server with these addresses; `alone`: it has but one, and no name."""
         known = [replica for replica in self.of(urls) if replica not in tried]
         fit = known if alone else [each for each in known if not each.ejected and (checked is None or each in checked)]
-        chosen = min(fit, key=lambda replica: (replica.outstanding, replica.turn), default=None)
+        chosen = min(fit, key=lambda each: (each.tried_out, each.outstanding, each.turn), default=None)
         if chosen is not None:
             chosen.turn = next(self._turns)
         return chosen
@@ -135,17 +158,20 @@ class Fleet:
 
     def failed(self, replica: Replica) -> None:
         replica.failures += 1
-        if replica.failures >= FAILURES and not replica.ejected:
+        replica.failed += 1
+        if (replica.on_trial or replica.failures >= FAILURES) and not replica.ejected:
             replica.ejected = True
             self._changed(replica)
 
     def answered(self, replica: Replica) -> None:
         """A call; an ejected one does not come back by that."""
         replica.failures = 0
+        replica.on_trial = replica.on_trial and replica.ejected
 
     def back(self, replica: Replica) -> None:
         """It says that it is well again: it may be another process."""
-        replica.ejected, replica.failures, replica.life = False, 0, next(self._lives)
+        replica.ejected, replica.on_trial = False, True
+        replica.failures, replica.life = 0, next(self._lives)
         self._changed(replica)
 
     def _changed(self, replica: Replica) -> None:

@@ -171,6 +171,7 @@ def test_a_server_that_comes_late_is_served_when_it_has_been_checked(tmp_path: P
     port = free_port()
     with gateway(tmp_path, configuration(f"http://{HOST}:{port}")) as front, front.client() as client:
         assert ask(client).status_code == 503
+        assert readiness(front) == 200, "this is the same for all gateways, and callers are told"
         assert "did not answer as it must" in front.output
         with upstream(tmp_path, {"tuned": TUNED, "base": BASE}, port):
             until(lambda: ask(client).status_code == 200)

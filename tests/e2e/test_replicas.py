@@ -4,7 +4,9 @@ that was held comes out."""
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +118,10 @@ async def test_one_of_two_is_killed_under_load(ways: tuple[Way, Way], tmp_path: 
         staying.cut()
     log = log_of(tmp_path, "one")
     assert SECRET[:5] not in log
+    answered = [line for line in map(json.loads, log.splitlines()) if line.get("status") == 200]
+    places = Counter(line["upstream"] for line in answered)
+    assert places.keys() == {way.url.removeprefix("http://") for way in ways}
+    assert places[dying.url.removeprefix("http://")] == cut, "the one that answered in the end"
 
 
 async def answered_again(client: httpx.AsyncClient, headers: dict[str, str]) -> None:

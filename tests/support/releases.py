@@ -19,6 +19,7 @@ class Pair:
 
     release: Release
     open: bool = True
+    refused: bool = False
     released_as: str | None = None
     vocabulary: Any = None
     guard: Any = None

@@ -247,6 +247,8 @@ async def test_a_version_that_knows_of_revocations_alone_refuses_by_name(store: 
 async def test_readiness_is_about_what_is_in_service(one: Replica, store: Store) -> None:
     assert one.releases.ready
     one.pairs[Release(MODEL, "blue")].open = False
+    assert one.releases.ready, "its servers are away: so they are for all gateways, and callers are to be told"
+    one.pairs[Release(MODEL, "blue")].refused = True
     assert not one.releases.ready, "green is here, and serves nobody"
     await Replica(store).desk.switch(MODEL, {"green": 1}, Scope(role="support"))
     await one.feed.look()

@@ -69,6 +69,16 @@ async def test_silence_does_not_open_what_a_fault_had_closed() -> None:
     assert not guard.open
 
 
+async def test_silence_is_no_fault_and_ends_none() -> None:
+    servers = Servers([None, [Fault.SWAPPED], None, []])
+    guard = servers.guard()
+    refused = []
+    for _ in range(4):
+        await guard.look()
+        refused.append(guard.refused)
+    assert refused == [False, True, True, False]
+
+
 async def test_it_watches_for_ever() -> None:
     servers = Servers([[], [], [Fault.SWAPPED], None, []])
     guard = Guard(servers, lambda faults: servers.told.append(tuple(faults)), Clock(every=0.002, again=0.001))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -110,9 +110,12 @@ async def test_one_that_has_been_away_is_checked_before_it_gets_anything() -> No
         house.hosted(0, SOUND, first)
         async with aclosing(UpstreamClient(Timeouts())) as client:
             check = house.check(client)
+            assert check.due()
             assert not await check()
             assert not check.due()
             first.close()
+            assert await chats(client, check.tuned, 2) == {"answered": 2}
+            assert check.due(), "what comes back behind the address may be another one"
             assert await chats(client, check.tuned, 2 * FAILURES) == {"answered": 2 * FAILURES}
             new = house.hosted(0, OTHER, stack)
             while not check.due():
@@ -124,6 +127,15 @@ async def test_one_that_has_been_away_is_checked_before_it_gets_anything() -> No
             assert house.heard == [("tuned", house.urls[0], (Fault.OTHER_TUNED,))]
             assert await chats(client, check.tuned) == {"answered": 4}
             assert (new.chats, other.chats - before) == (checks, 4)
+
+
+async def test_wrong_files_are_a_fault_whoever_answers() -> None:
+    house = House()
+    async with aclosing(UpstreamClient(Timeouts())) as client:
+        check = house.check(client)
+        with pytest.raises(UpstreamUnavailable):
+            await check()
+        assert await replace(check, faults_of_files=lambda: [Fault.OTHER_INDEX])() == [Fault.OTHER_INDEX]
 
 
 async def test_without_a_sound_pair_among_them_nothing_is_served() -> None:

@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from gateway.observe.steps import Called, Kind, Step, Trace
 from gateway.upstream.client import CHAT, COMPLETIONS, TOKENIZE, Errand, Server, Timeouts, UpstreamClient, _mapped
+from gateway.upstream.replicas import place_of
 from tests.support.clock import leap
 from tests.support.processes import HOST, free_port
 
@@ -246,5 +247,5 @@ def test_salt_and_priority_are_the_errands(
         ("http://[2001:db8::1]:8000", "2001:0db8:0000:0000:0000:0000:0000:0001:8000"),
     ],
 )
-def test_a_record_names_host_and_port_of_a_server(url: str, place: str) -> None:
-    assert Server(url, "tuned").place == place
+def test_a_record_names_host_and_port_of_a_replica(url: str, place: str) -> None:
+    assert place_of(url) == place

@@ -13,10 +13,12 @@ import pytest
 
 from gateway.authorities import trusting
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
+from gateway.upstream import client as upstream_client
 from gateway.upstream.client import CHAT, Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.replicas import FAILURES, Replica
 from tests.support.processes import HOST, free_port
 from tests.support.tls import Authority, https_server
+from tests.support.waiting import PATIENCE_S, until_async
 
 ERRAND = Errand("req_1")
 TYPE = b"content-type: text/event-stream\r\n"
@@ -257,3 +259,71 @@ async def test_a_certificate_is_for_the_name_and_not_for_the_address(tmp_path: P
                     with pytest.raises(UpstreamUnavailable):
                         await listed(calling, server)
             assert bool(web.asked) is good
+
+
+async def test_a_name_server_that_hangs_is_as_one_that_is_not_there() -> None:
+    async def hangs(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=0.05), resolve=hangs)) as calling:
+        with pytest.raises(UpstreamUnavailable):
+            await said(calling, Server(f"http://model.test:{peer.port}", "m", resolve=True))
+    assert not peer.asked
+
+
+async def test_a_replica_that_hangs_keeps_neither_names_nor_other_replicas_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upstream_client, "HEALTH_EVERY", 0.01)
+    monkeypatch.setattr(upstream_client, "RESOLVE_EVERY", 0.01)
+    looked = 0
+
+    async def resolve(host: str, port: int) -> list[str]:
+        nonlocal looked
+        looked += 1
+        return [HOST, "127.0.0.2"]
+
+    async with AsyncExitStack() as open_:
+        one = await open_.enter_async_context(Peer(says=status(503)))
+        other = await open_.enter_async_context(Peer("127.0.0.2", one.port, status(503)))
+        calling = await open_.enter_async_context(aclosing(UpstreamClient(Timeouts(), resolve=resolve)))
+        server = Server(f"http://model.test:{one.port}", "m", resolve=True)
+        for _ in range(FAILURES):
+            with pytest.raises(UpstreamUnavailable):
+                await said(calling, server)
+        one.says, before = HANGS, looked
+        watching = asyncio.create_task(calling.watch())
+        await until_async(lambda: one.asked[-1][0] == "/health" and looked > before + 2)
+        other.says = GOOD
+        await until_async(lambda: other.asked[-1][0] == "/health" and calling.failures(server) > 0)
+        assert await said(calling, server) == b"good"
+        assert [path for path, _ in one.asked].count("/health") == 1, "one look at a time"
+        watching.cancel()
+
+
+async def test_who_asks_hears_of_each_replica_that_is_tried() -> None:
+    async with two(RESET) as (one, other, server), client() as calling:
+        tried: list[Replica] = []
+        async with calling.stream(server, CHAT, {}, ERRAND, tried.append) as pieces:
+            assert [piece async for piece in pieces] == [b"good"]
+        await calling.post(server, CHAT, {}, ERRAND, 30.0, tried.append)
+    assert [each.at for each in tried] == [one.url, other.url] * 2
+
+
+async def test_a_connection_is_not_kept_for_longer_than_servers_keep_it() -> None:
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(GOOD.replace(b"connection: close\r\n", b""))
+        await reader.read()  # to its end
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0) as listening:
+        server = Server(f"http://{HOST}:{listening.sockets[0].getsockname()[1]}", "m")
+        async with aclosing(UpstreamClient(Timeouts(idle=0.01))) as calling:
+            assert await posted(calling, server) == b"good"
+            async with asyncio.timeout(PATIENCE_S):
+                await ended.wait()

@@ -46,6 +46,39 @@ def test_failures_eject_only_in_a_row() -> None:
     assert choose(one) is replica
 
 
+def ejected(of: Fleet, at: int = 0) -> Replica:
+    replica = of.of(URLS)[at]
+    for _ in range(FAILURES):
+        of.failed(replica)
+    assert replica.ejected
+    return replica
+
+
+def test_who_is_back_gets_one_call_at_a_time_until_one_is_answered() -> None:
+    two = fleet(*URLS[:2])
+    replica, other = ejected(two), two.of(URLS)[1]
+    two.back(replica)
+    with two.busy(other), two.busy(other):
+        assert choose(two) is replica, "the one with fewer"
+        with two.busy(replica):
+            assert [choose(two) for _ in range(3)] == [other] * 3
+            assert choose(two, None, other) is replica, "there is nobody else"
+            two.answered(replica)
+            assert choose(two) is replica
+
+
+def test_who_is_back_and_fails_is_gone_again_at_once() -> None:
+    two = fleet(*URLS[:2])
+    replica = ejected(two)
+    two.back(replica)
+    two.failed(replica)
+    assert replica.ejected
+    two.back(replica)
+    two.answered(replica)
+    two.failed(replica)
+    assert not replica.ejected
+
+
 def test_who_is_alone_is_called_whatever_is_known_of_him() -> None:
     one = fleet(URLS[0])
     (replica,) = one.of(URLS)
