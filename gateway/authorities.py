@@ -41,20 +41,35 @@ def end_of(certificate: Path) -> float:
         raise ConfigError(Problem(str(certificate), None, "", "is not a file of certificates, PEM")) from None
 
 
+def key_path(key: Path | EnvRef | VaultRef) -> str:
+    """Where libraries that read keys from files only find this one, for as long as the process runs. One that is in no
+    file is put into memory that looks like one, and never on a disk. Raises ConfigError."""
+    if isinstance(key, Path):
+        return str(key)
+    return f"/proc/self/fd/{_in_memory(key)}"
+
+
 @contextmanager
 def _as_file(key: Path | EnvRef | VaultRef) -> Iterator[str]:
-    """OpenSSL's binding reads keys from files only. One that is in none is put into memory that looks like one, and
-    never on a disk. Raises ConfigError."""
+    """The same while inside, since OpenSSL's binding reads it once. Raises ConfigError."""
     if isinstance(key, Path):
         yield str(key)
         return
+    descriptor = _in_memory(key)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _in_memory(key: EnvRef | VaultRef) -> int:
+    """A descriptor of what looks like a file. Raises ConfigError."""
     try:
         secret = secret_text(key).encode()
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(key), None, "", "is not UTF-8")) from None
     if not hasattr(os, "memfd_create"):
         raise ConfigError(Problem(str(key), None, "", "must be a file on this system"))
-    with os.fdopen(os.memfd_create("key", os.MFD_CLOEXEC), "wb") as held:
-        held.write(secret + b"\n")
-        held.flush()
-        yield f"/proc/self/fd/{held.fileno()}"
+    descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
+    os.write(descriptor, secret + b"\n")
+    return descriptor

@@ -108,8 +108,7 @@ class ServerSettings(_Strict):
 
     @model_validator(mode="after")
     def _has_link(self) -> Self:
-        if (self.client_certificate is None) != (self.client_key_file is None):
-            raise ValueError("'client_certificate' and 'client_key_file' go together")
+        _check_certificate(self.client_certificate, self.client_key_file)
         schemes = {urlsplit(url).scheme for url in self.urls}
         if len(schemes) > 1:
             raise ValueError("replicas must all be https, or all http")
@@ -435,14 +434,17 @@ class TraceSettings(_Strict):
 
     @model_validator(mode="after")
     def _has_link(self) -> Self:
-        parts = urlsplit(self.endpoint)
-        if (self.client_certificate is None) != (self.client_key_file is None):
-            raise ValueError("'client_certificate' and 'client_key_file' go together")
-        if (self.ca_file or self.client_certificate) and parts.scheme != "https":
+        _check_certificate(self.client_certificate, self.client_key_file)
+        if (self.ca_file or self.client_certificate) and urlsplit(self.endpoint).scheme != "https":
             raise ValueError("'ca_file' and 'client_certificate' need https")
-        if parts.scheme == "http" and not self.allow_plaintext and not is_loopback(parts.hostname or ""):
+        if self.plaintext and not self.allow_plaintext:
             raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
         return self
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether traces cross a network unencrypted."""
+        return _is_plain_http(self.endpoint)
 
 
 class AuditSettings(_Strict):
@@ -492,6 +494,8 @@ class StateSettings(_Strict):
     user: str | None = Field(default=None, min_length=1, max_length=256)
     password_file: SecretRef | None = None
     ca_file: Path | None = None
+    client_certificate: Path | None = None  # shown to Redis, and to the Sentinels
+    client_key_file: SecretRef | None = None
     allow_plaintext: bool = False  # redis:// off loopback
     grace_seconds: float = Field(default=GRACE_SECONDS, ge=1.0, le=300.0)  # that revocations may be old
     # While it does not answer: callers who have limits are refused, or each process counts for itself.
@@ -512,9 +516,10 @@ class StateSettings(_Strict):
             raise ValueError("'file' goes with no keys but 'grace_seconds' and 'limits_on_failure'")
         if self.user is not None and self.password_file is None:
             raise ValueError("'user' needs a 'password_file'")
-        if self.ca_file is not None and not all(url.startswith("rediss:") for url in self.urls):
-            raise ValueError("'ca_file' needs rediss")
-        if not self.allow_plaintext and any(_is_plain(url) for url in self.urls):
+        _check_certificate(self.client_certificate, self.client_key_file)
+        if (self.ca_file or self.client_certificate) and not all(url.startswith("rediss:") for url in self.urls):
+            raise ValueError("'ca_file' and 'client_certificate' need rediss")
+        if not self.allow_plaintext and self.plaintext:
             raise ValueError("redis:// off loopback is not encrypted; use rediss, or say 'allow_plaintext'")
         return self
 
@@ -524,6 +529,11 @@ class StateSettings(_Strict):
         if self.sentinel is not None:
             return self.sentinel.urls
         return (self.url,) if self.url is not None else ()
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether what is kept there crosses a network unencrypted."""
+        return any(map(_is_plain, self.urls))
 
 
 class AppRoleSettings(_Strict):
@@ -555,6 +565,8 @@ class VaultSettings(_Strict):
 
     url: str  # https://HOST[:PORT]
     ca_file: Path | None = None
+    client_certificate: Path | None = None
+    client_key_file: SecretRef | None = None  # not in Vault: it is what opens it
     namespace: VaultPath | None = None
     mount: VaultPath = "secret"  # of the KV engine, version 2
     app_role: AppRoleSettings | None = None
@@ -576,12 +588,19 @@ class VaultSettings(_Strict):
     def _one_way(self) -> Self:
         if (self.app_role is None) == (self.kubernetes is None):
             raise ValueError("needs either 'app_role' or 'kubernetes'")
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.allow_plaintext and not is_loopback(parts.hostname or ""):
+        _check_certificate(self.client_certificate, self.client_key_file)
+        if isinstance(self.client_key_file, VaultRef):
+            raise ValueError("'client_key_file' can't be in Vault: it is what opens it")
+        if self.plaintext and not self.allow_plaintext:
             raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
-        if self.ca_file is not None and parts.scheme == "http":
-            raise ValueError("'ca_file' needs https")
+        if (self.ca_file or self.client_certificate) and urlsplit(self.url).scheme == "http":
+            raise ValueError("'ca_file' and 'client_certificate' need https")
         return self
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether secrets cross a network unencrypted."""
+        return _is_plain_http(self.url)
 
 
 class Settings(BaseSettings):
@@ -612,6 +631,9 @@ class Settings(BaseSettings):
     encryption_keys_file: SecretRef | None = None  # private keys for roles that encrypt (docs/encryption.md)
     pseudonym_key_file: SecretRef | None = None  # 32 bytes or more; without it pseudonyms change with each start
     keep_alive_seconds: Seconds = 15.0
+    # After SIGTERM: how long it still serves, and says that it is not ready, for those to see who send it requests; and
+    # how long running answers may take then.
+    unready_seconds: float = Field(default=0.0, ge=0, le=3600)
     drain_seconds: Seconds = 30.0
     allow_plaintext_upstream: bool = False
     allow_plaintext_administration: bool = False  # on a management listener off loopback without TLS
@@ -698,6 +720,11 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+def _check_certificate(certificate: Path | None, key: SecretRef | None) -> None:
+    if (certificate is None) != (key is None):
+        raise ValueError("'client_certificate' and 'client_key_file' go together")
+
+
 def _share(one: ServerSettings, other: ServerSettings) -> bool:
     """Whether a replica may be both."""
     return not set(one.urls).isdisjoint(other.urls)
@@ -717,6 +744,11 @@ def _redis(url: str) -> SplitResult:
 def _is_plain(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme == "redis" and not is_loopback(parts.hostname or "")
+
+
+def _is_plain_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _overlap(one: Listener, other: Listener) -> bool:

@@ -50,6 +50,9 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     for server, certificate in settings.shown_certificates().items():
         metrics.shown_certificate(server, end_of(certificate))
+    for to, link in (("state", settings.state), ("vault", settings.vault), ("traces", settings.traces)):
+        if link is not None:
+            metrics.plaintext_link(to, plain=link.plaintext)
     return metrics
 
 

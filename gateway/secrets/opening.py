@@ -53,7 +53,8 @@ def prepare(given: Settings) -> Opened:
 def read_once(given: Settings) -> frozenset[VaultRef]:
     """What is read at the start and stays as it was then. A store's passwords are read for each connection, and our
     keys for encryption are looked at again and again."""
-    return frozenset(references(given.model_copy(update={"state": None, "encryption_keys_file": None})))
+    once = frozenset(references(given.model_copy(update={"state": None, "encryption_keys_file": None})))
+    return once | frozenset(references(given.state.client_key_file if given.state else None))
 
 
 def as_problem(trouble: VaultTrouble) -> ConfigError:

@@ -21,7 +21,7 @@ import hvac
 import requests
 from hvac import exceptions
 
-from gateway.authorities import trusting
+from gateway.authorities import key_path, show, trusting
 from gateway.config_file import ConfigError
 from gateway.secrets.references import VaultRef, read_secret
 from gateway.secrets.trouble import Trouble, VaultTrouble
@@ -39,16 +39,18 @@ class Vault:
     """Fulfils `gateway.secrets.store.Vault`. For any thread; one asks at a time."""
 
     def __init__(self, settings: VaultSettings, now: Callable[[], float] = time.monotonic) -> None:
-        """Connects to nothing yet. Raises ConfigError for a CA file that holds no authority."""
-        trusting(settings.ca_file)  # or every request would fail, as if Vault were away
+        """Connects to nothing yet. Raises ConfigError for a CA file that holds no authority, and for a certificate that
+        can't be shown."""
+        cert = _shown(settings)
         session = requests.Session()
         session.trust_env = False
         verify: str | bool = str(settings.ca_file) if settings.ca_file else True
         session.verify = verify
+        session.cert = cert
         self._client = hvac.Client(
             url=settings.url,
             token="",
-            cert=(),
+            cert=cert,
             verify=verify,
             timeout=TIMEOUT,
             allow_redirects=False,
@@ -136,6 +138,15 @@ class Vault:
             )
 
         return _asked(get, str(ref))
+
+
+def _shown(settings: VaultSettings) -> tuple[str, str] | None:
+    """Certificate and key. What can't be used is found here: or every request would fail, as if Vault were away."""
+    context = trusting(settings.ca_file)
+    if settings.client_certificate is None or settings.client_key_file is None:
+        return None
+    show(context, settings.client_certificate, settings.client_key_file)
+    return str(settings.client_certificate), key_path(settings.client_key_file)
 
 
 def _asked(work: Callable[[], Any], what: str = "") -> Mapping[str, Any]:

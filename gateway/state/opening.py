@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.authorities import key_path, show, trusting
 from gateway.config_file import ConfigError, Problem
 from gateway.settings import StateSettings
 from gateway.state import Store
@@ -24,13 +25,23 @@ def open_store(settings: StateSettings | None) -> Store:
     if settings.file is not None:
         return SqliteStore(settings.file)
     _check_files(settings)
-    access = Access(settings.user, settings.password_file, settings.ca_file)
+    shown = settings.client_certificate, _key_path(settings)
+    access = Access(settings.user, settings.password_file, settings.ca_file, *shown)
     if settings.sentinel is None:
         return RedisStore.at(_server(settings.urls[0], REDIS_PORT), access, _database(settings.urls[0]))
     sentinel = settings.sentinel
     servers = [_server(url, SENTINEL_PORT) for url in sentinel.urls]
-    own = Access(sentinel.user, sentinel.password_file, settings.ca_file)
+    own = Access(sentinel.user, sentinel.password_file, settings.ca_file, *shown)
     return RedisStore.behind(servers, sentinel.master, access, own)
+
+
+def _key_path(settings: StateSettings) -> str | None:
+    """Of the certificate that is shown, which is tried first: a connection would only say that there is none. Raises
+    ConfigError."""
+    if settings.client_certificate is None or settings.client_key_file is None:
+        return None
+    show(trusting(settings.ca_file), settings.client_certificate, settings.client_key_file)
+    return key_path(settings.client_key_file)
 
 
 def _server(url: str, port: int) -> Server:

@@ -312,6 +312,8 @@ class Access:
     user: str | None = None
     password_file: SecretRef | None = None
     ca_file: Path | None = None  # of the server's certificate; None: the system's
+    certificate: Path | None = None  # that is shown to the server
+    key_path: str | None = None  # of the certificate
 
 
 class RedisStore:
@@ -641,6 +643,8 @@ def _options(tls: bool, access: Access) -> dict[str, Any]:
     if tls:
         options |= {"ssl": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2, "ssl_check_hostname": True}
         options |= {"ssl_ca_certs": str(access.ca_file)} if access.ca_file else {}
+        options |= {"ssl_certfile": str(access.certificate)} if access.certificate else {}
+        options |= {"ssl_keyfile": access.key_path} if access.key_path else {}
     return options
 
 

@@ -67,6 +67,16 @@ async def test_all_parts_come_together_without_a_listener_or_an_upstream(folder:
         watched = {type(getattr(watch, "__self__", None)) for watch in gateway.watches}
         assert {RevocationFeed, Limiter, Budgets} <= watched, "what is held ends unless it is renewed"
     assert registry.get_sample_value("tightlip_plaintext_upstreams") == 0
+    assert registry.get_sample_value("tightlip_plaintext_links", {"to": "state"}) is None
+
+
+@pytest.mark.parametrize(("host", "plain"), [("127.0.0.1", 0), ("redis.test", 1)])
+async def test_plain_links_off_loopback_show(folder: Path, host: str, plain: int) -> None:
+    (folder / "tightlip.yaml").write_text(CONFIG + f"state: {{url: 'redis://{host}', allow_plaintext: true}}\n")
+    registry = CollectorRegistry()
+    async with assemble(loaded(folder), registry, print):
+        pass
+    assert registry.get_sample_value("tightlip_plaintext_links", {"to": "state"}) == plain
 
 
 async def test_the_end_of_a_certificate_that_model_servers_are_shown_is_told(folder: Path) -> None:

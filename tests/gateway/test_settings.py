@@ -364,10 +364,12 @@ def test_where_state_is_kept(tmp_path: Path) -> None:
     state = load(written(tmp_path, GOOD + "state: {file: state/tightlip.db}\n")).state
     assert state is not None
     assert (state.file, state.grace_seconds) == (tmp_path / "state/tightlip.db", 30.0)
-    redis = "{url: rediss://redis.internal:6380/2, user: gateway, password_file: p, ca_file: ca.pem}"
+    shown = "client_certificate: own.crt, client_key_file: 'env:REDIS_KEY'"
+    redis = f"{{url: rediss://redis.internal:6380/2, user: gateway, password_file: p, ca_file: ca.pem, {shown}}}"
     state = load(written(tmp_path, GOOD + f"state: {redis}\n")).state
     assert state is not None
     assert (state.password_file, state.ca_file) == (tmp_path / "p", tmp_path / "ca.pem")
+    assert (state.client_certificate, state.plaintext) == (tmp_path / "own.crt", False)
     sentinel = "{sentinel: {master: main, urls: ['rediss://a', 'rediss://b:1'], password_file: own}, ca_file: ca.pem}"
     state = load(written(tmp_path, GOOD + f"state: {sentinel}\n")).state
     assert state is not None
@@ -389,7 +391,9 @@ def test_where_state_is_kept(tmp_path: Path) -> None:
         ("{url: 'rediss://redis?ssl_cert_reqs=none'}", "must not have a query"),
         ("{url: 'rediss://redis:x'}", "is not a URL"),
         ("{url: 'rediss://redis', user: gateway}", "needs a 'password_file'"),
-        ("{url: 'redis://127.0.0.1', ca_file: ca.pem}", "needs rediss"),
+        ("{url: 'redis://127.0.0.1', ca_file: ca.pem}", "need rediss"),
+        ("{url: 'redis://127.0.0.1', client_certificate: a, client_key_file: b}", "need rediss"),
+        ("{url: 'rediss://redis', client_certificate: a}", "go together"),
         ("{sentinel: {master: main, urls: ['rediss://a/0']}}", "must be rediss://HOST"),
         ("{sentinel: {master: main, urls: ['rediss://a', 'redis://127.0.0.1']}}", "must all be"),
         ("{url: 'rediss://redis', grace_seconds: 0}", "greater than or equal to 1"),
@@ -401,10 +405,11 @@ def test_a_store_that_would_not_do_is_refused(tmp_path: Path, state: str, why: s
 
 
 def test_plain_redis_is_for_loopback_or_has_to_be_asked_for(tmp_path: Path) -> None:
-    for state in ("{url: 'redis://127.0.0.1:6379'}", "{url: 'redis://redis.internal', allow_plaintext: true}"):
+    allowed = {"{url: 'redis://127.0.0.1:6379'}": False, "{url: 'redis://redis.internal', allow_plaintext: true}": True}
+    for state, plain in allowed.items():
         loaded = load(written(tmp_path, GOOD + f"state: {state}\n")).state
         assert loaded is not None
-        assert loaded.url is not None
+        assert loaded.plaintext is plain
 
 
 @pytest.mark.parametrize("log", ["{destination: %s}", "{security: {destination: %s}}"])

@@ -24,6 +24,7 @@ FAULTS: Final = frozenset(Fault)
 UPSTREAM_KINDS: Final = frozenset({"unavailable", "timeout", "busy", "broken", "refused", "error", "cut"})
 # Drafted and kept; drawn from the base instead; said by the base alone when the answer's budget was spent.
 BOUNDED_SOURCES: Final = frozenset({"tuned", "base", "alone"})
+LINKS: Final = frozenset({"state", "vault", "traces"})
 # "over_limit": its deadline passed before it got a place at the base server.
 QUESTION_OUTCOMES: Final = frozenset({"answered", "late", "failed", "over_limit"})
 LEAK_BUDGET_STEPS: Final = frozenset({"answer", "strict", "moved", "refused"})

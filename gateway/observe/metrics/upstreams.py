@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gateway.observe.metrics.labels import (
     BOUNDED_SOURCES,
+    LINKS,
     PREFILL_PURPOSES,
     QUESTION_OUTCOMES,
     SAMPLE_OUTCOMES,
@@ -34,6 +35,9 @@ class Upstreams:
             "tightlip_client_certificate_expiry_timestamp_seconds",
             "When the certificate ends that a model server is shown.",
             "server",
+        )
+        self._plain_links = make.gauge(
+            "tightlip_plaintext_links", "1 where what else the gateway needs is off loopback and without TLS.", "to"
         )
         self._make_replicas(make)
         self._keyless = make.gauge(
@@ -96,6 +100,10 @@ class Upstreams:
     def plaintext_upstreams(self, count: int) -> None:
         """Upstreams off loopback that are spoken to without TLS, which the settings had to allow."""
         self._plaintext.set(count)
+
+    def plaintext_link(self, to: str, *, plain: bool) -> None:
+        """Whether it is spoken to without TLS off loopback, which the settings had to allow. `to` is of LINKS."""
+        self._plain_links.labels(closed(to, LINKS)).set(plain)
 
     def keyless_upstream(self) -> None:
         """One more has answered without a key."""

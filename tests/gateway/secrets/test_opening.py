@@ -58,6 +58,8 @@ def test_what_is_read_again_is_not_said_to_stay_as_it_was(tmp_path: Path) -> Non
     again = {"vault:redis#password", "vault:encryption#jwks"}
     assert set(map(str, references(given))) == NAMED | again
     assert set(map(str, read_once(given))) == NAMED - again
+    shown = CONFIG.replace("password}", "password, client_certificate: own.crt, client_key_file: vault:redis#key}")
+    assert "vault:redis#key" in map(str, read_once(settings.load(written(tmp_path, shown + VAULT))))
     shared = more + CONFIG.replace("vault:roots#log", "vault:encryption#jwks")
     assert "vault:encryption#jwks" in map(str, read_once(settings.load(written(tmp_path, shared + VAULT))))
 
@@ -101,7 +103,13 @@ def test_the_environment_can_name_a_secret_as_the_file_does(tmp_path: Path, monk
         ("secret_id_file: secret-id}", "secret_id_file: secret-id}\n  kubernetes: {role: a}", "either"),
         ("secret_id_file: secret-id", "secret_id_file: vault:a#b", "what opens it"),
         ("mount: kv", "mount: ../sys", "match"),
-        ("https://127.0.0.1:1", "http://127.0.0.1:1\n  ca_file: ca.pem", "'ca_file' needs https"),
+        ("https://127.0.0.1:1", "http://127.0.0.1:1\n  ca_file: ca.pem", "need https"),
+        ("https://127.0.0.1:1", "https://127.0.0.1:1\n  client_certificate: own.crt", "go together"),
+        (
+            "https://127.0.0.1:1",
+            "https://127.0.0.1:1\n  client_certificate: own.crt\n  client_key_file: vault:a#b",
+            "what opens it",
+        ),
     ],
 )
 def test_what_a_vault_can_not_be(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.secrets.references import parse_vault
+from gateway.config_file import ConfigError
+from gateway.secrets.references import EnvRef, parse_vault
 from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.secrets.vault import Vault
 from gateway.settings import AppRoleSettings, VaultSettings
@@ -129,3 +131,25 @@ def test_nothing_of_the_environment_counts(
     web.headers = {"content-type": "application/json"}
     assert vault(web, authority, tmp_path).read(REF) == "x"
     assert [each.get("x-vault-token") for each in web.asked] == [None, "its-own"]
+
+
+def test_a_certificate_is_shown_to_vault_whose_key_is_on_no_disk(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = authority.server("gateway")
+    monkeypatch.setenv("OWN_KEY", own.read_text())
+    shown: dict[str, Any] = {"client_certificate": own, "client_key_file": EnvRef("OWN_KEY")}
+    (tmp_path / "secret-id").write_text("s")
+    role = AppRoleSettings(role_id="gateway", secret_id_file=tmp_path / "secret-id")
+    with https_server(authority.server(), client_ca=authority.ca_file) as web:
+        web.body = json.dumps(TOKEN | {"data": {"data": {"log": "k"}}}).encode()
+        settings = VaultSettings(url=web.url, ca_file=authority.ca_file, app_role=role)
+        with pytest.raises(VaultTrouble) as refused:
+            Vault(settings).read(REF)
+        assert refused.value.trouble is Trouble.UNREACHABLE
+        assert not web.asked
+        assert Vault(settings.model_copy(update=shown)).read(REF) == "k"
+    monkeypatch.setenv("OWN_KEY", CANARY)
+    with pytest.raises(ConfigError, match=r"gateway\.pem: can't be used with the key env:OWN_KEY") as unfit:
+        Vault(settings.model_copy(update=shown))
+    assert CANARY not in str(unfit.value)

@@ -7,21 +7,26 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis as Client
 
 from gateway.auth.revocation import Kind, Revocation
+from gateway.config_file import ConfigError
 from gateway.http.lifecycle import Lifecycle
 from gateway.observe.metrics import Metrics
 from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
+from gateway.secrets.references import EnvRef
+from gateway.settings import StateSettings
 from gateway.state import Entry, Names, StateUnavailable, StateUnfit
 from gateway.state.holds import Draw, Hold
+from gateway.state.opening import open_store
 from gateway.state.redis import DUMPS_LEFT, REWRITE_FORBIDDEN, STILL_WRITING, Access, RedisStore, Server
 from gateway.state.windows import Lease, Window
 from tests.support.processes import Child, free_ports, running, start, stop, wait_until_ready
@@ -204,6 +209,27 @@ async def test_tls_with_an_own_ca_and_a_user_with_few_rights(tmp_path: Path) -> 
                 await store.prepare()
         assert "zqNoLongerThisxv" not in str(refused.value)
         assert refused.value.__cause__ is None
+
+
+async def test_a_certificate_is_shown_whose_key_is_on_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    options = ["--tls-cert-file", str(authority.server()), "--tls-key-file", str(tmp_path / "server.pem")]
+    options += ["--tls-ca-cert-file", str(authority.ca_file), "--tls-auth-clients", "yes"]
+    own = authority.server("gateway")
+    monkeypatch.setenv("OWN_KEY", own.read_text())
+    shown: dict[str, Any] = {"client_certificate": own, "client_key_file": EnvRef("OWN_KEY")}
+    with redis(tmp_path, *DURABLE, *options, tls=True) as server:
+        where: dict[str, Any] = {"url": f"rediss://127.0.0.1:{server.port}", "ca_file": authority.ca_file}
+        async with aclosing(open_store(StateSettings(**where, **shown))) as store:
+            await store.put(FIRST, NOW)
+            assert list((await store.changes(None)).entries) == [FIRST]
+        async with aclosing(open_store(StateSettings(**where))) as store:
+            with pytest.raises(StateUnavailable):
+                await store.prepare()
+    monkeypatch.setenv("OWN_KEY", SECRET)
+    with pytest.raises(ConfigError, match=r"gateway\.pem: can't be used with the key env:OWN_KEY") as refused:
+        open_store(StateSettings(**where, **shown))
+    assert SECRET not in str(refused.value)
 
 
 async def test_rights_that_are_missing_are_said(tmp_path: Path) -> None:

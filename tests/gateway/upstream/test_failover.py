@@ -227,19 +227,29 @@ async def test_a_name_is_all_that_it_stands_for_as_it_stands_now() -> None:
         assert (len(one.asked), len(other.asked)) == (2, 6)
 
 
-async def test_a_name_that_stands_for_nothing_is_unavailable_until_it_does() -> None:
+async def test_a_name_that_stands_for_nothing_is_unavailable_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_client, "HEALTH_EVERY", 0.01)
     stands: list[str] = []
 
+    looked = 0
+
     async def resolve(host: str, port: int) -> list[str]:
+        nonlocal looked
+        looked += 1
         return stands
 
     async with Peer() as peer, aclosing(UpstreamClient(Timeouts(), resolve=resolve)) as calling:
         server = Server(f"http://model.test:{peer.port}", "m", resolve=True)
         with pytest.raises(UpstreamUnavailable):
             await said(calling, server)
+        watching = asyncio.create_task(calling.watch())
+        await until_async(lambda: looked > 2)  # it does not have to wait for its turn
         stands.append(HOST)
-        await calling.look(names=False)  # it does not have to wait for its turn
+        async with asyncio.timeout(PATIENCE_S):
+            while not await calling.each(server):  # noqa: ASYNC110 - what changes has no event
+                await asyncio.sleep(0.01)
         assert await said(calling, server) == b"good"
+        watching.cancel()
 
 
 async def test_a_certificate_is_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
