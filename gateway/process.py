@@ -60,7 +60,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
             gateway.logs.process("ready")
             announce(f"tightlip: public {addresses[0]}  management {addresses[1]}")
             await stop.wait()
-            await _drain(gateway, settings.drain_seconds)
+            await drain(gateway, settings.unready_seconds, settings.drain_seconds)
         gateway.logs.process("stopped")
 
 
@@ -122,10 +122,8 @@ def _told(watch: asyncio.Future[None], logs: Logs) -> None:
 async def _listening(
     gateway: Gateway, public_socket: socket.socket, management_socket: socket.socket
 ) -> AsyncIterator[asyncio.Event]:
-    """Both listeners are open inside; the event is set when the process is asked to stop.
-
-    The public one closes first, so that probes see the process not ready while it drains.
-    """
+    """Both listeners are open inside; the event is set when the process is asked to stop. The public one closes first,
+    so that probes see the process not ready to its end."""
     public = make_server(gateway.public, gateway.connections, gateway.doors.public)
     admin = make_server(gateway.management, door=gateway.doors.management)
     async with asyncio.TaskGroup() as tasks:
@@ -133,7 +131,7 @@ async def _listening(
         public_task = tasks.create_task(public.serve([public_socket]))
         while not (public.started and admin.started):  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
-        yield _on_signals(lambda: _close(public), gateway.policies.ask)
+        yield _on_signals(gateway.policies.ask)
         _close(public)
         public.force_exit = True
         await public_task
@@ -146,14 +144,13 @@ def _close(listener: uvicorn.Server) -> None:
     listener.should_exit = True
 
 
-def _on_signals(begin: Callable[[], None], reload: Callable[[], None]) -> asyncio.Event:
+def _on_signals(reload: Callable[[], None]) -> asyncio.Event:
     """The first signal begins the end; a second one is somebody who won't wait. SIGHUP reads the policy again."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def asked() -> None:
         if stop.is_set():
             os._exit(128 + signal.SIGINT)
-        begin()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -162,10 +159,13 @@ def _on_signals(begin: Callable[[], None], reload: Callable[[], None]) -> asynci
     return stop
 
 
-async def _drain(gateway: Gateway, deadline: float) -> None:
-    gateway.lifecycle.drain()
+async def drain(gateway: Gateway, unready: float, deadline: float) -> None:
+    """As gateway/http/lifecycle.py says; both are seconds."""
+    gateway.lifecycle.leave()
     gateway.metrics.ready(False)
     gateway.logs.process("draining")
+    await asyncio.sleep(unready)
+    gateway.lifecycle.drain()
     if not await gateway.lifecycle.drained(deadline):
         gateway.logs.process("deadline")
         await gateway.lifecycle.expire(LAST_WORDS_SECONDS)

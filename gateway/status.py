@@ -26,7 +26,7 @@ class Condition:
     def not_ready(self) -> list[str]:
         """Why callers are not served now; nothing where they are."""
         reasons = {
-            "draining" if self.lifecycle.draining else "starting": self.lifecycle.ready,
+            "draining" if self.lifecycle.leaving else "starting": self.lifecycle.ready,
             "issuer_keys": self.policies.now.verifier.ready,
             "revocations": self.revocations.ready,
             "releases": self.releases.ready,

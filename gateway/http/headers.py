@@ -9,11 +9,13 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from gateway.errors import GatewayError, LeakBudgetSpent, LimitReached, MethodNotAllowed, NotAuthenticated
+from gateway.errors import GatewayError, LeakBudgetSpent, LimitReached, MethodNotAllowed, NotAuthenticated, ShuttingDown
 from gateway.http.envelope import Envelope, Wire, response
 from gateway.types import RequestId
 
 _ENCODE: Final = msgspec.json.Encoder().encode
+
+RETRY_SECONDS: Final = 1  # after one process has said that it ends: another one takes the request, or is about to
 
 Headers = list[tuple[bytes, bytes]]
 NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
@@ -41,6 +43,8 @@ def answer_headers(
         headers.append((b"allow", error.allowed.encode("latin-1")))
     if isinstance(error, LeakBudgetSpent):
         headers.append((b"x-should-retry", b"false"))  # OpenAI's clients would try a 429 again at once
+    if isinstance(error, ShuttingDown):  # another connection may lead to another process
+        headers += [(b"retry-after", b"%d" % RETRY_SECONDS), (b"connection", b"close")]
     if isinstance(error, LimitReached):
         limits = {**error.told, **error.retry}
     headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in limits.items()]

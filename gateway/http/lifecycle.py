@@ -1,4 +1,9 @@
-"""Whether the process takes requests, and how they stop: no new ones, a time for those under way, then their end."""
+"""Whether the process takes requests, and how they stop.
+
+It says that it is not ready, at once, and goes on for a while, for those to see who send it requests; then new ones are
+refused, with 503, and those under way have a time; then they are ended, each with an error to its caller. Connections
+are taken until all of that is over: who comes late is told, and asks elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +30,32 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.ready = False
-        self.draining = False
+        self.leaving = False  # it has been asked to end
+        self.draining = False  # and takes no more requests
         self._requests: set[Running] = set()
 
     @contextmanager
     def request(self, record: RequestRecord) -> Iterator[Running]:
-        """The current task answers a request while inside; `end` cancels it."""
+        """The current task answers a request while inside; `end` cancels it. One that is refused, since it came too
+        late, is not waited for."""
         task = asyncio.current_task()
         assert task is not None
         running = Running(record, task)
-        self._requests.add(running)
+        if not self.draining:
+            self._requests.add(running)
         try:
             yield running
         finally:
             self._requests.discard(running)
 
+    def leave(self) -> None:
+        """From here on the process is not ready. It still takes requests."""
+        self.ready, self.leaving = False, True
+
     def drain(self) -> None:
         """From here on no request is taken."""
-        self.ready, self.draining = False, True
+        self.leave()
+        self.draining = True
 
     async def drained(self, deadline: float) -> bool:
         """Waits until nothing is under way, at most `deadline` seconds. False: something still is."""

@@ -286,9 +286,11 @@ class _Streamed:
 
     async def tick(self, seconds: float) -> None:
         """A comment on a fixed clock, so that nobody can tell by silence whether text is held."""
-        while not self._ended:
+        while True:
             await asyncio.sleep(seconds)
             await self._start()
+            if self._ended:
+                return
             await self._send_body(piece(COMMENT, more=True))
 
     async def _start(self) -> None:

@@ -197,6 +197,7 @@ def _answer(
     names += ["www-authenticate"] if any(issubclass(kind, errors.NotAuthenticated) for kind in met) else []
     limited = any(issubclass(kind, errors.LimitReached) for kind in met)
     names += ["x-should-retry"] if limited or any(issubclass(kind, errors.LeakBudgetSpent) for kind in met) else []
-    names += ["retry-after", *_OF_CALLERS] if limited else [*told]
+    names += ["retry-after"] if limited or errors.ShuttingDown in met else []
+    names += _OF_CALLERS if limited else told
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return {"description": description, "headers": headers, "content": content}

@@ -91,6 +91,8 @@ class Engine:
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     aborted: int = 0  # connections that the gateway closed before the end
+    answering: list[tuple[dict[str, Any], asyncio.StreamReader]] = field(default_factory=list)
+    left: list[dict[str, Any]] = field(default_factory=list)  # requests whose answer was not waited for, by their end
     url: str = ""
 
     def reset(self) -> None:
@@ -101,7 +103,12 @@ class Engine:
         self.opening, self.replies = "Certainly.", None
         self.requests.clear()
         self.headers.clear()
+        self.left.clear()
         self.aborted = 0
+
+    def abandoned(self) -> list[dict[str, Any]]:
+        """The requests that nobody waits for any more: their connection was closed before their answer ended."""
+        return [*self.left, *(body for body, reader in list(self.answering) if _is_gone(reader))]
 
     def asked(self, model: str) -> list[dict[str, Any]]:
         """The requests for one model that were not questions."""
@@ -191,11 +198,22 @@ async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.St
             body = json.loads(await reader.readexactly(length) or b"{}")
             state.requests.append(body)
             state.headers.append(head.decode("latin-1"))
-            await _answer(state, head.split(b" ")[1].decode(), body, writer)
+            state.answering.append((body, reader))
+            try:
+                await _answer(state, head.split(b" ")[1].decode(), body, writer)
+            finally:
+                state.answering.remove((body, reader))
+                if _is_gone(reader):
+                    state.left.append(body)
     except (asyncio.IncompleteReadError, ConnectionError):
         return
     finally:
         writer.close()
+
+
+def _is_gone(reader: asyncio.StreamReader) -> bool:
+    """Closed, or reset: that is what a close is with something unread."""
+    return reader.at_eof() or reader.exception() is not None
 
 
 async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:

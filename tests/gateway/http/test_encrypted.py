@@ -58,7 +58,7 @@ LINE = re.compile(rf"(?:data: {JWE}|: keep-alive|)", re.ASCII)
 WHOLE = re.compile(JWE, re.ASCII)
 LONGEST = 300.0  # seconds that an answer may take, on a clock that is put forward
 TOLD = {"content-type", "content-length", "cache-control", "x-request-id", "date", "x-accel-buffering", "connection"}
-TOLD |= {"transfer-encoding", "www-authenticate"}
+TOLD |= {"transfer-encoding", "www-authenticate", "retry-after"}
 
 
 @dataclass

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 
-from gateway.errors import BadField, LeakBudgetSpent, MethodNotAllowed, NotAuthenticated, TokenExpired, UpstreamTimeout
+from gateway.errors import (
+    BadField,
+    LeakBudgetSpent,
+    MethodNotAllowed,
+    NotAuthenticated,
+    ShuttingDown,
+    TokenExpired,
+    UpstreamTimeout,
+)
 from gateway.http.envelope import JSON, PLAIN
 from gateway.http.headers import answer_headers, error_event, error_response
 from gateway.types import RequestId
@@ -29,6 +37,8 @@ def test_errors_add_what_their_status_demands() -> None:
     assert (b"www-authenticate", b"Bearer") in answer_headers(ID, JSON, error=NotAuthenticated())
     assert (b"www-authenticate", b"Bearer") in answer_headers(ID, JSON, error=TokenExpired())
     assert (b"allow", b"POST") in answer_headers(ID, JSON, error=MethodNotAllowed("POST"))
+    ending = answer_headers(ID, JSON, error=ShuttingDown())
+    assert {(b"retry-after", b"1"), (b"connection", b"close")} < set(ending)
     assert answer_headers(ID, JSON, error=MethodNotAllowed()) == answer_headers(ID, JSON)
 
 

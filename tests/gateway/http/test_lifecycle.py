@@ -27,6 +27,23 @@ async def test_nothing_under_way_is_drained_at_once() -> None:
     assert await lifecycle.drained(0)
 
 
+async def test_who_leaves_is_not_ready_and_takes_requests_until_it_drains() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.ready = True
+    lifecycle.leave()
+    assert (lifecycle.ready, lifecycle.leaving, lifecycle.draining) == (False, True, False)
+    before = asyncio.create_task(working(lifecycle, 60))
+    await asyncio.sleep(0)
+    lifecycle.drain()
+    refused = asyncio.create_task(working(lifecycle, 60))
+    await asyncio.sleep(0)
+    assert not await lifecycle.drained(0)
+    before.cancel()
+    await asyncio.wait([before])
+    assert await lifecycle.drained(0), "who is refused is not waited for"
+    refused.cancel()
+
+
 async def test_what_ends_in_time_is_not_cancelled() -> None:
     lifecycle = Lifecycle()
     task = asyncio.create_task(working(lifecycle, 0.05))
