@@ -69,6 +69,12 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         "can't scale down as slowly as that",
     ),
     ("default", "killed while draining", {"terminationGracePeriodSeconds": 37}, "37 would kill pods"),
+    (
+        "default",
+        "killed while draining after it said that it is not ready",
+        {"terminationGracePeriodSeconds": 52, "settings": {"unready_seconds": 15}},
+        "52 would kill pods",
+    ),
     # The network.
     ("default", "answers in the plain", models(**PLAIN), "http://vllm.models.svc:8000: answers hold private data"),
     ("default", "a host without networks", models(**ELSEWHERE), "models.example is outside the cluster"),

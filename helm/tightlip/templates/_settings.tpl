@@ -63,9 +63,13 @@ allow_plaintext: true
 {{ (include "tightlip.givenSettings" . | fromYaml).drain_seconds | default 30 | ceil | int }}
 {{- end }}
 
+{{- define "tightlip.unreadySeconds" -}}
+{{ (include "tightlip.givenSettings" . | fromYaml).unready_seconds | default 0 | ceil | int }}
+{{- end }}
+
 {{/* Seconds from a pod's end being decided until its last answer has ended. */}}
 {{- define "tightlip.goneSeconds" -}}
-{{ add .Values.preStopSeconds (include "tightlip.drainSeconds" . | int) }}
+{{ add .Values.preStopSeconds (include "tightlip.unreadySeconds" . | int) (include "tightlip.drainSeconds" . | int) }}
 {{- end }}
 
 {{- define "tightlip.graceSeconds" -}}
