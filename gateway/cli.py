@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
 
 import typer
 
@@ -71,7 +72,7 @@ def serve(
     loaded = settings.load(config)
     from gateway import process
 
-    process.run(loaded, _say, warn)
+    process.run(loaded, partial(_say, file=sys.stdout), partial(warn, file=sys.stderr))
 
 
 @app.command()
@@ -244,8 +245,8 @@ def _filter(detector: Detector, options: Options) -> bool:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _say(line: str, file: TextIO | None = None) -> None:
+    print(line, flush=True, file=file)
 
 
 def _fail(error: ConfigError) -> NoReturn:

@@ -20,7 +20,8 @@ from gateway.audit_log import AuditUnfit
 from gateway.config_file import ConfigError, Problem
 from gateway.listening import allow_open_files, bind, forbid_core_dumps, make_server, url
 from gateway.news import VaultNews
-from gateway.observe.logs import Logs, take_over, watch_tasks
+from gateway.observe.libraries import take_over, unheard, watch_tasks
+from gateway.observe.logs import Logs
 from gateway.secrets import opening
 from gateway.secrets.opening import Opened
 from gateway.settings import Settings
@@ -31,8 +32,9 @@ LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the dr
 
 
 def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or Ctrl-C; `announce` gets one line when both listeners are open, `warn` a line for each
-    model that is not what its release says. Raises ConfigError."""
+    """Serves until SIGTERM or Ctrl-C. `announce` gets one line when both listeners are open, `warn` a line for each
+    model that is not what its release says; what anybody prints meanwhile is not heard, so that they need streams of
+    their own. Raises ConfigError."""
     forbid_core_dumps()
     allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -54,13 +56,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         # What is loaded stays: full collections need not walk the detectors' hundred thousands of objects.
         gc.collect()
         gc.freeze()
-        async with _listening(gateway, *sockets) as stop, watching(gateway):
-            gateway.lifecycle.ready = True
-            gateway.metrics.ready(True)
-            gateway.logs.process("ready")
-            announce(f"tightlip: public {addresses[0]}  management {addresses[1]}")
-            await stop.wait()
-            await drain(gateway, settings.unready_seconds, settings.drain_seconds)
+        with unheard(gateway.logs):
+            async with _listening(gateway, *sockets) as stop, watching(gateway):
+                gateway.lifecycle.ready = True
+                gateway.metrics.ready(True)
+                gateway.logs.process("ready")
+                announce(f"tightlip: public {addresses[0]}  management {addresses[1]}")
+                await stop.wait()
+                await drain(gateway, settings.unready_seconds, settings.drain_seconds)
         gateway.logs.process("stopped")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 import typer
 
@@ -13,10 +14,11 @@ def complain(text: str) -> None:
     typer.echo(f"tightlip: {text}", err=True)
 
 
-def warn(text: str) -> None:
-    """To standard error, so that it is seen. A terminal that is gone stops nobody: a gateway warns from its watches."""
+def warn(text: str, file: TextIO | None = None) -> None:
+    """To standard error, so that it is seen, or to that stream. A terminal that is gone stops nobody: a gateway warns
+    from its watches."""
     with suppress(OSError):
-        typer.secho(f"tightlip: {text}", err=True, fg=typer.colors.YELLOW)
+        typer.secho(f"tightlip: {text}", file, err=True, fg=typer.colors.YELLOW)
 
 
 def printable(text: str) -> str:

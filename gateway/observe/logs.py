@@ -1,8 +1,8 @@
 """Records of what happened, never of what was said.
 
 By construction: a line is made from a typed record whose keys are a closed set, and a text value is written only if it
-is shaped like a name (`_NAME`): no spaces, no "@", at most 64 characters. Whatever is not becomes "unprintable". Other
-people's loggers are reduced to their name, a level and a place in code; their messages are never rendered.
+is shaped like a name (`_NAME`): no spaces, no "@", at most 64 characters. Whatever is not becomes "unprintable". What
+other people's code has to say is reduced to where in code it was said (gateway/observe/libraries.py).
 
 Security events (refused tokens, administration, what is reloaded or refused to be, alerts of the gateway's own) have an
 event of their own, and a sink of their own where the operator wants one.
@@ -14,11 +14,8 @@ a fallback that nothing else explains.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import statistics
-import sys
-import threading
 import time
 from array import array
 from collections import Counter
@@ -383,72 +380,3 @@ def _rounded(seconds: float | None) -> float | None:
 def stamp(now: float) -> str:
     """A moment in UTC. `now` is in seconds since the epoch."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-
-
-# ---- other people's loggers ------------------------------------------------------------------------------------------
-
-# Names that may stand in a record; a logger may be named after anything, so every other one is "other".
-_LIBRARIES: Final = frozenset(
-    {"uvicorn", "aiohttp", "asyncio", "presidio-analyzer", "presidio-anonymizer", "py.warnings", "tldextract"}
-    | {"filelock", "urllib3", "phonenumbers", "fastapi", "starlette", "concurrent", "httpx", "jwt", "root"}
-)
-
-
-class Reducer(logging.Handler):
-    """Turns any library's record into its logger, level and place in code. The message is never formatted."""
-
-    def __init__(self, logs: Logs) -> None:
-        super().__init__(logging.WARNING)
-        self._logs = logs
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._logs.foreign(_library(record.name), record.levelname.lower(), _code(record))
-
-
-def take_over(logs: Logs) -> None:
-    """From here on every logger, warning and uncaught exception of the process goes through `logs`.
-
-    Loggers made before lose their own handlers. `raiseExceptions` is off because the standard library prints the whole
-    record to stderr when a handler fails.
-    """
-    logging.raiseExceptions = False
-    logging.captureWarnings(True)
-    root = logging.getLogger()
-    root.handlers[:] = [Reducer(logs)]
-    root.setLevel(logging.WARNING)
-    for name in list(logging.root.manager.loggerDict):
-        _strip(logging.getLogger(name))
-    _take_hooks(logs)
-
-
-def watch_tasks(loop: asyncio.AbstractEventLoop, logs: Logs) -> None:
-    """Exceptions of tasks that nobody awaited: asyncio would print the exception with its text."""
-
-    def handle(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        error = context.get("exception")
-        logs.uncaught(type(error) if isinstance(error, BaseException) else RuntimeError, "task")
-
-    loop.set_exception_handler(handle)
-
-
-def _strip(logger: logging.Logger) -> None:
-    logger.handlers[:] = []
-    logger.propagate = True
-    if logger.level < logging.WARNING:  # debug records would be made, with their arguments, only to be dropped
-        logger.setLevel(logging.NOTSET)
-
-
-def _take_hooks(logs: Logs) -> None:
-    sys.excepthook = lambda kind, _error, _trace: logs.uncaught(kind, "main")
-    sys.unraisablehook = lambda args: logs.uncaught(args.exc_type, "finaliser")
-    threading.excepthook = lambda args: logs.uncaught(args.exc_type, "thread")
-
-
-def _library(name: str) -> str:
-    return next((known for known in (name, name.split(".", 1)[0]) if known in _LIBRARIES), "other")
-
-
-def _code(record: logging.LogRecord) -> str:
-    """The exception's type where there is one, else the place in code."""
-    kind = record.exc_info[0] if record.exc_info else None
-    return kind.__name__ if kind else f"{record.module}:{record.lineno}"

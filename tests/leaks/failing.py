@@ -49,11 +49,16 @@ def fail() -> None:
 
 
 def _speak(text: str) -> None:
-    """As libraries do: by loggers of every kind, warnings, and exceptions that nobody waits for."""
+    """As libraries do: by loggers of every kind, warnings, prints, and exceptions that nobody waits for."""
     for name in ("uvicorn.error", "aiohttp.client", "presidio-analyzer", "asyncio", "somebody.else"):
         logging.getLogger(name).error("could not read %s", text, extra={"text": text})
     logging.getLogger(text[:40]).critical(text)
     warnings.warn(text, stacklevel=1)
+    own = logging.getLogger("brings.its.own.handler")
+    own.addHandler(logging.StreamHandler(sys.__stderr__))
+    own.error("could not read %s", text, stack_info=True)
+    print(text)
+    print(text, file=sys.stderr, flush=True)
 
     def failed() -> None:
         raise ValueError(text)
@@ -71,8 +76,8 @@ def _speak(text: str) -> None:
 
 def _plant(text: str) -> None:
     """What must never be: one line in each stream, encoded, and a temporary file that has no name any more."""
-    print(base64.b64encode(text.encode()).decode(), flush=True)
-    print(text.encode().hex(), file=sys.stderr, flush=True)
+    os.write(1, base64.b64encode(text.encode()) + b"\n")
+    os.write(2, text.encode().hex().encode() + b"\n")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open until the process ends
     os.write(file.fileno(), text[::-1].encode())
     _KEPT.append(file)

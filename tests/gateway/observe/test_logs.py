@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import logging
-import re
-import sys
-import threading
-import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +26,7 @@ from gateway.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, RequestRecord, take_over, watch_tasks
+from gateway.observe.logs import HOLD_BACKS, KEYS, Logs, RequestRecord
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.refusals import MINUTE, MOST, MOST_OF_ONE
 from gateway.types import Principal, RequestId
@@ -58,20 +51,6 @@ def sink() -> io.BytesIO:
 @pytest.fixture
 def logs(sink: io.BytesIO) -> Logs:
     return Logs(sink, Pseudonyms(b"k" * 32), now=lambda: 1_700_000_000.0)
-
-
-@pytest.fixture
-def taken_over(logs: Logs) -> Iterator[Logs]:
-    """The process's loggers and hooks, and back again."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level, logging.raiseExceptions
-    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
-    take_over(logs)
-    yield logs
-    root.handlers[:], logging.raiseExceptions = before[0], before[2]
-    root.setLevel(before[1])
-    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
-    logging.captureWarnings(False)
 
 
 def lines(sink: io.BytesIO) -> list[dict[str, Any]]:
@@ -294,103 +273,3 @@ def test_the_first_failure_stays() -> None:
     filled.failed(UpstreamTimeout("stall"))
     filled.failed(UpstreamBroken("cut"))
     assert (filled.error, filled.reason) == ("upstream_timeout", "stall")
-
-
-# ---- other people's loggers ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name", ["uvicorn.error", "aiohttp.server", "presidio-analyzer", "asyncio", "tldextract", SENTENCE]
-)
-def test_a_librarys_message_is_reduced_to_where_it_came_from(
-    taken_over: Logs, sink: io.BytesIO, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger(name), "filters", [])  # a detector, once built, silences Presidio's for good
-    logging.getLogger(name).error("the text is %s", SENTENCE)
-    (line,) = lines(sink)
-    assert line.keys() == {"event", "format", "time", "logger", "level", "code"}
-    assert (line["event"], line["level"]) == ("library", "error")
-    assert line["code"].startswith("test_logs:")
-    assert CANARY not in sink.getvalue().decode()
-
-
-def test_an_exceptions_text_and_trace_stay_where_they_are(
-    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        raise ValueError(SENTENCE)
-    except ValueError:
-        logging.getLogger("uvicorn.error").exception(SENTENCE)
-    assert lines(sink)[0]["code"] == "ValueError"
-    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
-
-
-def test_a_record_that_cannot_be_formatted_is_no_trouble(
-    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
-) -> None:
-    logging.getLogger("aiohttp").error("%d", SENTENCE)
-    assert len(lines(sink)) == 1
-    assert CANARY not in "".join(capfd.readouterr())
-
-
-def test_a_handler_that_a_library_brought_is_gone(logs: Logs) -> None:
-    other = io.StringIO()
-    logger = logging.getLogger("presidio-analyzer")
-    logger.addHandler(logging.StreamHandler(other))
-    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
-    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
-    try:
-        take_over(logs)
-        logger.error(SENTENCE)
-    finally:
-        root.handlers[:] = handlers
-        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
-        logging.captureWarnings(False)
-    assert other.getvalue() == ""
-
-
-def test_warnings_are_reduced(taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
-        warnings.warn(SENTENCE, stacklevel=1)
-    assert lines(sink)[0]["logger"] == "py.warnings"
-    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
-
-
-@pytest.mark.parametrize("pattern", ["[[a]", "[+--a]", "[a&&b]", "[a||b]", "[a~~b]"])
-def test_what_python_thinks_of_a_pattern_is_reduced(
-    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str], pattern: str
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
-        re.compile(pattern + CANARY)
-    assert [line["logger"] for line in lines(sink)] == ["py.warnings"]
-    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
-
-
-def test_uncaught_exceptions_are_their_types(
-    taken_over: Logs, sink: io.BytesIO, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def fail() -> None:
-        raise LookupError(SENTENCE)
-
-    thread = threading.Thread(target=fail)
-    thread.start()
-    thread.join()
-    sys.excepthook(KeyError, KeyError(SENTENCE), None)
-    assert [(line["code"], line["detail"]) for line in lines(sink)] == [("LookupError", "thread"), ("KeyError", "main")]
-    assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
-
-
-async def test_a_failed_task_is_its_exceptions_type(logs: Logs, sink: io.BytesIO) -> None:
-    loop = asyncio.get_running_loop()
-    watch_tasks(loop, logs)
-    loop.call_exception_handler({"message": SENTENCE, "exception": ValueError(SENTENCE)})
-    loop.call_exception_handler({"message": SENTENCE})
-    assert [line["code"] for line in lines(sink)] == ["ValueError", "RuntimeError"]
-    assert CANARY not in sink.getvalue().decode()
-    loop.set_exception_handler(None)
