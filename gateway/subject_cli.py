@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RECORDS: Final = "records"
 EVENTS: Final = {"request": RECORDS, "security": "security_events"}  # a receipt's places, by what lines tell of
+UNREAD: Final = "encrypted, compressed, of a newer version, or somebody else's"
 MOST_LINE_BYTES: Final = 1 << 16  # a record of a request is far shorter
 
 app = typer.Typer(help="Show or erase what is kept of a caller or an end user.", no_args_is_help=True)
@@ -147,7 +148,7 @@ def _add(found: dict[str, Any], files: list[BinaryIO], receipt: Receipt, *, valu
             place |= {"values": mine if values else []}
     found["lines_read"], found["lines_not_read"] = lines - unread, unread
     if unread:
-        warn(f"{unread} of {lines} lines are no records (encrypted, compressed, or somebody else's): not looked at")
+        warn(f"{unread} of {lines} lines are no records ({UNREAD}): not looked at")
     if not marks:
         warn("he has no mark of his own in records: not looked for there")
 
@@ -171,7 +172,14 @@ def _lines(file: BinaryIO) -> Iterator[dict[str, Any] | None]:
             record = msgspec.json.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             record = None
-        yield record if isinstance(record, dict) and isinstance(record.get("event"), str) else None
+        yield record if isinstance(record, dict) and _is_read(record) else None
+
+
+def _is_read(record: dict[str, Any]) -> bool:
+    """Whether it is a record of a format that this version knows; before there was a number it was the first."""
+    from gateway.observe.logs import FORMAT
+
+    return isinstance(record.get("event"), str) and record.get("format", FORMAT) in range(1, FORMAT + 1)
 
 
 def _remark(receipt: Receipt) -> None:

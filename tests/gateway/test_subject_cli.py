@@ -125,6 +125,15 @@ def test_records_of_all_periods_that_are_kept_are_found(gateway: Served, tmp_pat
     assert shown["security_events"]["values"] + shown["records"]["values"] == RECORDS
 
 
+def test_records_of_a_newer_format_are_said_not_to_be_looked_at(gateway: Served) -> None:
+    given = [RECORD | {"format": 1}, RECORD | {"format": 2}, RECORD | {"format": [1]}]
+    lines = "".join(json.dumps(each) + "\n" for each in given)
+    done = tightlip("export", CANARY, "--records", "-", gateway=gateway, input=lines)
+    assert receipt_of(done)["records"]["values"] == given[:1]
+    assert json.loads(done.stdout)["lines_not_read"] == 2
+    assert "2 of 3 lines are no records (encrypted, compressed, of a newer version" in done.stderr
+
+
 def test_records_may_come_from_a_pipe(gateway: Served) -> None:
     done = tightlip("export", CANARY, "--records", "-", gateway=gateway, input=json.dumps(RECORD) + "\n")
     assert receipt_of(done)["records"]["values"] == [RECORD]
