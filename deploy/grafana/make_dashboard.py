@@ -634,10 +634,11 @@ IN_FORCE = Section(
         ),
         Panel(
             "Vault, and open links",
-            "vault: 1 while it answers. Of model servers: spoken to off loopback without TLS; answering without a key.",
+            "vault: 1 while it answers. Off loopback without TLS: model servers, others; answering without a key.",
             (
                 state("min", "tightlip_vault_ok", JOB, legend="vault"),
                 state("max", "tightlip_plaintext_upstreams", JOB, legend="plain"),
+                state("max", "tightlip_plaintext_links", JOB, "to", legend="plain {{to}}"),
                 state("max", "tightlip_keyless_upstreams", JOB, legend="without key"),
             ),
         ),
@@ -653,11 +654,13 @@ AUDIT = Section(
             (within_an_hour("tightlip_administration_calls_total", JOB, "action", "result"),),
         ),
         Panel(
-            "Records that were not written",
-            "In the last hour: of requests at once, and last uses that the store did not take.",
+            "Records that were not written, and traces",
+            "In the last hour: of requests; last uses that the store did not take; spans, deliveries that failed.",
             (
                 within_an_hour("tightlip_log_failures_total", JOB, legend="records"),
                 within_an_hour("tightlip_last_use_failures_total", JOB, legend="last uses"),
+                within_an_hour("tightlip_trace_spans_total", JOB, "outcome", legend="spans {{outcome}}"),
+                within_an_hour("tightlip_trace_delivery_failures_total", JOB, legend="deliveries of traces"),
             ),
         ),
         Panel(
