@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,11 +52,15 @@ def _build(buildah: Buildah, name: str, dockerfile: str, options: list[str]) -> 
 
 
 def _pip_settings() -> Mapping[str, str]:
-    """What `pip config list` says, the environment last."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    done = subprocess.run(command, text=True, capture_output=True)
-    pairs = (line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    return {key.split(".", 1)[1]: ast.literal_eval(value) for key, value in pairs}
+    """What `pip config list` says, the environment last; of this Python, or the machine's if this has none."""
+    for command in ([sys.executable, "-m", "pip"], ["pip3"]):
+        if shutil.which(command[0]) is None:
+            continue
+        done = subprocess.run([*command, "config", "list"], text=True, capture_output=True)
+        if done.returncode == 0:
+            pairs = (line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+            return {key.split(".", 1)[1]: ast.literal_eval(value) for key, value in pairs}
+    raise SystemExit("there is no pip to ask how it is set up")
 
 
 def _lent(settings: Mapping[str, str], home: Path) -> Iterator[str]:

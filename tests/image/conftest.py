@@ -73,7 +73,7 @@ class Store:
         return ["buildah", "--storage-driver=vfs", *roots]
 
     def script(self, name: str, *arguments: str) -> str:
-        command = [sys.executable, str(SCRIPTS / name), "--store", str(self.folder), *arguments]
+        command = [sys.executable, str(SCRIPTS / name), *arguments, "--store", str(self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout

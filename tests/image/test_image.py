@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.e2e.test_release import BASE as BASE_MODEL
 from tests.e2e.test_release import DEMO, TUNED, configuration, upstream
@@ -121,6 +123,14 @@ def test_it_is_not_too_large_and_its_layers_are_listed(store: Store, tmp_path: P
     assert holds[1] == "/opt/tightlip/python"
     assert "/opt/tightlip/app" in holds[2]
     assert all(layer["digest"][:19] in listed for layer in layers["layers"])
+
+
+def test_its_bill_of_materials_is_that_of_what_is_inside(store: Store) -> None:
+    document = store.script("sbom.py", "image", SERVING)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
+    names = {(each["type"], each["name"]) for each in json.loads(document)["components"]}
+    assert {("library", "libc6"), ("library", "spacy"), ("machine-learning-model", "tightlip-names")} <= names
+    assert not {("library", "duckdb"), ("library", "pip"), ("machine-learning-model", "tightlip-demo-tuned")} & names
 
 
 def test_the_demo_shows_its_leak_and_no_shell_is_needed(store: Store, volumes: list[str]) -> None:

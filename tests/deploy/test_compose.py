@@ -1,0 +1,127 @@
+"""The compose file: hardened as the images are, published on loopback alone, and made of what is really there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway import settings
+from gateway.auth.development import create_key
+from tests.support.commands import tightlip
+from tests.support.prometheus import needs_prometheus, promtool
+
+FILE = Path("deploy/compose.yaml")
+FOLDER = FILE.parent
+COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+VARIABLES = {"VLLM_API_KEY": "k" * 32, "REDIS_PASSWORD": "p" * 32, "GRAFANA_PASSWORD": "g" * 32, "MODELS": "/models"}
+
+
+def has_compose() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and not subprocess.run([docker, "compose", "version"], capture_output=True).returncode
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_hardened(service: str) -> None:
+    of = SERVICES[service]
+    assert of["read_only"] is True
+    assert of["cap_drop"] == ["ALL"]
+    assert of["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(of)
+    if service != "gateway":  # its image says who it is
+        assert int(of["user"].split(":")[0]) > 0
+
+
+def test_what_is_published_is_so_on_loopback_alone() -> None:
+    assert all(port.startswith("127.0.0.1:") for of in SERVICES.values() for port in of.get("ports", ()))
+
+
+@pytest.mark.parametrize("service", ["vllm", "redis"])
+def test_what_holds_raw_text_or_state_reaches_nobody(service: str) -> None:
+    [network] = SERVICES[service]["networks"]
+    assert COMPOSE["networks"][network] == {"internal": True}
+    assert {name for name, of in SERVICES.items() if network in of["networks"]} == {service, "gateway"}
+    assert "ports" not in SERVICES[service]
+
+
+def test_every_image_has_a_version() -> None:
+    others = {name: of["image"] for name, of in SERVICES.items() if name != "gateway"}
+    assert all(re.fullmatch(r"docker\.io/[a-z/-]+:v?\d+(\.\d+)+", image) for image in others.values()), others
+
+
+def test_what_is_mounted_is_there() -> None:
+    mounts = [mount for of in SERVICES.values() for mount in of.get("volumes", ())]
+    files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert files
+    assert all((FOLDER / file).exists() for file in files)
+    named = {mount.split(":")[0] for mount in mounts if re.match(r"[a-z]", mount)}
+    assert named == set(COMPOSE["volumes"])
+    used = {config["source"] for of in SERVICES.values() for config in of.get("configs", ())}
+    assert used == set(COMPOSE["configs"])
+
+
+def test_what_may_not_be_guessed_has_no_default() -> None:
+    asked = set(re.findall(r"\$\{([A-Z_]+):\?", FILE.read_text("utf-8")))
+    assert asked == set(VARIABLES)
+
+
+def test_the_gateways_configuration_and_policy_are_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tightlip.yaml", "policy.yaml"):
+        shutil.copy(FOLDER / "compose" / name, tmp_path)
+    (tmp_path / "keys").mkdir()
+    create_key(tmp_path / "keys" / "issuer.pem")
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    loaded = settings.load(tmp_path / "tightlip.yaml")
+    assert (loaded.public.port, loaded.management.port) == (8080, 9090)
+    checked = tightlip("policy", "check", tmp_path / "policy.yaml")
+    assert checked.returncode == 0, checked.output
+
+
+def test_the_gateway_has_longer_than_its_answers_to_end() -> None:
+    fields = settings.Settings.model_fields
+    ending = fields["unready_seconds"].default + fields["drain_seconds"].default
+    assert int(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) > ending
+
+
+def test_vllm_is_started_as_the_chart_starts_it() -> None:
+    chart = Path("helm/tightlip/templates/vllm.yaml").read_text("utf-8")
+    command = SERVICES["vllm"]["command"]
+    for flag in ("--no-enable-log-requests", "--disable-uvicorn-access-log"):
+        assert flag in command
+        assert f"- {flag}\n" in chart
+    told = re.findall(r'- \{name: (\w+), value: "?([^}"]+)"?\}', chart)
+    assert {name: SERVICES["vllm"]["environment"][name] for name, _ in told} == dict(told)
+
+
+def test_redis_lets_the_gateway_do_what_it_needs_and_nobody_anything() -> None:
+    content = COMPOSE["configs"]["redis"]["content"]
+    needed = re.search(r"    (~tightlip:\*.*\n.*)", Path("docs/state.md").read_text("utf-8"))
+    assert needed is not None
+    assert set(needed[1].split()) <= set(content.split())
+    assert "user default off\n" in content
+    assert "maxmemory-policy noeviction\n" in content
+
+
+@needs_prometheus
+def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
+    for mount in SERVICES["prometheus"]["volumes"]:
+        if mount.startswith("./"):
+            shutil.copy(FOLDER / mount.split(":")[0], tmp_path)
+    (tmp_path / "prometheus.yaml").write_text(COMPOSE["configs"]["prometheus"]["content"])
+    assert promtool("check", "config", str(tmp_path / "prometheus.yaml")) == ""
+
+
+@pytest.mark.skipif(not has_compose(), reason="docker compose is not installed")
+def test_docker_compose_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(["docker", "compose", "-f", str(FILE), "config", "--quiet"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
