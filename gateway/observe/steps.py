@@ -81,19 +81,19 @@ NOTHING: Final = Steps()
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """What all steps of one request share. `parent` is the caller's span, where callers are trusted; `tells`: model
-    servers are told of ours."""
+    """What all steps of one request share. `parent` is the caller's span, where callers are trusted."""
 
     id: int
     parent: int | None = None
-    tells: bool = False
     left: int = MOST_STEPS
     left_out: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Step(Steps):
-    """Times are the monotonic clock's, in seconds; it has ended with its block, or else when the request has."""
+    """Times are the monotonic clock's, in seconds; it has ended with its block, or else when the request has. `tells`:
+    model servers that are called within it are told of it, but not of a fallback: a trace may not show that there was
+    one (spans.py), and their own spans would."""
 
     trace: Trace
     kind: Kind
@@ -103,10 +103,11 @@ class Step(Steps):
     error: str | None = None
     called: Called | None = None
     within: list[Step] = field(default_factory=list)
+    tells: bool = False
 
     @property
     def traceparent(self) -> str | None:
-        return f"00-{self.trace.id:032x}-{self.id:016x}-01" if self.trace.tells else None
+        return f"00-{self.trace.id:032x}-{self.id:016x}-01" if self.tells else None
 
     def step(self, kind: Kind) -> Steps:
         return self._new(kind)
@@ -128,7 +129,8 @@ class Step(Steps):
             self.trace.left_out += 1
             return NOTHING
         self.trace.left -= 1
-        step = Step(self.trace, kind, called=called)
+        tells = self.tells and kind is not Kind.FALL_BACK
+        step = Step(self.trace, kind, called=called, tells=tells)
         self.within.append(step)
         return step
 

@@ -149,7 +149,7 @@ class Traces:
         trace = self._trace(headers)
         if trace is not None:
             record.trace = f"{trace.id:032x}"
-            record.steps = Step(trace, Kind.REQUEST, begun=record.clock)
+            record.steps = Step(trace, Kind.REQUEST, begun=record.clock, tells=self._tells)
 
     def end(self, record: RequestRecord, said: Mapping[str, Value]) -> None:
         """As `Tracing.end`."""
@@ -168,9 +168,9 @@ class Traces:
         told = _told(headers) if self._trust else None
         if told is not None:
             number, parent, sampled = told
-            return Trace(number, parent, self._tells) if sampled else None
+            return Trace(number, parent) if sampled else None
         number = new_id(128)
-        return Trace(number, None, self._tells) if number & ((1 << 64) - 1) < self._below else None
+        return Trace(number) if number & ((1 << 64) - 1) < self._below else None
 
     # ---- to the collector -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from tests.gateway.support import CANARY
 
 
 def root(**more: bool) -> Step:
-    return Step(Trace(1, **more), Kind.REQUEST)
+    return Step(Trace(1), Kind.REQUEST, **more)
 
 
 def test_nothing_is_noted_where_there_are_no_traces() -> None:
@@ -70,6 +70,12 @@ def test_the_next_service_is_told_only_where_it_is_to_be() -> None:
     step = root(tells=True).step(Kind.CALL)
     assert isinstance(step, Step)
     assert step.traceparent == f"00-{1:032x}-{step.id:016x}-01"
+
+
+def test_nobody_is_told_of_a_fallback() -> None:
+    """Its server's own spans would show what the trace leaves out."""
+    fallback = root(tells=True).step(Kind.FALL_BACK)
+    assert (fallback.traceparent, fallback.call("/v1/completions", "base", "http://a").traceparent) == (None, None)
 
 
 def test_ids_are_never_none() -> None:

@@ -204,7 +204,7 @@ async def test_a_call_is_a_step_and_what_it_came_to() -> None:
 
 @pytest.mark.parametrize("tells", [True, False])
 async def test_a_server_hears_of_the_trace_where_it_is_to(tells: bool) -> None:
-    root = Step(Trace(1, tells=tells), Kind.REQUEST)
+    root = Step(Trace(1), Kind.REQUEST, tells=tells)
     async with serving(HEAD + b"0\r\n\r\n") as server, patient(5) as client:
         async with client.stream(server, CHAT, {}, Errand("req_1").within(root)) as pieces:
             assert not [piece async for piece in pieces]
