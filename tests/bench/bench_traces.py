@@ -3,7 +3,7 @@
     PYTHONPATH=. python -m tests.bench.bench_traces [--traces 2000] [--requests 300] [--json FILE]
 
 The first rows are of the parts alone, the best of five runs. The others are two gateway processes, one with traces and
-one without, in front of one scripted engine and one collector: short answers (a dozen tokens) are asked of both by
+one without, in front of one scripted engine and one collector: short answers (nine tokens) are asked of both by
 turns, and what a request took of each process's CPU time is the median of ten rounds.
 """
 
