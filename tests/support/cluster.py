@@ -70,6 +70,8 @@ class Cluster(ApiServer):
         """What a cluster has before anybody installs anything."""
         self.kubectl("apply", "--server-side", "-f", str(_file("crds").resolve()))
         self.apply(*(_node(at) for at in range(ZONES)), *_CLASSES)
+        definitions = self.all_of("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        until(lambda: all(self._serves(each["spec"]) for each in definitions), "what was defined is not served")
         until(lambda: all(_is(node, "Ready") for node in self.all_of("/api/v1/nodes")), "nodes are not ready")
 
     def restricted(self, name: str) -> None:
@@ -77,7 +79,8 @@ class Cluster(ApiServer):
         modes = ("enforce", "warn", "audit")
         labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-        until(lambda: self.exists(f"/api/v1/namespaces/{name}/serviceaccounts/default"))
+        for made in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
+            until(lambda made=made: self.exists(f"/api/v1/namespaces/{name}/{made}"))  # type: ignore[misc]
 
     def volume(self, name: str, gigabytes: int = 10) -> None:
         """One that the next claim of the storage class gets."""
@@ -137,6 +140,14 @@ class Cluster(ApiServer):
         assert program is not None
         return subprocess.run(
             [program, *arguments], input=text, text=True, capture_output=True, timeout=SECONDS, env=environment
+        )
+
+    def _serves(self, definition: Object) -> bool:
+        """The server takes a moment from a definition to what it defines."""
+        group, kind = definition["group"], definition["names"]["plural"]
+        versions = [f"/apis/{group}/{each['name']}" for each in definition["versions"] if each["served"]]
+        return all(
+            self.exists(path) and kind in [each["name"] for each in self.get(path)["resources"]] for path in versions
         )
 
     @cached_property

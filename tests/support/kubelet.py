@@ -70,10 +70,12 @@ class Pod:
         return 200 <= answer.status_code < 400
 
     def until_ready(self, child: Child) -> None:
-        """As its own probes say, one after the other."""
+        """As its own probes say, one after the other: started within the time that the pod gives it."""
+        asked = self.container["startupProbe"]
+        patience = asked["failureThreshold"] * asked["periodSeconds"]
         for probe in ("startupProbe", "readinessProbe"):
-            until(lambda probe=probe: self.passes(probe) or child.process.poll() is not None)  # type: ignore[misc]
-            assert child.process.poll() is None, child.output
+            until(lambda probe=probe: self.passes(probe) or not _runs(child), patience_s=patience)  # type: ignore[misc]
+            assert _runs(child), child.output
         assert self.passes("livenessProbe")
 
     def program(self) -> Program:
@@ -157,6 +159,10 @@ class Pod:
                 (at / name).symlink_to(Path("..data") / name)
         (at / "..data_tmp").symlink_to(state.name)
         os.replace(at / "..data_tmp", at / "..data")
+
+
+def _runs(child: Child) -> bool:
+    return child.process.poll() is None
 
 
 @contextmanager

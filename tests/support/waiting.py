@@ -11,8 +11,8 @@ PATIENCE_S = 60.0  # a machine may be busy; only a test that fails waits for so 
 POLL_S = 0.02
 
 
-def until(holds: Callable[[], object], what: str = "it never came true") -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def until(holds: Callable[[], object], what: str = "it never came true", patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(POLL_S)
