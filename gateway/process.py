@@ -28,6 +28,9 @@ from gateway.settings import Settings
 from gateway.state import StateUnfit
 from gateway.waiting import not_ready, try_to_open, until_open
 
+# Of libuv, in which names are looked up, in half of them at most: of its own four, two names whose servers don't answer
+# would keep all others waiting.
+LOOKUP_THREADS: Final = 64
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
 
 
@@ -37,7 +40,7 @@ def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str
     their own. Raises ConfigError."""
     forbid_core_dumps()
     allow_open_files()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, announce, warn))
 
 
@@ -174,9 +177,10 @@ async def drain(gateway: Gateway, unready: float, deadline: float) -> None:
         await gateway.lifecycle.expire(LAST_WORDS_SECONDS)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
     import uvloop
 
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(LOOKUP_THREADS))  # read with the first look-up
     return uvloop.new_event_loop

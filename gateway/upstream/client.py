@@ -144,6 +144,7 @@ class UpstreamClient:
         self._servers: dict[str, Server] = {}  # of those that have been called, one for each address
         self._looking = asyncio.Lock()
         self._looked_up: dict[str, float] = {}  # when each name was last
+        self._lookups: dict[str, asyncio.Future[list[str]]] = {}  # those whose result nobody has seen
         self._visited: set[Replica | str] = set()  # those that are being asked for their health, or looked up
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=timeouts.idle),
@@ -155,6 +156,8 @@ class UpstreamClient:
         )
 
     async def aclose(self) -> None:
+        for lookup in self._lookups.values():
+            lookup.cancel()
         await self._session.close()
 
     @asynccontextmanager
@@ -297,11 +300,22 @@ class UpstreamClient:
         try:
             with suppress(OSError, TimeoutError, UnicodeError):
                 async with asyncio.timeout(self.timeouts.connect):
-                    found = await self._resolve(parts.hostname or "", port)
+                    found = await self._found(url, parts.hostname or "", port)
         finally:
             self._visited.discard(url)
         bracketed = (f"[{address}]" if ":" in address else address for address in found)
         self._fleet.found(url, [f"{parts.scheme}://{address}:{port}{parts.path}" for address in bracketed])
+
+    async def _found(self, url: str, host: str, port: int) -> list[str]:
+        """As `addresses`. One look-up at a time: one that was given up goes on in its thread, of which there are only
+        so many for all names, and the next one is told what it found."""
+        lookup = self._lookups.get(url) or asyncio.ensure_future(self._resolve(host, port))
+        self._lookups[url] = lookup
+        try:
+            return await asyncio.shield(lookup)
+        finally:
+            if lookup.done():
+                del self._lookups[url]
 
     async def _replicas(self, server: Server) -> list[Replica]:
         if not all(map(self._fleet.knows, server.urls)):

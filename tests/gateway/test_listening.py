@@ -40,3 +40,16 @@ def test_a_process_that_forbids_core_dumps_has_no_dumpable_memory() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "0 (0, 0)\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+def test_names_that_nobody_answers_for_leave_threads_to_look_others_up() -> None:
+    """libuv's own four are two look-ups at once."""
+    code = (
+        "import asyncio, os; from gateway.process import LOOKUP_THREADS, loop_factory\n"
+        "async def look(): await asyncio.get_running_loop().getaddrinfo('localhost', 80)\n"
+        "asyncio.Runner(loop_factory=loop_factory()).run(look())\n"
+        "print(len(os.listdir('/proc/self/task')) > LOOKUP_THREADS)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

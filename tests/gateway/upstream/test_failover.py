@@ -282,6 +282,31 @@ async def test_a_name_server_that_hangs_is_as_one_that_is_not_there() -> None:
     assert not peer.asked
 
 
+async def test_a_name_that_hangs_is_looked_up_once_at_a_time_and_what_came_late_counts() -> None:
+    """There are only so many threads, and one that was given up is still taken."""
+    looked, go = 0, asyncio.Event()
+
+    async def late(host: str, port: int) -> list[str]:
+        nonlocal looked
+        looked += 1
+        await go.wait()
+        return [HOST]
+
+    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=0.05), resolve=late)) as calling:
+        server = Server(f"http://model.test:{peer.port}", "m", resolve=True)
+        with pytest.raises(UpstreamUnavailable):
+            await said(calling, server)
+        for _ in range(3):
+            await calling.look()
+        assert looked == 1
+        go.set()
+        await calling.look()
+        assert await said(calling, server) == b"good"
+        assert looked == 1
+        await calling.look()
+        assert looked == 2
+
+
 async def test_a_replica_that_hangs_keeps_neither_names_nor_other_replicas_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
