@@ -16,14 +16,11 @@ class Buildah:
     folder: Path | None = None
 
     def run(self, *arguments: str | Path, output: bool = False) -> str:
-        """What it printed if `output`, else ''. Its errors go to ours.
-
-        Raises:
-            subprocess.CalledProcessError: it failed.
-        """
-        done = subprocess.run(
-            [*self.command(), *map(str, arguments)], check=True, text=True, stdout=subprocess.PIPE if output else None
-        )
+        """What it printed if `output`, else ''. What it complains of is seen, and ends the script."""
+        command = [*self.command(), *map(str, arguments)]
+        done = subprocess.run(command, text=True, stdout=subprocess.PIPE if output else None)
+        if done.returncode:
+            raise SystemExit(f"buildah {arguments[0]} failed")
         return (done.stdout or "").strip()
 
     def command(self) -> Sequence[str]:
