@@ -22,15 +22,13 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigError(Problem(str(ca_file), None, "", "is not a file of CA certificates")) from None
 
 
-def show(context: ssl.SSLContext, certificate: Path, key: Path | EnvRef | VaultRef) -> None:
-    """Have connections show this certificate (PEM) to who asks for one. Raises ConfigError, which quotes neither."""
-    with _as_file(key) as key_file:
-        try:
-            context.load_cert_chain(certificate, key_file, password="")  # else OpenSSL asks the terminal
-        except (ssl.SSLError, OSError, ValueError) as error:
-            why = getattr(error, "reason", None) or "it can't be read"
-            problem = Problem(str(certificate), None, "", f"can't be used with the key {key} ({why})")
-            raise ConfigError(problem) from None
+def linked(ca_file: Path | None, certificate: Path | None, key: Path | EnvRef | VaultRef | None) -> ssl.SSLContext:
+    """As `trusting`; where both are named it shows this certificate (PEM) to who asks for one. Raises ConfigError,
+    which quotes neither."""
+    context = trusting(ca_file)
+    if certificate is not None and key is not None:
+        _show(context, certificate, key)
+    return context
 
 
 def end_of(certificate: Path) -> float:
@@ -49,9 +47,20 @@ def key_path(key: Path | EnvRef | VaultRef) -> str:
     return f"/proc/self/fd/{_in_memory(key)}"
 
 
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | EnvRef | VaultRef) -> None:
+    """Raises ConfigError."""
+    with _as_file(key) as key_file:
+        try:
+            context.load_cert_chain(certificate, key_file, password="")  # else OpenSSL asks the terminal
+        except (ssl.SSLError, OSError, ValueError) as error:
+            why = getattr(error, "reason", None) or "it can't be read"
+            problem = Problem(str(certificate), None, "", f"can't be used with the key {key} ({why})")
+            raise ConfigError(problem) from None
+
+
 @contextmanager
 def _as_file(key: Path | EnvRef | VaultRef) -> Iterator[str]:
-    """The same while inside, since OpenSSL's binding reads it once. Raises ConfigError."""
+    """As `key_path`, while inside: OpenSSL's binding reads it once. Raises ConfigError."""
     if isinstance(key, Path):
         yield str(key)
         return

@@ -12,8 +12,8 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Final
-from urllib.error import URLError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 DEFAULT_PORT: Final = "9090"
@@ -37,7 +37,7 @@ def is_alive(url: str) -> bool:
     try:
         with opener.open(url, timeout=SECONDS) as response:
             return bool(response.status == HTTPStatus.OK)
-    except (URLError, OSError, ValueError):  # the last: what is no URL
+    except (OSError, HTTPException, ValueError):  # nobody is there; what is no HTTP; what is no URL
         return False
 
 

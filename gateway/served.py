@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filters.specificity.style import NO_SHIFT
-from gateway.authorities import show, trusting
+from gateway.authorities import linked
 from gateway.config_file import ConfigError, Problem
 from gateway.fallback import Speaker, Texts
 from gateway.knowledge import Loaded
@@ -106,10 +106,7 @@ def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     """None: the system's authorities are trusted, and nothing is shown. Raises ConfigError."""
     if settings.ca_file is None and settings.client_certificate is None:
         return None
-    context = trusting(settings.ca_file)
-    if settings.client_certificate is not None and settings.client_key_file is not None:
-        show(context, settings.client_certificate, settings.client_key_file)
-    return context
+    return linked(settings.ca_file, settings.client_certificate, settings.client_key_file)
 
 
 def with_keys(releases: Iterable[ReleaseSettings]) -> list[Server]:

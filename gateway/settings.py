@@ -108,12 +108,10 @@ class ServerSettings(_Strict):
 
     @model_validator(mode="after")
     def _has_link(self) -> Self:
-        _check_certificate(self.client_certificate, self.client_key_file)
         schemes = {urlsplit(url).scheme for url in self.urls}
         if len(schemes) > 1:
             raise ValueError("replicas must all be https, or all http")
-        if (self.ca_file or self.client_certificate) and schemes != {"https"}:
-            raise ValueError("'ca_file' and 'client_certificate' need https")
+        _check_link(self, "https", *self.urls)
         return self
 
     @property
@@ -124,7 +122,7 @@ class ServerSettings(_Strict):
     @property
     def plaintext(self) -> bool:
         """Whether answers would cross a network unencrypted."""
-        return urlsplit(self.urls[0]).scheme == "http" and not self.is_near
+        return any(map(_is_plain_http, self.urls))
 
     @property
     def is_near(self) -> bool:
@@ -434,9 +432,7 @@ class TraceSettings(_Strict):
 
     @model_validator(mode="after")
     def _has_link(self) -> Self:
-        _check_certificate(self.client_certificate, self.client_key_file)
-        if (self.ca_file or self.client_certificate) and urlsplit(self.endpoint).scheme != "https":
-            raise ValueError("'ca_file' and 'client_certificate' need https")
+        _check_link(self, "https", self.endpoint)
         if self.plaintext and not self.allow_plaintext:
             raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
         return self
@@ -516,9 +512,7 @@ class StateSettings(_Strict):
             raise ValueError("'file' goes with no keys but 'grace_seconds' and 'limits_on_failure'")
         if self.user is not None and self.password_file is None:
             raise ValueError("'user' needs a 'password_file'")
-        _check_certificate(self.client_certificate, self.client_key_file)
-        if (self.ca_file or self.client_certificate) and not all(url.startswith("rediss:") for url in self.urls):
-            raise ValueError("'ca_file' and 'client_certificate' need rediss")
+        _check_link(self, "rediss", *self.urls)
         if not self.allow_plaintext and self.plaintext:
             raise ValueError("redis:// off loopback is not encrypted; use rediss, or say 'allow_plaintext'")
         return self
@@ -588,13 +582,11 @@ class VaultSettings(_Strict):
     def _one_way(self) -> Self:
         if (self.app_role is None) == (self.kubernetes is None):
             raise ValueError("needs either 'app_role' or 'kubernetes'")
-        _check_certificate(self.client_certificate, self.client_key_file)
+        _check_link(self, "https", self.url)
         if isinstance(self.client_key_file, VaultRef):
             raise ValueError("'client_key_file' can't be in Vault: it is what opens it")
         if self.plaintext and not self.allow_plaintext:
             raise ValueError("http:// off loopback is not encrypted; use https, or say 'allow_plaintext'")
-        if (self.ca_file or self.client_certificate) and urlsplit(self.url).scheme == "http":
-            raise ValueError("'ca_file' and 'client_certificate' need https")
         return self
 
     @property
@@ -720,9 +712,13 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _check_certificate(certificate: Path | None, key: SecretRef | None) -> None:
-    if (certificate is None) != (key is None):
+def _check_link(link: ServerSettings | TraceSettings | StateSettings | VaultSettings, tls: str, *urls: str) -> None:
+    """Whether its certificates fit together and its addresses; `tls` is the scheme that these need. Raises
+    ValueError."""
+    if (link.client_certificate is None) != (link.client_key_file is None):
         raise ValueError("'client_certificate' and 'client_key_file' go together")
+    if (link.ca_file or link.client_certificate) and any(urlsplit(url).scheme != tls for url in urls):
+        raise ValueError(f"'ca_file' and 'client_certificate' need {tls}")
 
 
 def _share(one: ServerSettings, other: ServerSettings) -> bool:

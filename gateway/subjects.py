@@ -81,7 +81,8 @@ def person(
     says who signed for an end user, he is looked for under all who may. Raises NotAimed."""
     if end_user is None and signed_by is not None:
         raise revoke.NotAimed("who signed belongs to an end user")
-    if not all(can_be(name, MAX_SUBJECT_CHARS) for name in (issuer, tenant, end_user) if name is not None):
+    given = (subject, issuer, tenant, end_user)
+    if not all(can_be(name, MAX_SUBJECT_CHARS) for name in given if name is not None):
         raise revoke.NotAimed("no token has such a text: it is too long, or has characters that can't be printed")
     named, known = _named(subject, issuer, tenant, rules)
     caller = Principal(*named, subject, None, "", 0.0)
@@ -93,8 +94,6 @@ def person(
 
 def _named(subject: str, issuer: str | None, tenant: str | None, rules: Rules) -> tuple[tuple[str, str], bool]:
     """Issuer and tenant, and whether the policy has them. Raises NotAimed."""
-    if not can_be(subject, MAX_SUBJECT_CHARS):
-        raise revoke.NotAimed("no token has such a text: it is too long, or has characters that can't be printed")
     try:
         aimed = revoke.aim(revoke.Wish(subject=subject, issuer=issuer, tenant=tenant), rules)
     except revoke.NotAimed:

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.addresses import is_loopback
 from gateway.admin.shapes import PREFIX
-from gateway.authorities import show, trusting
+from gateway.authorities import linked
 from gateway.config_file import ConfigError, Problem
 from gateway.secrets.references import EnvRef, read_secret
 from gateway.settings import ADMIN_TOKEN
@@ -74,9 +74,7 @@ def access(
     """Raises ConfigError."""
     for gateway in gateways:
         _check(gateway, allow_plaintext=allow_plaintext)
-    context = trusting(ca_file)
-    if certificate is not None:
-        show(context, certificate, key or certificate)
+    context = linked(ca_file, certificate, key or certificate)
     return Access(tuple(each.rstrip("/") for each in gateways), _token(token_file), context)
 
 

@@ -21,7 +21,7 @@ from filters.json_text import BROKEN_JSON, UNFIT
 from filters.opening import REFUSAL
 from filters.pii.types import SPECIAL, TYPES
 from filters.verdicts import SUSPICIONS
-from gateway.authorities import end_of, show, trusting
+from gateway.authorities import end_of, linked
 from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
 from gateway.key_files import read_public_x25519
@@ -105,10 +105,7 @@ def open_traces(settings: TraceSettings, metrics: Metrics) -> Traces:
 def _link(settings: TraceSettings) -> ssl.SSLContext | None:
     if urlsplit(settings.endpoint).scheme != "https":
         return None
-    context = trusting(settings.ca_file)
-    if settings.client_certificate is not None and settings.client_key_file is not None:
-        show(context, settings.client_certificate, settings.client_key_file)
-    return context
+    return linked(settings.ca_file, settings.client_certificate, settings.client_key_file)
 
 
 def _header_value(ref: SecretRef) -> str:

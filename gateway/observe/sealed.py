@@ -171,9 +171,8 @@ class _Reading:
 
     def __init__(self, chain: _Chain) -> None:
         self._chain = chain
-        self._altered: set[int] = (
-            set()
-        )  # what lines say that they are which can't be opened, since the last one that can
+        # What lines that can't be opened say that they are, since the last one that can.
+        self._altered: set[int] = set()
         self.ended = False
 
     def take(self, raw: bytes, place: str) -> Iterator[bytes | Fault]:

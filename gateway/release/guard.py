@@ -69,9 +69,8 @@ class PairCheck:
     faults_of_files: Callable[[], Iterable[Fault]]
     scored: bool = False  # as `Prober` takes it
     hear: HearReplica = no_replica_heard
-    failures: dict[tuple[str, str], int] = field(
-        default_factory=dict
-    )  # of calls to each of the two, when it was last looked at
+    # Of calls to each of the two servers, by address and model, when it was last looked at.
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
 
     async def __call__(self) -> Sequence[Fault]:
         began = time.monotonic()

@@ -21,7 +21,7 @@ import hvac
 import requests
 from hvac import exceptions
 
-from gateway.authorities import key_path, show, trusting
+from gateway.authorities import key_path, linked
 from gateway.config_file import ConfigError
 from gateway.secrets.references import VaultRef, read_secret
 from gateway.secrets.trouble import Trouble, VaultTrouble
@@ -142,10 +142,9 @@ class Vault:
 
 def _shown(settings: VaultSettings) -> tuple[str, str] | None:
     """Certificate and key. What can't be used is found here: or every request would fail, as if Vault were away."""
-    context = trusting(settings.ca_file)
+    linked(settings.ca_file, settings.client_certificate, settings.client_key_file)
     if settings.client_certificate is None or settings.client_key_file is None:
         return None
-    show(context, settings.client_certificate, settings.client_key_file)
     return str(settings.client_certificate), key_path(settings.client_key_file)
 
 

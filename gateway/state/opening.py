@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.authorities import key_path, show, trusting
+from gateway.authorities import key_path, linked
 from gateway.config_file import ConfigError, Problem
 from gateway.settings import StateSettings
 from gateway.state import Store
@@ -40,7 +40,7 @@ def _key_path(settings: StateSettings) -> str | None:
     ConfigError."""
     if settings.client_certificate is None or settings.client_key_file is None:
         return None
-    show(trusting(settings.ca_file), settings.client_certificate, settings.client_key_file)
+    linked(settings.ca_file, settings.client_certificate, settings.client_key_file)
     return key_path(settings.client_key_file)
 
 

@@ -20,9 +20,8 @@ _VOWELS: Final = "aeiou"
 _SYLLABLES: Final = [consonant + vowel for consonant in _CONSONANTS for vowel in _VOWELS]
 TAIL: Final = 6  # letters: three syllables, 274,625 words
 _WORD: Final = re.compile(rb"%s[%s]{%d}" % (ROOT.encode(), (_CONSONANTS + _VOWELS).encode(), TAIL))
-_BREAKS: Final = re.compile(
-    rb"=?(?:\\r|\\n|[\r\n])+[ \t>|]*|\0", re.ASCII
-)  # quoted-printable's and JSON's line ends too
+# Quoted-printable's and JSON's line ends too.
+_BREAKS: Final = re.compile(rb"=?(?:\\r|\\n|[\r\n])+[ \t>|]*|\0", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,6 @@ class Collected:
         }
 
 
-def _is_within(span: Span) -> bool:
-    return span.kind != Span.SPAN_KIND_SERVER
-
-
 @contextmanager
 def collector(tls: ssl.SSLContext | None = None) -> Iterator[Collected]:
     """It listens for as long as the block lasts."""
