@@ -135,16 +135,8 @@ async def assemble(
         opener = Opener(ring, shared.store) if ring is not None else None
         administration = _administration(settings, operator, policies, shared, desk, condition)
         closing.push_async_callback(administration.tell)
-        watched = (
-            operator.logs,
-            policies,
-            *shared.watched,
-            administration,
-            ring,
-            traces,
-            *models.watched,
-            *doors.with_tls,
-        )
+        own = operator.logs, policies, administration, ring, traces
+        watched = (*own, *shared.watched, *models.watched, *doors.with_tls)
         yield Gateway(
             public=_public(settings, operator, policies, shared, opener, lifecycle, traces or NO_TRACING),
             connections=_connections(settings.limits),

@@ -205,18 +205,14 @@ class Logs:
         return said
 
     def _told(self, record: RequestRecord) -> dict[str, Value]:
-        principal = record.principal
         return {
             "time": stamp(record.arrived),
             "request_id": record.request_id,
             "route": name(record.route),
-            "address": self.pseudonyms.address(record.address, record.arrived),
             "status": record.status,
             "error": name(record.error),
             "reason": name(record.reason),
-            "subject": self.pseudonyms.subject(principal, record.arrived) if principal else None,
-            "role": name(principal.role) if principal else None,
-            "tenant": name(principal.tenant) if principal else None,
+            **self._who(record.principal, record.address, record.arrived),
             "model": name(record.model),
             "release": name(record.release),
             "policy": name(record.policy),
@@ -248,22 +244,17 @@ class Logs:
 
     def _alarming(self, record: RequestRecord) -> None:
         """Under the marks of the request's own line, whose id it has: those of two periods would be joined by it."""
-        principal = record.principal
         self._tell(
             record.alarm,
             record.reason,
             request_id=record.request_id,
             route=name(record.route),
-            address=self.pseudonyms.address(record.address, record.arrived),
             status=record.status,
-            subject=self.pseudonyms.subject(principal, record.arrived) if principal else None,
-            role=name(principal.role) if principal else None,
-            tenant=name(principal.tenant) if principal else None,
+            **self._who(record.principal, record.address, record.arrived),
         )
 
     def administered(self, record: AuditRecord) -> None:
         """An administrative call, or what became of it: what it was about stands in the audit log alone."""
-        principal, now = record.principal, self._now()
         self._tell(
             "administration",
             record.code,
@@ -271,15 +262,21 @@ class Logs:
             action=record.action.value,
             outcome=record.outcome.value,
             by=record.by.value,
-            address=self.pseudonyms.address(record.address, now),
-            subject=self.pseudonyms.subject(principal, now) if principal else None,
-            role=name(principal.role) if principal else None,
-            tenant=name(principal.tenant) if principal else None,
             count=record.count,
+            **self._who(record.principal, record.address, self._now()),
         )
 
+    def _who(self, principal: Principal | None, address: str | None, at: float) -> dict[str, Value]:
+        """As a line of that moment tells it, in seconds since the epoch."""
+        return {
+            "address": self.pseudonyms.address(address, at),
+            "subject": self.pseudonyms.subject(principal, at) if principal else None,
+            "role": name(principal.role) if principal else None,
+            "tenant": name(principal.tenant) if principal else None,
+        }
+
     def security(self, event: str, code: str | None = None, *, policy: str | None = None) -> None:
-        """Something that a security officer would want to have heard of. As `process`."""
+        """Something that a security officer would want to have heard of, by closed names."""
         self._tell(event, code, policy=name(policy))
 
     def _tell(self, code: str | None, detail: str | None, **values: Value) -> None:

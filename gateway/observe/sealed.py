@@ -15,7 +15,6 @@ constant. An empty text ends the file.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -199,10 +198,19 @@ class _Reading:
         if found is None or not 0 <= number - self._chain.at <= MOST_MISSING:
             return None
         try:
-            return self._chain.open(number, base64.b64decode(found[2], validate=True))
-        except (InvalidTag, binascii.Error):
+            return self._chain.open(number, _decoded(found[2]))
+        except (InvalidTag, ValueError):
             self._altered.add(number)
             return None
+
+
+def _decoded(text: bytes) -> bytes:
+    """Of the one text that stands for these bytes (RFC 4648, 3.5): the last character may have bits that mean nothing.
+    Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw) != text:
+        raise ValueError("is no canonical base64")
+    return raw
 
 
 def _missing(gap: range, altered: set[int]) -> Iterator[Fault]:

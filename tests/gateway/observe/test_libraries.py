@@ -14,6 +14,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,28 @@ def logs(sink: io.BytesIO) -> Logs:
     return Logs(sink, Pseudonyms(b"k" * 32))
 
 
-@pytest.fixture
-def taken_over(logs: Logs) -> Iterator[Logs]:
+@contextmanager
+def taking_over(logs: Logs) -> Iterator[None]:
     """The process's loggers and hooks, and back again."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.raiseExceptions
     factory = logging.getLogRecordFactory()
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     take_over(logs)
-    yield logs
-    root.handlers[:], logging.raiseExceptions = before[0], before[2]
-    root.setLevel(before[1])
-    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
-    logging.captureWarnings(False)
-    logging.setLogRecordFactory(factory)
+    try:
+        yield
+    finally:
+        root.handlers[:], logging.raiseExceptions = before[0], before[2]
+        root.setLevel(before[1])
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+        logging.captureWarnings(False)
+        logging.setLogRecordFactory(factory)
+
+
+@pytest.fixture
+def taken_over(logs: Logs) -> Iterator[Logs]:
+    with taking_over(logs):
+        yield logs
 
 
 def lines(sink: io.BytesIO) -> list[dict[str, Any]]:
@@ -108,16 +117,8 @@ def test_a_handler_that_a_library_brought_is_gone(logs: Logs) -> None:
     other = io.StringIO()
     logger = logging.getLogger("presidio-analyzer")
     logger.addHandler(logging.StreamHandler(other))
-    root, handlers, factory = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogRecordFactory()
-    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
-    try:
-        take_over(logs)
+    with taking_over(logs):
         logger.error(SENTENCE)
-    finally:
-        root.handlers[:] = handlers
-        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
-        logging.captureWarnings(False)
-        logging.setLogRecordFactory(factory)
     assert other.getvalue() == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import string
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_what_does_not_begin_so_is_none(first: bytes) -> None:
     assert CANARY not in str(refused.value)
 
 
-def test_an_altered_first_line_spoils_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_altered_first_line_spoils_all() -> None:
     texts, faults = read([WHOLE[0].replace(b'"format":1', b'"format": 1'), *WHOLE[1:]])
     assert texts == []
     assert len(faults) == len(TEXTS) + 2
@@ -143,6 +144,19 @@ def test_a_crash_loses_the_last_line_at_most() -> None:
         complete = sum(end < size for end in ends) - 1
         assert [each for each in found if isinstance(each, bytes)] == TEXTS[:complete]
         assert all(each.note for each in found if isinstance(each, Fault))
+
+
+def test_nor_does_one_that_means_the_same_bytes() -> None:
+    """The last character before "==" has four bits that decoding passes over."""
+    end = WHOLE[-1]
+    at = end.index(b"=") - 1
+    same = next(
+        altered
+        for character in string.ascii_letters.encode()
+        if (altered := b"%s%c%s" % (end[:at], character, end[at + 1 :])) != end
+        and base64.b64decode(altered.partition(b":")[2]) == base64.b64decode(end.partition(b":")[2])
+    )
+    assert read([*WHOLE[:-1], same])[1][0] == f"line {len(WHOLE)}: was altered, or stands in a wrong place"
 
 
 @given(st.data())
