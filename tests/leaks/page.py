@@ -27,6 +27,7 @@ def page() -> str:
         count=len(ALL),
         sqlite=len(ALL) - len(LOCKED) - 1,
         redis=len(ON_REDIS) + 1,
+        both=len(ON_REDIS) - len(LOCKED),
     )
 
 
@@ -35,9 +36,9 @@ TEXT: Final = """# Nothing of what was said lies anywhere: the proof
 Made by `PYTHONPATH=clients/python python -m tests.leaks.page` from the tables that the tests walk; a test holds the two
 in step.
 
-A canary is a word that occurs nowhere else. Each of the {count} paths below is walked once through a real gateway
-process in front of a model server that says what the path wants, and each has words of its own, one for each place: a
-word that turns up somewhere says by which path it came there and from where. The places:
+A canary is a word that occurs nowhere else. Each of the {count} paths below is walked through a real gateway process
+in front of a model server that says what the path wants, and each has words of its own, one for each place: a word that
+turns up somewhere says by which path it came there and from where. The places:
 {places}.
 
 Every request carries all that fits of it, every answer of the model server has words in its ids and names, in what may
@@ -60,8 +61,8 @@ those of its configuration.
 
 ## Paths
 
-{sqlite} of them on SQLite, with the records in a directory, in one process; {redis} on Redis, with records that are
-encrypted and a listener that speaks TLS, in a process that is then killed.
+{sqlite} of them on SQLite, with the records in a directory, in one process; {redis}, {both} of these for a second time,
+on Redis, with records that are encrypted and a listener that speaks TLS, in a process that is then killed.
 
 | | path | how it ends |
 | --- | --- | --- |

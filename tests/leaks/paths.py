@@ -1,4 +1,4 @@
-"""The paths, one below the other: what a request, an answer, a file or a signal may meet. Each is walked once.
+"""The paths, one below the other: what a request, an answer, a file or a signal may meet.
 
 Those in `SLOW` wait for the gateway's patience, and are walked beside `BESIDE`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import socket
 import threading
@@ -23,7 +22,7 @@ import httpx
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from redis import Redis
+from redis import Redis as Client
 from typer.testing import CliRunner
 
 from gateway.cli import app
@@ -44,6 +43,7 @@ from tests.leaks.stage import (
     Walk,
 )
 from tests.support.administration import admin_token, tightlip
+from tests.support.disks import no_file_beyond
 from tests.support.gateways import MODEL
 from tests.support.scripted import SURE, SURPRISED, Close, Error, Pause, Raw, Reset, Say, Step, Until
 from tests.support.tls import client_context
@@ -265,13 +265,13 @@ def _budget_spent(walk: Walk) -> None:
     walk.ask(429, "spent")
 
 
-def _raw(walk: Walk, request: str) -> bytes:
-    """What is no HTTP gets an answer, or none."""
+def _raw(walk: Walk, sent: str | bytes, source: str = "") -> bytes:
+    """What comes back to this address, of which the system chooses one; nothing where the connection is reset."""
     url = httpx.URL(walk.stage.front.public)
-    with socket.create_connection((url.host, url.port or 80), timeout=60) as caller:
-        caller.sendall(request.encode())
+    with socket.create_connection((url.host, url.port or 80), timeout=60, source_address=(source, 0)) as caller:
         came = b""
         with suppress(ConnectionError):
+            caller.sendall(sent if isinstance(sent, bytes) else sent.encode())
             while piece := caller.recv(65536):
                 came += piece
     walk.keep(came)
@@ -320,21 +320,8 @@ def _announced(walk: Walk) -> None:
     said = walk.word("PROXY header").encode()
     more = b"".join(bytes([kind]) + len(said).to_bytes(2, "big") + said for kind in (0x01, 0x02, 0x05, 0x30, 0xE0))
     request = _head("GET /v1/models", walk.headers(walk.token()))
-    assert b" 200 " in _from_proxy(walk, header(IPv4Address("192.0.2.7"), more) + request)[:20]
-    assert not _from_proxy(walk, b"PROXY TCP4 %s\r\n%s" % (said, request))
-
-
-def _from_proxy(walk: Walk, sent: bytes) -> bytes:
-    """What comes back to the address that is trusted; nothing where the connection is reset."""
-    url = httpx.URL(walk.stage.front.public)
-    with socket.create_connection((url.host, url.port or 80), timeout=60, source_address=(PROXY, 0)) as caller:
-        came = b""
-        with suppress(ConnectionError):
-            caller.sendall(sent)
-            while piece := caller.recv(65536):
-                came += piece
-    walk.keep(came)
-    return came
+    assert b" 200 " in _raw(walk, header(IPv4Address("192.0.2.7"), more) + request, PROXY)[:20]
+    assert not _raw(walk, b"PROXY TCP4 %s\r\n%s" % (said, request), PROXY)
 
 
 def _hello(walk: Walk) -> None:
@@ -415,7 +402,8 @@ def _engines_error(status: int, ours: int) -> Path:
 
 
 def _too_long(walk: Walk) -> Sequence[Step]:
-    text = f"This model's maximum context length is 1024 tokens: {walk.word('upstream' + chr(39) + 's error')}"
+    said = walk.word("upstream's error")
+    text = f"This model's maximum context length is 1024 tokens: {said}"
     return (Error(400, json.dumps({"error": {"message": text}}).encode()),)
 
 
@@ -672,24 +660,23 @@ def _probed(walk: Walk) -> None:
 
 
 def _nothing_can_be_written(walk: Walk) -> None:
-    """What a process that may write no more is told is what a full disk says."""
-    pid = walk.stage.front.child.process.pid
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
-    try:
+    with no_file_beyond(0, walk.stage.front.child.process.pid):
         walk.ask(200)
         walk.ask(200, stream=True)
         revoke = tightlip(walk.stage.front, "security", "revoke", "--role", "few")
         assert revoke.exit_code == 1, revoke.output
         walk.keep(revoke.output_bytes)
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _store_is_away(walk: Walk) -> None:
-    with Redis(port=walk.stage.store) as client:
-        client.client_pause(4000, all=True)
+    store = walk.stage.store
+    assert store is not None
+    store.child.process.send_signal(signal.SIGSTOP)
+    try:
         walk.ask(503, "few")
+    finally:
+        store.child.process.send_signal(signal.SIGCONT)
+    with Client(port=store.port) as client:
         until(lambda: client.ping())
 
 
@@ -769,15 +756,16 @@ KILLED: Final = Path("kill -9 in mid-stream", "killed", _killed)
 FIRST: Final = [ANSWERED[0]]  # by itself: the process is still warming up
 BESIDE: Final = [*ANSWERED[1:], *REFUSED, *BROKEN, *FAILED, *ENCRYPTED]
 THEN: Final = [*ASKED, *ADMINISTERED]
-_OF_STORES: Final = {"over a limit of requests", "a leak budget is spent", "administration that is refused"}
-_OF_STORES_TOO: Final = {"what is kept of a person", "a revocation ends an answer"}
+_OF_STORES: Final = {  # what a store is told of
+    "over a limit of requests",
+    "a leak budget is spent",
+    "administration that is refused",
+    "what is kept of a person",
+    "a revocation ends an answer",
+}
 LOCKED: Final = [  # where there is Redis and TLS
     Path("a handshake that tells of its caller", "200, closed", _hello),
     Path("the store is away", "503", _store_is_away),
 ]
 ALL: Final = [*FIRST, *BESIDE, *SLOW, *THEN, SHUT_DOWN, *LOCKED, KILLED]
-ON_REDIS: Final = [
-    *ANSWERED[:4],
-    *(path for path in ALL if path.name in _OF_STORES | _OF_STORES_TOO),
-    *LOCKED,
-]  # what a store is told of
+ON_REDIS: Final = [*ANSWERED[:4], *(path for path in ALL if path.name in _OF_STORES), *LOCKED]

@@ -115,7 +115,7 @@ class Stage:
     temporary: Path = Path()
     key: Path | None = None  # of the records, where they are encrypted
     authority: Authority | None = None  # of the public listener's certificate, where there is one
-    store: int = 0  # Redis's port
+    store: Redis | None = None  # where it keeps its state there
 
     def walk(self, name: str) -> Walk:
         return Walk(self, name)
@@ -137,7 +137,7 @@ def locked_stage(folder: Path, canaries: Canaries, store: Redis) -> Iterator[Sta
     log = {"directory": "records", "encrypt_to": str(write_pair(key, X25519PrivateKey.generate()))}
     settings = _settings({"url": store.url}, {"log": log, "public": {"port": 0, "tls": tls}})
     with _stage(folder / "gateway", canaries, settings) as walked:
-        walked.key, walked.authority, walked.store = key, authority, store.port
+        walked.key, walked.authority, walked.store = key, authority, store
         yield walked
 
 

@@ -48,11 +48,11 @@ def small_disk(path: Path, kilobytes: int) -> Iterator[Disk]:
 
 
 @contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """What the system says to a process that may write no more is what a full disk says."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+def no_file_beyond(size: int, pid: int = 0) -> Iterator[None]:
+    """What the system says to a process that may write no more is what a full disk says. `pid`: 0 is this one."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
