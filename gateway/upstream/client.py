@@ -1,9 +1,9 @@
 """Calls to model servers. Headers are built from nothing; foreign exceptions are mapped here and nowhere else.
 
 A call goes to one replica (gateway/upstream/replicas.py), and to another one where that can't be reached, breaks off
-before its head, or answers 502 or 503: nothing of an answer has been seen then, an engine that lost the connection has
-ended the generation, and what a caller's limits count was taken once, before the call. It is not repeated after a head,
-nor after a time-out: the engine may still be at work. No replica is called twice for one call.
+before the first byte of its answer, or answers 502 or 503: nothing of an answer has been seen then, an engine that lost
+the connection has ended the generation, and what a caller's limits count was taken once, before the call. It is not
+repeated after that byte, nor after a time-out: the engine may still be at work. No replica is called twice for a call.
 """
 
 from __future__ import annotations
@@ -105,8 +105,10 @@ class Timeouts:
     """Seconds."""
 
     connect: float = 5.0  # the look-up of its name, the connection and the TLS handshake together
-    first_byte: float = 60.0  # until the response's head: an engine answers it when the prefill is done
-    stall: float = 60.0  # between two reads
+    first_byte: float = (
+        60.0  # until the response's head: vLLM sends a stream's at once, others when the prefill is done
+    )
+    stall: float = 60.0  # between two reads, and until the first
     # That a connection is kept without a call: less than servers keep it (vLLM 5 s), since a call that meets the
     # server's end of it is lost.
     idle: float = 3.0
@@ -173,15 +175,14 @@ class UpstreamClient:
         which ends the generation. `chosen` hears of each replica before it is called. Raises UpstreamError, and
         CallerError where the engine refused the request."""
 
-        async def head(replica: Replica, call: Steps) -> aiohttp.ClientResponse:
+        async def begun(replica: Replica, call: Steps) -> tuple[aiohttp.ClientResponse, bytes]:
             chosen(replica)
-            return await self._post(server, replica, path, body, errand, call)
+            response = await self._post(server, replica, path, body, errand, call)
+            return response, await _first(response, self.timeouts.stall)
 
-        async with self._answered(server, path, errand, head, timely=True) as response:
-            pieces = _pieces(response.content, self.timeouts.stall)
+        async with self._answered(server, path, errand, begun, timely=True) as (response, first):
+            pieces = _pieces(first, response.content, self.timeouts.stall)
             try:
-                if response.content_type != "text/event-stream":
-                    raise UpstreamBroken("content_type")
                 yield pieces
             finally:
                 await pieces.aclose()
@@ -411,14 +412,32 @@ def _headers(server: Server, request_id: str, call: Steps) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {server.api_key}"} if server.api_key else {})
 
 
-async def _pieces(content: aiohttp.StreamReader, patience: float) -> AsyncGenerator[bytes, None]:
+async def _first(response: aiohttp.ClientResponse, patience: float) -> bytes:
+    """What an event stream begins with, within so many seconds; vLLM sends the head before it has read the prompt.
+    Without it the response is closed."""
+    try:
+        if response.content_type != "text/event-stream":
+            raise UpstreamBroken("content_type")
+        async with asyncio.timeout(patience):
+            return await response.content.readany()
+    except aiohttp.ClientPayloadError:  # it broke off before it said anything
+        response.close()
+        raise UpstreamUnavailable from None
+    except BaseException:
+        response.close()
+        raise
+
+
+async def _pieces(first: bytes, content: aiohttp.StreamReader, patience: float) -> AsyncGenerator[bytes, None]:
     watch = _Watch(content, patience)
     try:
         with _mapped():
-            while piece := await content.readany():
+            piece = first
+            while piece:
                 watch.since = None
                 yield piece
                 watch.since = watch.now()
+                piece = await content.readany()
     finally:
         watch.end()
 

@@ -24,6 +24,7 @@ ERRAND = Errand("req_1")
 TYPE = b"content-type: text/event-stream\r\n"
 GOOD = b"HTTP/1.1 200 OK\r\n" + TYPE + b"content-length: 4\r\nconnection: close\r\n\r\ngood"
 CUT = b"HTTP/1.1 200 OK\r\n" + TYPE + b"content-length: 9\r\nconnection: close\r\n\r\ngood"
+HEAD_ALONE = CUT.removesuffix(b"good")  # as a server says it that is killed before it has read the prompt
 RESET, HANGS = b"", None
 Ask = Callable[[UpstreamClient, Server], Awaitable[bytes]]
 
@@ -119,6 +120,34 @@ async def test_nor_what_the_engine_may_still_be_at_work_on() -> None:
         with pytest.raises(UpstreamTimeout):
             await said(calling, server)
     assert not other.asked
+
+
+async def test_a_head_is_no_beginning_where_no_event_follows() -> None:
+    async with two(HEAD_ALONE) as (one, other, server), client() as calling:
+        assert await said(calling, server) == b"good"
+    assert (len(one.asked), len(other.asked)) == (1, 1)
+
+
+async def test_a_replica_that_says_nothing_behind_its_heads_is_ejected() -> None:
+    async def head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(HEAD_ALONE)
+        await reader.read()  # to its end
+        writer.close()
+
+    heads: list[bytes] = []
+    hangs = await asyncio.start_server(head, HOST, 0)
+    port = hangs.sockets[0].getsockname()[1]
+    async with hangs, Peer() as other, aclosing(UpstreamClient(Timeouts(stall=0.2))) as calling:
+        server = Server(f"http://{HOST}:{port}", "m", others=(other.url,))
+        other.says = status(500)  # no failure of a replica's
+        for _ in range(2 * FAILURES):
+            with pytest.raises(GatewayError):
+                await said(calling, server)
+        asked = len(heads)
+        other.says = GOOD
+        assert [await said(calling, server) for _ in range(3)] == [b"good"] * 3
+        assert (asked, len(heads)) == (FAILURES, FAILURES)
 
 
 async def test_nor_what_has_begun() -> None:
