@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,22 @@ def test_nor_does_what_is_not_the_pods() -> None:
     assert changed(**others) == pod("default")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1",
+        "version: 1\n\n\n",
+        "version: 1\r\nroles: {}\r\n",
+        "  # a head that is indented\nversion: 1\n",
+        "# 策略 {{ .Values }}\nversion: 1 \t\n",
+    ],
+    ids=["no-end", "many-ends", "of-windows", "indented", "strange"],
+)
+def test_the_file_of_a_policy_arrives_byte_by_byte(text: str) -> None:
+    found = one(rendered_with("default", policy={"document": text}), "ConfigMap", "tightlip-policy")
+    assert found["data"] == {"policy.yaml": text}
+
+
 def test_other_settings_and_another_image_do() -> None:
     before = pod("default")["metadata"]["annotations"][CHECKSUM]
     assert changed(settings={"limits": {"answer_seconds": 60}})["metadata"]["annotations"][CHECKSUM] != before
@@ -88,6 +105,12 @@ def test_a_pod_is_given_longer_than_its_answers(combination: str, name: str) -> 
     waits = found["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     drains = yaml.safe_load(settings_text(rendered(combination), name)).get("drain_seconds", 30)
     assert found["spec"]["terminationGracePeriodSeconds"] > waits + drains + 2
+
+
+def test_and_than_the_delivery_of_its_last_traces() -> None:
+    traces = {"endpoint": "https://otel.observability.svc:4318", "last_seconds": 60.5}
+    found = pods(rendered_with("default", settings={"traces": traces}))["tightlip"]
+    assert found["spec"]["terminationGracePeriodSeconds"] > 5 + 30 + 61
 
 
 @pytest.mark.parametrize("drain", [1, 30, 600])
@@ -238,6 +261,12 @@ def test_what_was_brought_is_verified_before_the_gateway_starts() -> None:
         assert verifies["image"] == serves["image"]
         assert verifies["volumeMounts"] == serves["volumeMounts"]
     assert [each["name"] for each in containers(pod("bare"))] == ["gateway"]
+
+
+def test_a_folder_of_digits_is_a_name() -> None:
+    claim = {"persistentVolumeClaim": {"claimName": "releases", "subPath": "20261101"}}
+    mounts = gateway(rendered_with("default", artifacts={"release": claim}))["volumeMounts"]
+    assert [each["subPath"] for each in mounts if each["name"] == "artifact-release"] == ["20261101"]
 
 
 def test_the_gateway_can_write_nothing_of_a_release() -> None:
@@ -581,6 +610,26 @@ def test_two_installations_in_one_namespace_have_nothing_in_common() -> None:
     first = pods(rendered("vllm-redis"))["tightlip"]["metadata"]["labels"].items()
     selector = one(other, "Service", "second-tightlip")["spec"]["selector"].items()
     assert not selector <= first
+
+
+def test_nor_have_two_in_one_chart_under_aliases(tmp_path: Path) -> None:
+    of_two = [{"name": "tightlip", "version": "0.1.0", "alias": name} for name in ("blue", "green")]
+    chart = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": of_two}
+    values = yaml.safe_load(COMBINATIONS["vllm-redis"].read_text("utf-8"))
+    shutil.copytree(CHART, tmp_path / "charts" / "tightlip")
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    # What all charts of an installation share has keys for others too.
+    shared = {"blue": values, "green": values, "global": {"team": "shop"}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(shared))
+    found = objects(helm("template", "shop", tmp_path))
+    theirs = {name: template["metadata"]["labels"].items() for name, template in pods(found).items()}
+    for name in ("shop-blue", "shop-green"):
+        selected = one(found, "Service", name)["spec"]["selector"].items()
+        assert [other for other, labels in theirs.items() if selected <= labels] == [name]
+        denied = one(found, "NetworkPolicy", f"{name}-deny")["spec"]["podSelector"]["matchLabels"].items()
+        assert {other for other, labels in theirs.items() if denied <= labels} == {
+            other for other in theirs if other.startswith(name)
+        }
 
 
 def test_a_long_name_is_cut_to_what_services_may_be_called() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import needs_helm, refusal
+from tests.support.chart import CHART, COMBINATIONS, helm, needs_helm, refusal
 
 pytestmark = needs_helm
 
@@ -59,6 +59,8 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         "podDisruptionBudget.enabled: with one replica",
     ),
     ("default", "a budget of all", {"podDisruptionBudget": {"maxUnavailable": 2}}, "maxUnavailable: 2 of 2 replicas"),
+    ("default", "a part that is all", {"podDisruptionBudget": {"maxUnavailable": "51%"}}, "51% of 2 replicas"),
+    ("default", "a part that is none", {"podDisruptionBudget": {"maxUnavailable": "0%"}}, "does not match pattern"),
     ("default", "least above most", {"autoscaling": {"minReplicas": 11}}, "minReplicas is above maxReplicas"),
     ("default", "percent of nothing", {"resources": {"requests": {"cpu": None}}}, "Set resources.requests.cpu"),
     ("default", "KEDA without Prometheus", {"autoscaling": {"metric": "keda"}}, "keda needs autoscaling.prometheusUrl"),
@@ -74,6 +76,12 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         "killed while draining after it said that it is not ready",
         {"terminationGracePeriodSeconds": 52, "settings": {"unready_seconds": 15}},
         "52 would kill pods",
+    ),
+    (
+        "everything",
+        "killed while delivering the last traces",
+        {"terminationGracePeriodSeconds": 60, "settings": {"traces": {"last_seconds": 30}}},
+        "the last words 30",
     ),
     # The network.
     ("default", "answers in the plain", models(**PLAIN), "http://vllm.models.svc:8000: answers hold private data"),
@@ -95,6 +103,18 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         "no port",
         {"networkPolicy": {"alsoTo": ["grpc://otel.traces.svc"]}},
         "the port of otel.traces.svc must be said",
+    ),
+    (
+        "default",
+        "a password that the config map would show",
+        {"settings": {"state": {"url": "rediss://gateway:canary@redis.data.svc"}}},
+        "an address at redis.data.svc holds a user name or a password",
+    ),
+    (
+        "bare",
+        "a password that the pod would show",
+        {"probe": {"pushgateway": "http://probe:canary@pushgateway.monitoring.svc"}},
+        "an address at pushgateway.monitoring.svc holds a user name or a password",
     ),
     ("default", "metrics for nobody", {"networkPolicy": {"prometheusFrom": []}}, "networkPolicy.prometheusFrom"),
     (
@@ -175,6 +195,12 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     (
         "everything",
+        "a probe without a certificate",
+        {"tls": {"public": {"clientCertificates": "required"}}},
+        "probe: has no certificate to show",
+    ),
+    (
+        "everything",
         "a push of what is scraped",
         {"probe": {"pushgateway": "http://pushgateway.monitoring.svc:9091"}},
         "probe.pushgateway: is for a CronJob",
@@ -211,6 +237,33 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         {"extraEnv": [{"name": "TIGHTLIP_LIMITS__BODY_BYTES", "value": "1"}]},
         "'not' failed",
     ),
+    (
+        "default",
+        "a setting as a variable in small letters",
+        {"extraEnv": [{"name": "tightlip_state__file", "value": "/tmp/state.db"}]},
+        "'not' failed",
+    ),
+    (
+        "default",
+        "labels of another's pods",
+        {"podLabels": {"app.kubernetes.io/component": "redis"}},
+        "invalid propertyName",
+    ),
+    (
+        "default",
+        "pods that settings don't restart",
+        {"podAnnotations": {"checksum/settings": "0"}},
+        "invalid propertyName",
+    ),
+    *(
+        (
+            "vllm-redis",
+            f"vLLM with {argument}",
+            {"vllm": {"servers": {"main": {"extraArgs": [argument]}}}},
+            "extraArgs/0",
+        )
+        for argument in ("--enable-log-requests", "--enable_log_outputs", "--api-key=canary")
+    ),
     ("default", "two sources of a file", {"files": {"keys": {"configMap": "a"}}}, "at '/files/keys': 'oneOf' failed"),
     (
         "default",
@@ -228,3 +281,15 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
 )
 def test_it_is_refused_with_the_reason(combination: str, values: dict[str, Any], why: str) -> None:
     assert why in refusal(combination, values)
+
+
+@pytest.mark.parametrize("release", ["1shop", "shop.eu"])
+def test_a_release_after_which_no_service_can_be_called_is_refused(release: str) -> None:
+    done = helm("template", release, CHART, f"--values={COMBINATIONS['default']}")
+    assert f'fullnameOverride: "{release}-tightlip"' in done.stderr
+
+
+def test_a_refusal_shows_no_password() -> None:
+    assert "canary" not in refusal(
+        "default", {"settings": {"state": {"url": "rediss://gateway:canary@redis.data.svc"}}}
+    )

@@ -12,9 +12,14 @@
 
 {{/* Of (root, component): what selects its pods, for as long as the release lives. */}}
 {{- define "tightlip.selector" -}}
-app.kubernetes.io/name: tightlip
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{ include "tightlip.instance" (index . 0) }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* What selects all of its pods. A chart that has this one twice, under aliases, keeps them apart by their names. */}}
+{{- define "tightlip.instance" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/* Of (root, component): of every object. */}}

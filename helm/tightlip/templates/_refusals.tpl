@@ -17,6 +17,8 @@
 
 {{- define "tightlip.refuseNothing" -}}
 {{- $values := (index . 0).Values }}{{ $settings := index . 1 }}{{ $policy := index . 2 -}}
+{{- $name := include "tightlip.fullname" (index . 0) }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}{{ fail (printf "fullnameOverride: %q, made of the release's name, can't be the name of a service: say one of letters, digits and hyphens that begins with a letter" $name) }}{{ end -}}
 {{- if not $settings.models }}{{ fail "settings.models: name at least one model, with its tuned and its base server" }}{{ end -}}
 {{- if and $policy $values.policy.existingConfigMap }}{{ fail "policy: either document or existingConfigMap, not both" }}{{ end -}}
 {{- if not (or $policy $values.policy.existingConfigMap) }}{{ fail "policy.document: say who may do what, or name an existingConfigMap" }}{{ end -}}
@@ -42,7 +44,10 @@
 {{- $fewest := $values.autoscaling.enabled | ternary $values.autoscaling.minReplicas $values.replicaCount | int -}}
 {{- with $values.podDisruptionBudget -}}
 {{- if and .enabled (eq $fewest 1) }}{{ fail "podDisruptionBudget.enabled: with one replica it would keep a node from being drained for good. Set it to false, or have more replicas" }}{{ end -}}
-{{- if and .enabled (not (kindIs "string" .maxUnavailable)) (ge (int .maxUnavailable) $fewest) }}{{ fail (printf "podDisruptionBudget.maxUnavailable: %d of %d replicas may be away at once, so all of them" (int .maxUnavailable) $fewest) }}{{ end -}}
+{{- $percent := trimSuffix "%" (toString .maxUnavailable) | int }}
+{{- /* Kubernetes rounds a part of a pod up. */}}
+{{- $away := kindIs "string" .maxUnavailable | ternary (div (add (mul $percent $fewest) 99) 100) (int64 .maxUnavailable) -}}
+{{- if and .enabled (ge $away (int64 $fewest)) }}{{ fail (printf "podDisruptionBudget.maxUnavailable: %v of %d replicas may be away at once, so all of them" .maxUnavailable $fewest) }}{{ end -}}
 {{- end -}}
 {{- with $values.autoscaling }}{{ if .enabled -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) }}{{ fail "autoscaling: minReplicas is above maxReplicas" }}{{ end -}}
@@ -51,7 +56,8 @@
 {{- if gt $gone 1800 }}{{ fail "settings.drain_seconds: Kubernetes can't scale down as slowly as that; 1800 seconds at most, with preStopSeconds" }}{{ end -}}
 {{- end }}{{ end -}}
 {{- $grace := include "tightlip.graceSeconds" . | int -}}
-{{- if le $grace (add $gone 2) }}{{ fail (printf "terminationGracePeriodSeconds: %d would kill pods whose answers are still running: preStopSeconds and settings.drain_seconds take %d, and the last words two" $grace $gone) }}{{ end -}}
+{{- $last := include "tightlip.lastSeconds" . | int -}}
+{{- if le $grace (add $gone $last) }}{{ fail (printf "terminationGracePeriodSeconds: %d would kill pods whose answers are still running: preStopSeconds and settings.drain_seconds take %d, and the last words %d" $grace $gone $last) }}{{ end -}}
 {{- end }}
 
 {{/* What would cross the network in the plain, and is refused by the gateway too. */}}
@@ -59,6 +65,10 @@
 {{- $values := (index . 0).Values }}{{ $settings := index . 1 }}{{ $policy := index . 2 -}}
 {{- range regexFindAll "http://[^\\s\"',]+" (toYaml $settings.models) -1 -}}
 {{- if not (or $settings.allow_plaintext_upstream (include "tightlip.isInPod" (urlParse .).hostname)) }}{{ fail (printf "%s: answers hold private data until they are filtered. Use https, or set settings.allow_plaintext_upstream where that network is yours alone" .) }}{{ end -}}
+{{- end -}}
+{{- $addresses := append (splitList "\n" (include "tightlip.urls" (index . 0))) $values.probe.pushgateway | compact -}}
+{{- range append $addresses $values.autoscaling.prometheusUrl | compact }}
+{{- if (urlParse .).userinfo }}{{ fail (printf "an address at %s holds a user name or a password, which everybody would have who may read a config map or a pod. Say it by a file" (urlParse .).host) }}{{ end -}}
 {{- end -}}
 {{- if $policy.administration -}}
 {{- if not $settings.audit }}{{ fail "policy: 'administration' needs settings.audit, where it is recorded: {stdout: true, key_file: …}" }}{{ end -}}
@@ -117,6 +127,7 @@
 {{- with .Values.probe }}{{ if .enabled -}}
 {{- if not (and .model .recordsSecret) }}{{ fail "probe: needs a model and a recordsSecret" }}{{ end -}}
 {{- if and .pushgateway (eq .kind "Deployment") }}{{ fail "probe.pushgateway: is for a CronJob; of a Deployment Prometheus scrapes the numbers" }}{{ end -}}
+{{- if eq $.Values.tls.public.clientCertificates "required" }}{{ fail "probe: has no certificate to show. Set tls.public.clientCertificates: optional" }}{{ end -}}
 {{- if eq (empty .tokenSecret) (empty .tokenAudience) }}{{ fail "probe: needs either a tokenSecret or a tokenAudience" }}{{ end -}}
 {{- end }}{{ end -}}
 {{- end }}

@@ -72,6 +72,11 @@ allow_plaintext: true
 {{ add .Values.preStopSeconds (include "tightlip.unreadySeconds" . | int) (include "tightlip.drainSeconds" . | int) }}
 {{- end }}
 
+{{/* Seconds for what is left to be written then: records, and traces, which may be given longer. */}}
+{{- define "tightlip.lastSeconds" -}}
+{{ max 2 (((include "tightlip.givenSettings" . | fromYaml).traces | default dict).last_seconds | default 2 | ceil | int) }}
+{{- end }}
+
 {{- define "tightlip.graceSeconds" -}}
-{{ .Values.terminationGracePeriodSeconds | default (add (include "tightlip.goneSeconds" . | int) 15) | int }}
+{{ .Values.terminationGracePeriodSeconds | default (add (include "tightlip.goneSeconds" . | int) (include "tightlip.lastSeconds" . | int) 13) | int }}
 {{- end }}

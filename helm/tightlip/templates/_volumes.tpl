@@ -12,7 +12,7 @@
   mountPath: /srv/tightlip/{{ $name }}
   readOnly: true
   {{- with ($from.persistentVolumeClaim | default dict).subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- range list "public" "management" }}
