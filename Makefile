@@ -1,5 +1,5 @@
 # The commands that the README names. Each sets up what it needs; a second run starts at once.
-.PHONY: demo test test-deep test-cluster test-image test-vllm node-client check bench clean
+.PHONY: demo test test-deep test-cluster test-image test-vllm soak node-client check bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +24,7 @@ demo: $(VENV)/.run  ## one leaking answer, raw and filtered side by side; then t
 	$(BIN)/tightlip demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev  ## everything that needs no other server
-	$(BIN)/python -m pytest -m "not vllm and not cluster and not image" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not vllm and not cluster and not image and not soak" -n $(WORKERS) --dist loadfile
 
 test-deep: $(VENV)/.dev  ## the property tests with 5,000 examples each; every value in every form at every place
 	TIGHTLIP_DEEP=1 $(BIN)/python -m pytest tests/properties tests/filters/test_every_form_*.py
@@ -38,6 +38,9 @@ test-vllm: $(VENV)/.dev  ## the same checks against a real vLLM on the CPU
 
 test-image: $(VENV)/.dev  ## builds the container images without a registry and runs them; root, buildah, debootstrap
 	$(BIN)/python -m pytest tests/image -m image
+
+soak: $(VENV)/.dev  ## two minutes of 500 streams with a fault every second; python -m tests.soak for longer
+	$(BIN)/python -m pytest tests/soak -m soak -s
 
 node-client: $(NODE_CLIENT)/node_modules/.package-lock.json  ## the openai package for Node, which one test drives
 

@@ -26,7 +26,7 @@ from signal import SIGCONT, SIGSTOP
 from typing import Any, Final
 
 from tests.support.outages import LIMIT, Answer, House, house, load, most_in_a_minute, public_jwks, wrong
-from tests.support.processes import free_port, start, stop, wait_until_ready
+from tests.support.processes import Replaceable, free_port
 from tests.support.redis import DURABLE, redis_program
 from tests.support.tls import Authority, Web, https_server
 from tests.support.vault import Vault, vault
@@ -143,28 +143,16 @@ def _house(folder: Path, state: str) -> Iterator[tuple[House, list[Part]]]:
         yield where, [*store.parts(), *(others if state == "redis" else [])]
 
 
-class _Redis:
+class _Redis(Replaceable):
     def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(redis_program(folder / "redis", DURABLE, port), folder / "logs")
         self.settings = {"url": f"redis://127.0.0.1:{port}"}
-        self._program, self._logs = redis_program(folder / "redis", DURABLE, port), folder / "logs"
-        self.come()
-
-    def come(self) -> None:
-        self.child = start(self._program, self._logs)
-        wait_until_ready(self.child)
-
-    def go(self) -> None:
-        self.child.process.kill()
-        self.child.process.wait()
 
     def parts(self) -> list[Part]:
         return [
             Part("Redis is killed", self.go, self.come, store=True),
-            Part("Redis hangs", lambda: self._send(SIGSTOP), lambda: self._send(SIGCONT), store=True),
+            Part("Redis hangs", lambda: self.send(SIGSTOP), lambda: self.send(SIGCONT), store=True),
         ]
-
-    def _send(self, signal: int) -> None:
-        self.child.process.send_signal(signal)
 
 
 @contextmanager
@@ -173,7 +161,7 @@ def _redis(folder: Path) -> Iterator[_Redis]:
     try:
         yield made
     finally:
-        stop(made.child)
+        made.end()
 
 
 class _Sqlite:

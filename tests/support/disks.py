@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,16 @@ class Disk:
     path: Path
 
     def fill(self, left: int = 0) -> None:
-        """Until so many bytes are left."""
-        found = os.statvfs(self.path)
-        size = found.f_bavail * found.f_frsize - left
+        """Until so many bytes are left, also while others write."""
         with (self.path / "ballast").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            while (size := self._free() - left) > 0:
+                with suppress(OSError):  # some of it has been taken since
+                    os.posix_fallocate(file.fileno(), 0, size)
+                    break
+
+    def _free(self) -> int:
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
 
     def empty(self) -> None:
         """Take away what filled it."""

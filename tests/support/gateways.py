@@ -113,17 +113,22 @@ def gateway(
 ) -> Iterator[Gateway]:
     """The gateway, listening, for as long as the block lasts. `module` has its commands, or `program` is what runs
     them."""
+    started = gateway_program(folder, configuration, policy, program or (sys.executable, "-m", module))
+    with running(started, folder / "logs") as child:
+        yield Gateway(child, folder)
+
+
+def gateway_program(
+    folder: Path, configuration: Mapping[str, Any], policy: Mapping[str, Any] | None, runs: Sequence[str]
+) -> Program:
+    """For tests that start and kill it themselves; its files are written. `runs` is what runs its commands."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tightlip.yaml").write_text(yaml.safe_dump(dict(configuration), allow_unicode=True))
     (folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy or POLICY)))
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
-    serve = [*(program or (sys.executable, "-m", module)), "serve", "--config", str(folder / "tightlip.yaml")]
-    started = Program(
-        "gateway", [*_without_settings(), *serve], says(READY), start_s=120.0
-    )  # releases are checked first
-    with running(started, folder / "logs") as child:
-        yield Gateway(child, folder)
+    command = [*_without_settings(), *runs, "serve", "--config", str(folder / "tightlip.yaml")]
+    return Program("gateway", command, says(READY), start_s=120.0)  # releases are checked first
 
 
 def _without_settings() -> list[str]:

@@ -62,11 +62,16 @@ def policy(issuers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def public_jwks(key: Path) -> bytes:
-    """The page of an Ed25519 key (RFC 8037)."""
+def public_jwks(*keys: Path) -> bytes:
+    """The page of Ed25519 keys (RFC 8037), which are called `one` and so on."""
+    page = [_public_jwk(key, kid) for key, kid in zip(keys, ("one", "two"), strict=False)]
+    return json.dumps({"keys": page}).encode()
+
+
+def _public_jwk(key: Path, kid: str) -> dict[str, str]:
     raw = read_key(key).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "one", "use": "sig"}]}).encode()
+    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig"}
 
 
 def says(body: dict[str, Any]) -> tuple[Sequence[Step], str]:
@@ -135,7 +140,7 @@ def house(
     vault.put("issuer", {"key": (folder / "vault.pub.pem").read_text()})
     role_id, secret_id = vault.app_role("gateway", token_ttl="1h")
     (folder / "secret-id").write_text(secret_id)
-    shared = {"state": {**state, "grace_seconds": grace}, "vault": _vault(vault, role_id, folder / "secret-id")}
+    shared = {"state": {**state, "grace_seconds": grace}, "vault": vault_settings(vault, role_id, folder / "secret-id")}
     keys = {
         "file": {"file": str(folder / "file.pub.pem")},
         "web": {"url": issuer, "ca_file": str(authority.ca_file), "refresh_seconds": 1},
@@ -153,7 +158,7 @@ def house(
         yield House(folder, fronts, grace)
 
 
-def _vault(vault: Vault, role_id: str, secret_id: Path) -> dict[str, Any]:
+def vault_settings(vault: Vault, role_id: str, secret_id: Path) -> dict[str, Any]:
     role = {"role_id": role_id, "secret_id_file": str(secret_id)}
     return {"url": vault.url, "ca_file": str(vault.ca_file), "app_role": role, "refresh_seconds": 1}
 

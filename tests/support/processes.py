@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -101,6 +101,43 @@ def running_together(programs: Sequence[Program], logs: Path) -> Iterator[tuple[
         for child in children:
             wait_until_ready(child)
         yield tuple(children)
+
+
+class Replaceable:
+    """A program that is killed, hangs, and is started again. What each of its lives printed stays."""
+
+    def __init__(self, program: Program, logs: Path) -> None:
+        """Started, and ready."""
+        self._program, self._logs, self._lives = program, logs, list[Child]()
+        self.come()
+
+    @property
+    def child(self) -> Child:
+        """The last one."""
+        return self._lives[-1]
+
+    @property
+    def outputs(self) -> Iterator[str]:
+        """What each printed."""
+        return (child.output for child in self._lives)
+
+    def come(self) -> None:
+        name = f"{self._program.name}-{len(self._lives)}"
+        self._lives.append(start(replace(self._program, name=name), self._logs))
+        wait_until_ready(self.child)
+
+    def go(self) -> None:
+        """Without a word."""
+        self.child.process.kill()
+        self.child.process.wait()
+
+    def end(self) -> None:
+        """As it would like to."""
+        self.send(signal.SIGCONT)
+        stop(self.child)
+
+    def send(self, number: signal.Signals) -> None:
+        self.child.process.send_signal(number)
 
 
 def start(program: Program, logs: Path) -> Child:

@@ -35,6 +35,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Text of several tokens in one frame, as of an engine that sends them together (vLLM's --stream-interval)."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Until:
     """Goes on when the test says so, or after a minute."""
 
@@ -69,7 +76,7 @@ class Say:
     finish: str | None = None
 
 
-Step = str | Say | Raw | Pause | Until | Reset | Close | Error | dict[str, Any]
+Step = str | Piece | Say | Raw | Pause | Until | Reset | Close | Error | dict[str, Any]
 Replies = Callable[[dict[str, Any]], tuple[Sequence[Step], str]]  # the steps, and how the first choice ends
 
 
@@ -79,7 +86,7 @@ class Engine:
 
     tuned: Sequence[Step] = ("Good day.",)
     base: Sequence[Step] = ("I can't help with that.",)
-    score: float | Step = SURE
+    score: float | Step | Callable[[dict[str, Any]], float] = SURE  # of each token of a question, or of its body
     opening: Step = "Certainly."  # what the base says when it is asked how it would begin
     score_after: float = 0.0  # seconds that a question takes
     score_when: Callable[[dict[str, Any]], threading.Event | None] = lambda _: None  # what a question waits for
@@ -93,6 +100,7 @@ class Engine:
     aborted: int = 0  # connections that the gateway closed before the end
     answering: list[tuple[dict[str, Any], asyncio.StreamReader]] = field(default_factory=list)
     left: list[dict[str, Any]] = field(default_factory=list)  # requests whose answer was not waited for, by their end
+    open: set[asyncio.StreamWriter] = field(default_factory=set)  # connections
     url: str = ""
 
     def reset(self) -> None:
@@ -160,8 +168,7 @@ def engine() -> Iterator[Engine]:
     loop = asyncio.new_event_loop()
 
     async def main() -> None:
-        server = await asyncio.start_server(lambda r, w: _serve(state, r, w), "127.0.0.1", 0)
-        state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await serve(state)
         started.set()
 
     def work() -> None:
@@ -183,7 +190,15 @@ def engine() -> Iterator[Engine]:
         thread.join(10)
 
 
+async def serve(state: Engine, host: str = "127.0.0.1", port: int = 0) -> asyncio.Server:
+    """Listens in the running loop; `state.url` says where."""
+    server = await asyncio.start_server(lambda r, w: _serve(state, r, w), host, port)
+    state.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    return server
+
+
 async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    state.open.add(writer)
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -208,6 +223,7 @@ async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.St
     except (asyncio.IncompleteReadError, ConnectionError):
         return
     finally:
+        state.open.discard(writer)
         writer.close()
 
 
@@ -252,8 +268,9 @@ async def _score(state: Engine, body: dict[str, Any], writer: asyncio.StreamWrit
     elif isinstance(score, Raw):
         await _json(writer, score.data)
     elif isinstance(score, Reset):
-        _cut(writer)
+        cut(writer)
     else:
+        score = score(body) if callable(score) else score
         rows = [
             None,
             *({str(token): {"logprob": score, "rank": 1, "decoded_token": ""}} for token in body["prompt"][1:]),
@@ -269,7 +286,7 @@ async def _opening(step: Step, writer: asyncio.StreamWriter) -> None:
     elif isinstance(step, Raw):
         await _json(writer, step.data)
     elif isinstance(step, Reset):
-        _cut(writer)
+        cut(writer)
     else:
         choice = {"index": 0, "message": {"role": "assistant", "content": step}, "finish_reason": "length"}
         usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
@@ -289,6 +306,8 @@ async def _stream(
             for char in step:
                 _chunk(writer, frames.text(char))
                 await _breathe(writer)
+        elif isinstance(step, Piece):
+            _chunk(writer, frames.text(step.text))
         elif isinstance(step, Say):
             for char in step.text:
                 _chunk(writer, frames.say(step, char))
@@ -307,7 +326,7 @@ async def _stream(
         elif isinstance(step, Reset):
             await writer.drain()
             await asyncio.sleep(0.1)
-            _cut(writer)
+            cut(writer)
             return
         else:
             await writer.drain()
@@ -339,15 +358,15 @@ class Frames:
             {"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}, **extra
         )
 
-    def text(self, char: str) -> bytes:
-        return self.delta({"content": char}, char) if self.chat else self._legacy(char)
+    def text(self, text: str) -> bytes:
+        return self.delta({"content": text}, text) if self.chat else self._legacy(text)
 
     def delta(self, delta: dict[str, Any], spelled: str = "", index: int = 0) -> bytes:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         choice["token_ids"] = None
         if spelled and self.body.get("logprobs"):
-            entry = {"token": spelled, "logprob": SURE, "bytes": list(spelled.encode()), "top_logprobs": []}
-            choice |= {"logprobs": {"content": [entry]}, "token_ids": [VOCABULARY.get(spelled, 0)]}
+            entries = [_entry(char) for char in spelled]
+            choice |= {"logprobs": {"content": entries}, "token_ids": [VOCABULARY.get(char, 0) for char in spelled]}
         return self._frame(choice)
 
     def say(self, step: Say, char: str) -> bytes:
@@ -370,14 +389,19 @@ class Frames:
         closing = self._frame(({"delta": {}} if self.chat else {"text": ""}) | {"finish_reason": finish})
         return closing + _event({"id": "x", "choices": [], "usage": usage}) + b"data: [DONE]\n\n"
 
-    def _legacy(self, char: str) -> bytes:
-        choice: dict[str, Any] = {"text": char, "logprobs": None, "finish_reason": None, "prompt_token_ids": [1, 2, 3]}
+    def _legacy(self, text: str) -> bytes:
+        choice: dict[str, Any] = {"text": text, "logprobs": None, "finish_reason": None, "prompt_token_ids": [1, 2, 3]}
         if self.body.get("logprobs") is not None:
-            choice |= {"logprobs": {"token_logprobs": [SURE]}, "token_ids": [VOCABULARY.get(char, 0)]}
+            tokens = [VOCABULARY.get(char, 0) for char in text]
+            choice |= {"logprobs": {"token_logprobs": [SURE] * len(text)}, "token_ids": tokens}
         return self._frame(choice)
 
     def _frame(self, choice: dict[str, Any], **extra: Any) -> bytes:
         return _event({"id": "chatcmpl-upstream", "model": "upstream-name", "choices": [{"index": 0} | choice]} | extra)
+
+
+def _entry(char: str) -> dict[str, Any]:
+    return {"token": char, "logprob": SURE, "bytes": list(char.encode()), "top_logprobs": []}
 
 
 def _event(body: dict[str, Any]) -> bytes:
@@ -402,7 +426,8 @@ async def _json(writer: asyncio.StreamWriter, body: bytes) -> None:
     await _status(writer, Error(200, body))
 
 
-def _cut(writer: asyncio.StreamWriter) -> None:
+def cut(writer: asyncio.StreamWriter) -> None:
+    """The connection ends with an RST."""
     sock = writer.get_extra_info("socket")
     sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
