@@ -6,13 +6,14 @@ python -m docs.draw_data_flow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Final
 
+from docs.drawing import INK, LINE, SOFT, head, line, text
+
 PATH: Final = Path(__file__).with_name("data-flow.svg")
 WIDTH, HEIGHT = 1120, 560
-INK, SOFT, LINE = "#1f2733", "#5b6675", "#8793a3"
+TITLE: Final = "Where text is, and what is made of it"
 RAW, TUNING, STATE, PUBLIC = "#fdf1e0", "#f6e8f3", "#e8f0fb", "#f4f5f7"
 LINE_HEIGHT = 16
 
@@ -92,25 +93,14 @@ def main() -> None:
 
 def picture() -> str:
     """The whole drawing as SVG."""
-    return "\n".join([_head(), *map(_zone, ZONES), *map(_place, PLACES), *_ways(), "</svg>"]) + "\n"
-
-
-def _head() -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'font-family="Helvetica, Arial, sans-serif" fill="{INK}">\n'
-        f"<title>Where text is, and what is made of it</title>\n"
-        f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        f'<path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/></marker></defs>\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
-    )
+    return "\n".join([head(TITLE, WIDTH, HEIGHT), *map(_zone, ZONES), *map(_place, PLACES), *_ways(), "</svg>"]) + "\n"
 
 
 def _zone(zone: Zone) -> str:
     frame = (
         f'<rect x="{zone.x}" y="{zone.y}" width="{zone.width}" height="{zone.height}" rx="12" fill="{zone.colour}"/>'
     )
-    return "\n".join([frame, _text(zone.x + 14, zone.y + 24, zone.title, SOFT, 14)])
+    return "\n".join([frame, text(zone.x + 14, zone.y + 24, zone.title, SOFT, 14)])
 
 
 def _place(place: Place) -> str:
@@ -118,9 +108,10 @@ def _place(place: Place) -> str:
         f'<rect x="{place.x}" y="{place.y}" width="{place.width}" height="{place.height}" rx="8" '
         f'fill="white" stroke="{LINE}"/>'
     )
-    title = _text(place.centre, place.y + 22, place.title, INK, 14, bold=True)
+    title = text(place.centre, place.y + 22, place.title, INK, 14, bold=True, anchor="middle")
     lines = [
-        _text(place.centre, place.y + 41 + LINE_HEIGHT * at, line, SOFT, 12) for at, line in enumerate(place.lines)
+        text(place.centre, place.y + 41 + LINE_HEIGHT * at, said, SOFT, 12, anchor="middle")
+        for at, said in enumerate(place.lines)
     ]
     return "\n".join([frame, title, *lines])
 
@@ -130,41 +121,25 @@ def _ways() -> list[str]:
     counted, kept, looked, asked = GATEWAY.x + 15, GATEWAY.x + 40, GATEWAY.right - 40, GATEWAY.right - 15
     edge = STORE.y - 40
     return [
-        _line((CALLER.right, 108), (GATEWAY.x, 108)),
-        _line((GATEWAY.x, 128), (CALLER.right, 128), strong=True),
+        line([(CALLER.right, 108), (GATEWAY.x, 108)]),
+        line([(GATEWAY.x, 128), (CALLER.right, 128)], strong=True),
         _label(GATEWAY.x - 30, 150, "Released"),
-        _line((GATEWAY.right, 100), (TUNED.x, 100)),
-        _line((TUNED.x, 118), (GATEWAY.right, 118)),
+        line([(GATEWAY.right, 100), (TUNED.x, 100)]),
+        line([(TUNED.x, 118), (GATEWAY.right, 118)]),
         _label(685, 92, "prompt"),
         _label(685, 134, "raw answer, tokens, log-probabilities"),
-        _line((asked, GATEWAY.bottom), (asked, BASE.middle + 10), (BASE.x, BASE.middle + 10)),
+        line([(asked, GATEWAY.bottom), (asked, BASE.middle + 10), (BASE.x, BASE.middle + 10)]),
         _label(685, 184, "up to 2,048 tokens of both"),
-        _line((counted, GATEWAY.bottom), (counted, METRICS.middle), (METRICS.right, METRICS.middle)),
-        _line((kept, GATEWAY.bottom), (kept, edge)),
+        line([(counted, GATEWAY.bottom), (counted, METRICS.middle), (METRICS.right, METRICS.middle)]),
+        line([(kept, GATEWAY.bottom), (kept, edge)]),
         _label(kept + 72, 320, "hashes, marks, counts"),
-        _line((INDEX.x, INDEX.middle), (looked, INDEX.middle), (looked, GATEWAY.bottom)),
+        line([(INDEX.x, INDEX.middle), (looked, INDEX.middle), (looked, GATEWAY.bottom)]),
         _label(650, INDEX.middle + 18, "is it in there, of how many?"),
     ]
 
 
-def _line(*points: tuple[int, int], strong: bool = False) -> str:
-    path = " ".join(f"{x},{y}" for x, y in points)
-    colour, width = (INK, 2.4) if strong else (LINE, 1.6)
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" marker-end="url(#tip)"/>'
-
-
-def _label(x: int, y: int, text: str) -> str:
-    return _text(x, y, text, SOFT, 12, bold=False, anchor="middle")
-
-
-def _text(x: int, y: int, text: str, colour: str, size: int, *, bold: bool = False, anchor: str = "") -> str:
-    """In the middle, but for headings of zones."""
-    anchor = anchor or ("start" if size == 14 and not bold else "middle")
-    weight = "600" if bold else "400"
-    return (
-        f'<text x="{x}" y="{y}" fill="{colour}" font-size="{size}" font-weight="{weight}" '
-        f'text-anchor="{anchor}">{escape(text)}</text>'
-    )
+def _label(x: int, y: int, said: str) -> str:
+    return text(x, y, said, SOFT, 12, anchor="middle")
 
 
 if __name__ == "__main__":

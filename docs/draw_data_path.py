@@ -1,16 +1,18 @@
 """Draws docs/data-path.svg: one request's way through the files. Run it after the way has changed.
 
-python docs/draw_data_path.py
+python -m docs.draw_data_path
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
+from typing import Final
 
+from docs.drawing import INK, LINE, SOFT, head, line, text
+
+PATH: Final = Path(__file__).with_name("data-path.svg")
 WIDTH, HEIGHT = 1120, 560
-INK, SOFT, LINE = "#1f2733", "#5b6675", "#8793a3"
 SHELL, CORE, MODEL, OUTSIDE = "#e8f0fb", "#e9f7ee", "#fdf1e0", "#f4f5f7"
 
 
@@ -69,39 +71,35 @@ BOXES = (
 
 def main() -> None:
     """Write the picture beside this script."""
-    path = Path(__file__).with_name("data-path.svg")
-    path.write_text(picture(), encoding="utf-8")
-    print(f"wrote {path.name}")
+    PATH.write_text(picture(), encoding="utf-8")
+    print(f"wrote {PATH.name}")
 
 
 def picture() -> str:
     """The whole drawing as SVG."""
-    parts = [_head(), *_zones(), *map(_box, BOXES), *_arrows(), "</svg>"]
+    parts = [
+        head("One request's way through Tightlip", WIDTH, HEIGHT),
+        *_zones(),
+        *map(_box, BOXES),
+        *_arrows(),
+        "</svg>",
+    ]
     return "\n".join(parts) + "\n"
-
-
-def _head() -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'font-family="Helvetica, Arial, sans-serif" fill="{INK}">\n'
-        f"<title>One request's way through Tightlip</title>\n"
-        f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        f'<path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/></marker></defs>\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
-    )
 
 
 def _zones() -> list[str]:
     return [
-        _text(190, 40, "gateway/: the thin shell, the only part that waits", SOFT, 14),
-        _text(520, 430, "filters/: pure; text and evidence in, events out", SOFT, 14),
-        _text(1000, 40, "vLLM", SOFT, 14),
+        text(190, 40, "gateway/: the thin shell, the only part that waits", SOFT, 14),
+        text(520, 430, "filters/: pure; text and evidence in, events out", SOFT, 14),
+        text(1000, 40, "vLLM", SOFT, 14),
     ]
 
 
 def _box(box: Box) -> str:
-    title = _text(box.centre, box.y + 28, box.title, INK, 15, bold=True, centred=True)
-    lines = [_text(box.centre, box.y + 47 + 16 * at, line, SOFT, 12, centred=True) for at, line in enumerate(box.lines)]
+    title = text(box.centre, box.y + 28, box.title, INK, 15, bold=True, anchor="middle")
+    lines = [
+        text(box.centre, box.y + 47 + 16 * at, said, SOFT, 12, anchor="middle") for at, said in enumerate(box.lines)
+    ]
     frame = (
         f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="8" '
         f'fill="{box.colour}" stroke="{LINE}"/>'
@@ -112,52 +110,36 @@ def _box(box: Box) -> str:
 def _arrows() -> list[str]:
     return [
         *(_right(a, b) for a, b in ((CALLER, ROUTES), (ROUTES, TOKENS), (TOKENS, PARAMETERS), (PARAMETERS, RELAY))),
-        _line([(RELAY.x + RELAY.width, 84), (TUNED.x, 84)]),
-        _line([(TUNED.x, 112), (RELAY.x + RELAY.width, 112)]),
-        _line([(RELAY.centre + 30, 136), (RELAY.centre + 30, BASE.middle), (BASE.x, BASE.middle)]),
-        _text(938, 165, "questions,", SOFT, 12),
-        _text(938, 181, "fallbacks", SOFT, 12),
-        _line([(RELAY.centre, 136), (RELAY.centre, SEGMENT.y)]),
-        _text(RELAY.centre - 8, 245, "raw text, tokens,", SOFT, 12, right=True),
-        _text(RELAY.centre - 8, 261, "log-probabilities", SOFT, 12, right=True),
+        line([(RELAY.x + RELAY.width, 84), (TUNED.x, 84)]),
+        line([(TUNED.x, 112), (RELAY.x + RELAY.width, 112)]),
+        line([(RELAY.centre + 30, 136), (RELAY.centre + 30, BASE.middle), (BASE.x, BASE.middle)]),
+        text(938, 165, "questions,", SOFT, 12),
+        text(938, 181, "fallbacks", SOFT, 12),
+        line([(RELAY.centre, 136), (RELAY.centre, SEGMENT.y)]),
+        text(RELAY.centre - 8, 245, "raw text, tokens,", SOFT, 12, anchor="end"),
+        text(RELAY.centre - 8, 261, "log-probabilities", SOFT, 12, anchor="end"),
         *(_left(a, b) for a, b in ((SEGMENT, DETECT), (DETECT, GROUND), (GROUND, COMPARE), (COMPARE, DECIDE))),
-        _line([(COMPARE.centre, COMPARE.y), (COMPARE.centre, 180), (RELAY.x + 20, 180), (RELAY.x + 20, 136)]),
-        _text(COMPARE.centre + 10, 200, "a question to the base model leaves as a value", SOFT, 12),
-        _line(
+        line([(COMPARE.centre, COMPARE.y), (COMPARE.centre, 180), (RELAY.x + 20, 180), (RELAY.x + 20, 136)]),
+        text(COMPARE.centre + 10, 200, "a question to the base model leaves as a value", SOFT, 12),
+        line(
             [
                 (DECIDE.centre, DECIDE.y),
                 (DECIDE.centre, OUTBOUND.middle),
                 (OUTBOUND.x + OUTBOUND.width, OUTBOUND.middle),
             ]
         ),
-        _text(DECIDE.centre + 8, 262, "Released", INK, 13, bold=True),
-        _line([(OUTBOUND.centre, OUTBOUND.y), (OUTBOUND.centre, CALLER.y + CALLER.height)]),
-        _line([(DECIDE.centre, DECIDE.y + DECIDE.height), (DECIDE.centre, RECORDS.y)]),
+        text(DECIDE.centre + 8, 262, "Released", INK, 13, bold=True),
+        line([(OUTBOUND.centre, OUTBOUND.y), (OUTBOUND.centre, CALLER.y + CALLER.height)]),
+        line([(DECIDE.centre, DECIDE.y + DECIDE.height), (DECIDE.centre, RECORDS.y)]),
     ]
 
 
 def _right(a: Box, b: Box) -> str:
-    return _line([(a.x + a.width, a.middle), (b.x, b.middle)])
+    return line([(a.x + a.width, a.middle), (b.x, b.middle)])
 
 
 def _left(a: Box, b: Box) -> str:
-    return _line([(a.x, a.middle), (b.x + b.width, b.middle)])
-
-
-def _line(points: list[tuple[int, int]]) -> str:
-    path = " ".join(f"{x},{y}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{LINE}" stroke-width="1.6" marker-end="url(#tip)"/>'
-
-
-def _text(
-    x: int, y: int, text: str, colour: str, size: int, *, bold: bool = False, centred: bool = False, right: bool = False
-) -> str:
-    anchor = "middle" if centred else "end" if right else "start"
-    weight = "600" if bold else "400"
-    return (
-        f'<text x="{x}" y="{y}" fill="{colour}" font-size="{size}" font-weight="{weight}" '
-        f'text-anchor="{anchor}">{escape(text)}</text>'
-    )
+    return line([(a.x, a.middle), (b.x + b.width, b.middle)])
 
 
 if __name__ == "__main__":

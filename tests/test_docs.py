@@ -7,11 +7,12 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-from docs import draw_data_flow
+from docs import draw_data_flow, draw_data_path
 from docs.policy_actions import EXAMPLES, PAGE, page
 from filters.pii.types import TYPES
 from gateway.policy.schema import IssuerPolicy
@@ -94,8 +95,9 @@ CORPORA = {
 }
 
 
-def test_the_picture_of_data_is_what_its_script_draws() -> None:
-    assert draw_data_flow.PATH.read_text(encoding="utf-8") == draw_data_flow.picture()
+@pytest.mark.parametrize("script", [draw_data_flow, draw_data_path], ids=lambda script: script.PATH.name)
+def test_a_picture_is_what_its_script_draws(script: ModuleType) -> None:
+    assert script.PATH.read_text(encoding="utf-8") == script.picture()
 
 
 async def test_the_page_on_data_has_every_table_of_the_store(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ from gateway.observe.logs import Logs
 _LIBRARIES: Final = frozenset(
     {"uvicorn", "aiohttp", "asyncio", "presidio-analyzer", "presidio-anonymizer", "py.warnings", "tldextract"}
     | {"filelock", "urllib3", "phonenumbers", "fastapi", "starlette", "concurrent", "httpx", "jwt", "root"}
-    | {"opentelemetry"}
     | {"redis", "hvac", "requests", "kubernetes", "opentelemetry", "spacy", "stanza", "transformers", "httpcore"}
 )
 

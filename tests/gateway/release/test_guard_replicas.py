@@ -5,6 +5,7 @@ The replicas are embedded servers with the demo's models.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing
@@ -23,6 +24,7 @@ from gateway.served import vocabulary
 from gateway.upstream.client import CHAT, Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.replicas import FAILURES, Replica
 from tests.support.processes import HOST, free_port
+from tests.support.waiting import PATIENCE_S
 
 DEMO = Path(__file__).parents[3] / "deploy" / "demo"
 BASE, TUNED = ModelSource(DEMO / "models" / "base"), ModelSource(DEMO / "models" / "tuned")
@@ -118,8 +120,9 @@ async def test_one_that_has_been_away_is_checked_before_it_gets_anything() -> No
             assert check.due(), "what comes back behind the address may be another one"
             assert await chats(client, check.tuned, 2 * FAILURES) == {"answered": 2 * FAILURES}
             new = house.hosted(0, OTHER, stack)
-            while not check.due():
-                await client.look()
+            async with asyncio.timeout(PATIENCE_S):
+                while not check.due():
+                    await client.look()
             assert await chats(client, check.tuned) == {"answered": 4}
             assert new.chats == 0
             assert not await check()
