@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import scripted
-from tests.support.gateways import PATIENT, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, PATIENT, Gateway, gateway, server, settings
 from tests.support.processes import Child, free_port, running
 from tests.support.scenarios import SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
 from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program
+from tests.support.waiting import until, until_async
+
+TOKENS = 700  # asked for; some seconds of the demo model's time
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +37,36 @@ def stage(vllm: Arrangement, models: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_with_vllm(stage: Stage, scenario: Callable[[Stage], None]) -> None:
     scenario(stage)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_caller_who_goes_away_stops_the_generation(stage: Stage, stream: bool) -> None:
+    """vLLM's own count says so: had it gone on, it would have generated as many tokens as were asked for at least."""
+    vllm = stage.arrangement.tuned.url
+    before = _count(vllm, "generation_tokens_total")
+    asyncio.run(_leave(stage, stream, lambda: _count(vllm, "generation_tokens_total") > before))
+    until(lambda: _count(vllm, "num_requests_running") + _count(vllm, "num_requests_waiting") == 0)
+    assert _count(vllm, "generation_tokens_total") - before < TOKENS
+
+
+async def _leave(stage: Stage, stream: bool, has_begun: Callable[[], bool]) -> None:
+    """Ask for a long answer, and be gone when it has begun."""
+    messages = [{"role": "user", "content": stage.records.facts[0]["ask"]}]
+    body = {"model": MODEL, "messages": messages, "stream": stream, "min_tokens": TOKENS, "max_tokens": TOKENS}
+    headers = {"Authorization": f"Bearer {stage.gateway.token('long')}"}
+    async with httpx.AsyncClient(base_url=stage.gateway.public, headers=headers, timeout=60, trust_env=False) as client:
+        asked = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+        await until_async(has_begun)
+        assert asked.cancel(), "the answer was still under way"
+        await asyncio.wait([asked])
+
+
+def _count(url: str, name: str) -> float:
+    """One of vLLM's metrics, all its models together."""
+    page = httpx.get(f"{url}/metrics", trust_env=False).text
+    found = re.findall(rf"^vllm:{name}\{{[^\n]*\}} (\S+)$", page, re.M)
+    assert found, f"vLLM has no {name}"
+    return sum(map(float, found))
 
 
 @pytest.mark.vllm
