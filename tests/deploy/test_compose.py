@@ -13,13 +13,19 @@ import yaml
 
 from gateway import settings
 from gateway.auth.development import create_key
+from gateway.settings import StateSettings
+from gateway.state import StateUnfit
+from gateway.state.opening import open_store
 from tests.support.commands import tightlip
+from tests.support.processes import Program, free_ports, running
 from tests.support.prometheus import needs_prometheus, promtool
+from tests.support.redis import SERVER, listens, needs_redis
 
 FILE = Path("deploy/compose.yaml")
 FOLDER = FILE.parent
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+REDIS = SERVICES["redis"]
 VARIABLES = {"VLLM_API_KEY": "k" * 32, "REDIS_PASSWORD": "p" * 32, "GRAFANA_PASSWORD": "g" * 32, "MODELS": "/models"}
 
 
@@ -37,6 +43,12 @@ def test_every_service_is_hardened(service: str) -> None:
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(of)
     if service != "gateway":  # its image says who it is
         assert int(of["user"].split(":")[0]) > 0
+
+
+def test_nothing_is_written_into_a_root_that_is_read_only() -> None:
+    """Compose copies configs and secrets that are no files into the container, which Docker refuses then."""
+    assert not {"configs", "secrets"} & set(COMPOSE)
+    assert not [name for name, of in SERVICES.items() if {"configs", "secrets"} & set(of)]
 
 
 def test_what_is_published_is_so_on_loopback_alone() -> None:
@@ -63,8 +75,6 @@ def test_what_is_mounted_is_there() -> None:
     assert all((FOLDER / file).exists() for file in files)
     named = {mount.split(":")[0] for mount in mounts if re.match(r"[a-z]", mount)}
     assert named == set(COMPOSE["volumes"])
-    used = {config["source"] for of in SERVICES.values() for config in of.get("configs", ())}
-    assert used == set(COMPOSE["configs"])
 
 
 def test_what_may_not_be_guessed_has_no_default() -> None:
@@ -102,12 +112,29 @@ def test_vllm_is_started_as_the_chart_starts_it() -> None:
 
 
 def test_redis_lets_the_gateway_do_what_it_needs_and_nobody_anything() -> None:
-    content = COMPOSE["configs"]["redis"]["content"]
+    command = REDIS["command"]
     needed = re.search(r"    (~tightlip:\*.*\n.*)", Path("docs/state.md").read_text("utf-8"))
     assert needed is not None
-    assert set(needed[1].split()) <= set(content.split())
-    assert "user default off\n" in content
-    assert "maxmemory-policy noeviction\n" in content
+    assert set(needed[1].split()) <= set(command)
+
+
+@needs_redis
+async def test_a_real_redis_takes_it(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    (tmp_path / "password").write_text(VARIABLES["REDIS_PASSWORD"])
+    _, _, *users = (word.replace("${REDIS_PASSWORD:?}", VARIABLES["REDIS_PASSWORD"]) for word in REDIS["command"])
+    file = tmp_path / "redis.conf"
+    said = (FOLDER / "around" / "redis.conf").read_text("utf-8").replace("dir /data", f"dir {tmp_path}")
+    file.write_text(f"{said}port {port}\nbind 127.0.0.1\n")
+    access = {"url": f"redis://127.0.0.1:{port}/0", "password_file": tmp_path / "password"}
+    with running(Program("redis", [SERVER or "", str(file), *users], lambda _: listens(port)), tmp_path / "logs"):
+        store = open_store(StateSettings.model_validate(access | {"user": "gateway"}))
+        assert list(await store.prepare()) == []  # no advice: it loses nothing
+        await store.aclose()
+        stranger = open_store(StateSettings.model_validate(access | {"user": "default"}))
+        with pytest.raises(StateUnfit):
+            await stranger.prepare()
+        await stranger.aclose()
 
 
 @needs_prometheus
@@ -115,7 +142,6 @@ def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
     for mount in SERVICES["prometheus"]["volumes"]:
         if mount.startswith("./"):
             shutil.copy(FOLDER / mount.split(":")[0], tmp_path)
-    (tmp_path / "prometheus.yaml").write_text(COMPOSE["configs"]["prometheus"]["content"])
     assert promtool("check", "config", str(tmp_path / "prometheus.yaml")) == ""
 
 
