@@ -105,9 +105,8 @@ class Timeouts:
     """Seconds."""
 
     connect: float = 5.0  # the look-up of its name, the connection and the TLS handshake together
-    first_byte: float = (
-        60.0  # until the response's head: vLLM sends a stream's at once, others when the prefill is done
-    )
+    # Until the response's head: vLLM sends a stream's at once, others when the prefill is done.
+    first_byte: float = 60.0
     stall: float = 60.0  # between two reads, and until the first
     # That a connection is kept without a call: less than servers keep it (vLLM 5 s), since a call that meets the
     # server's end of it is lost.
@@ -316,7 +315,7 @@ class UpstreamClient:
             return await asyncio.shield(lookup)
         finally:
             if lookup.done():
-                del self._lookups[url]
+                self._lookups.pop(url, None)  # whoever waited for it too may have been first
 
     async def _replicas(self, server: Server) -> list[Replica]:
         if not all(map(self._fleet.knows, server.urls)):
