@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import uvicorn
@@ -31,6 +31,7 @@ from gateway.waiting import not_ready, try_to_open, until_open
 # Of libuv, in which names are looked up, in half of them at most: of its own four, two names whose servers don't answer
 # would keep all others waiting.
 LOOKUP_THREADS: Final = 64
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 LAST_WORDS_SECONDS: Final = 2.0  # for the in-band errors of streams that the drain deadline ended
 
 
@@ -40,16 +41,18 @@ def run(settings: Settings, announce: Callable[[str], None], warn: Callable[[str
     their own. Raises ConfigError."""
     forbid_core_dumps()
     allow_open_files()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, announce, warn))
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
     # Nothing is there yet that could be read again, and Vault may take long.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
+    _give_up_on_signals()
     opened = await _open(settings, warn)
     if opened is None:
         return
+    _give_up_on_signals()  # waiting for Vault has had handlers of its own
     async with assemble(opened.settings, CollectorRegistry(), warn, opened.vault) as gateway:
         take_over(gateway.logs)
         watch_tasks(asyncio.get_running_loop(), gateway.logs)
@@ -60,7 +63,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None], warn: Call
         gc.collect()
         gc.freeze()
         with unheard(gateway.logs):
-            async with _listening(gateway, *sockets) as stop, watching(gateway):
+            async with _listening(gateway, *sockets), watching(gateway):
+                stop = _end_on_signals()
                 gateway.lifecycle.ready = True
                 gateway.metrics.ready(True)
                 gateway.logs.process("ready")
@@ -127,9 +131,9 @@ def _told(watch: asyncio.Future[None], logs: Logs) -> None:
 @asynccontextmanager
 async def _listening(
     gateway: Gateway, public_socket: socket.socket, management_socket: socket.socket
-) -> AsyncIterator[asyncio.Event]:
-    """Both listeners are open inside; the event is set when the process is asked to stop. The public one closes first,
-    so that probes see the process not ready to its end."""
+) -> AsyncIterator[None]:
+    """Both listeners are open inside. The public one closes first, so that probes see the process not ready to its
+    end. SIGHUP reads the policy again."""
     public = make_server(gateway.public, gateway.connections, gateway.doors.public)
     admin = make_server(gateway.management, door=gateway.doors.management)
     async with asyncio.TaskGroup() as tasks:
@@ -137,7 +141,8 @@ async def _listening(
         public_task = tasks.create_task(public.serve([public_socket]))
         while not (public.started and admin.started):  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
-        yield _on_signals(gateway.policies.ask)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.policies.ask)
+        yield
         _close(public)
         public.force_exit = True
         await public_task
@@ -150,8 +155,17 @@ def _close(listener: uvicorn.Server) -> None:
     listener.should_exit = True
 
 
-def _on_signals(reload: Callable[[], None]) -> asyncio.Event:
-    """The first signal begins the end; a second one is somebody who won't wait. SIGHUP reads the policy again."""
+def _give_up_on_signals() -> None:
+    """Until callers are served there is nothing to wait for: the first signal ends the start. Without a handler the
+    first process of a container would hear none."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    for number in _ENDING:
+        loop.add_signal_handler(number, task.cancel)
+
+
+def _end_on_signals() -> asyncio.Event:
+    """Set by the first signal, which begins the end; a second one is somebody who won't wait."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def asked() -> None:
@@ -159,9 +173,8 @@ def _on_signals(reload: Callable[[], None]) -> asyncio.Event:
             os._exit(128 + signal.SIGINT)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         loop.add_signal_handler(number, asked)
-    loop.add_signal_handler(signal.SIGHUP, reload)
     return stop
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,10 +18,12 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from gateway.process import drain
 from tests.support import scripted
-from tests.support.gateways import MODEL, PATIENT, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, PATIENT, POLICY, READY, Gateway, ask, gateway, server, settings
+from tests.support.processes import HOST, Program, says, start
 from tests.support.replicas import BODY, replica, token, written
 from tests.support.scripted import SURPRISED, Engine, Until
 from tests.support.waiting import PATIENCE_S, until, until_async
@@ -145,6 +148,27 @@ def going_away(front: Gateway) -> Iterator[None]:
         connection.sendall(b"POST " + PATH.encode() + b" HTTP/1.1\r\ncontent-type: application/json\r\n")
         connection.sendall(head + b"\r\n" + body)
         yield
+
+
+def test_one_that_is_ended_before_it_serves_is_never_ready(tmp_path: Path) -> None:
+    """Its issuer's keys are being fetched, and do not come."""
+    with socket.create_server((HOST, 0)) as hangs:
+        hangs.settimeout(PATIENCE_S)
+        url = f"http://{HOST}:{hangs.getsockname()[1]}"
+        issuer = POLICY["issuers"][0] | {"keys": [{"url": url.replace("http", "https")}]}
+        configuration = settings(server(url, "tuned"), server(url, "base"), scripted.tokenizer(tmp_path))
+        (tmp_path / "tightlip.yaml").write_text(yaml.safe_dump(configuration))
+        (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY | {"issuers": [issuer]}))
+        serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(tmp_path / "tightlip.yaml")]
+        child = start(Program("starting", serve, says(READY)), tmp_path / "logs")
+        try:
+            with hangs.accept()[0]:
+                child.process.send_signal(signal.SIGTERM)
+                assert child.process.wait(PATIENCE_S) == 0, child.output
+        finally:
+            child.process.kill()
+    assert '"ready"' not in child.output
+    assert "Traceback" not in child.output
 
 
 async def test_for_a_while_it_only_says_that_it_is_not_ready(engine: Engine, tmp_path: Path) -> None:
