@@ -146,6 +146,7 @@ def _house(folder: Path, state: str) -> Iterator[tuple[House, list[Part]]]:
 class _Redis(Replaceable):
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__(redis_program(folder / "redis", DURABLE, port), folder / "logs")
+        self.ready()
         self.settings = {"url": f"redis://127.0.0.1:{port}"}
 
     def parts(self) -> list[Part]:

@@ -156,15 +156,14 @@ def town(folder: Path, streams: int) -> Iterator[Town]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         start, authority, may_mount = _Starting(folder / "logs", stack), Authority(folder), _may_mount()
-        keeper = stack.enter_context(vault(folder / "vault")) if VAULT else None
         redis_port = free_port()
         redis = start.program(redis_program(folder / "redis", DURABLE, redis_port))
         fleet = _fleet(folder, start, with_names=may_mount)
-        page = stack.enter_context(https_server(authority.server()))
-        issuers = Issuers(folder, page, authority.ca_file, keeper)
+        keeper = stack.enter_context(vault(folder / "vault")) if VAULT else None
+        issuers = Issuers(folder, stack.enter_context(https_server(authority.server())), authority.ca_file, keeper)
         issuers.write_tokens()
-        policy, disks = issuers.policy(), list[Disk]()
-        fronts = []
+        policy, disks, fronts = issuers.policy(), list[Disk](), list[Front]()
+        start.all_ready()
         for name in ("a", "b"):
             own = folder / f"front-{name}"
             own.mkdir()
@@ -172,25 +171,33 @@ def town(folder: Path, streams: int) -> Iterator[Town]:
                 disks.append(stack.enter_context(small_disk(own / "disk", DISK_KILOBYTES)))
             configuration = _settings(own, fleet, redis_port, _of_vault(keeper, own))
             fronts.append(_front(name, own, fleet.resolv, configuration, policy, start))
+        start.all_ready()
         asked = _proxy(folder, fronts, start)
         callers = start.module("callers", "tests.soak.callers", str(folder), asked, str(streams), ready="asking")
+        start.all_ready()
         yield Town(folder, fronts, fleet, redis, issuers, keeper, disks, policy, callers)
 
 
 class _Starting:
-    """Starts what ends with the town, the last first."""
+    """Starts what ends with the town, the last first; what is started together gets ready together."""
 
     def __init__(self, logs: Path, stack: ExitStack) -> None:
-        self._logs, self._stack = logs, stack
+        self._logs, self._stack, self._started = logs, stack, list[Replaceable]()
 
     def program(self, program: Program) -> Replaceable:
         started = Replaceable(program, self._logs)
         self._stack.callback(started.end)
+        self._started.append(started)
         return started
 
     def module(self, name: str, module: str, *arguments: str, ready: str) -> Replaceable:
         """One of ours, as a process."""
         return self.program(Program(name, [sys.executable, "-m", module, *arguments], says(ready)))
+
+    def all_ready(self) -> None:
+        """Returns when all that was started is. Raises NotStarted."""
+        for started in self._started:
+            started.ready()
 
 
 # ---- models, and where they are --------------------------------------------------------------------------------------

@@ -107,9 +107,9 @@ class Replaceable:
     """A program that is killed, hangs, and is started again. What each of its lives printed stays."""
 
     def __init__(self, program: Program, logs: Path) -> None:
-        """Started, and ready."""
+        """Started; `ready` waits for it."""
         self._program, self._logs, self._lives = program, logs, list[Child]()
-        self.come()
+        self._start()
 
     @property
     def child(self) -> Child:
@@ -121,10 +121,14 @@ class Replaceable:
         """What each printed."""
         return (child.output for child in self._lives)
 
-    def come(self) -> None:
-        name = f"{self._program.name}-{len(self._lives)}"
-        self._lives.append(start(replace(self._program, name=name), self._logs))
+    def ready(self) -> None:
+        """Returns when it is. Raises NotStarted."""
         wait_until_ready(self.child)
+
+    def come(self) -> None:
+        """Again, and ready. Raises NotStarted."""
+        self._start()
+        self.ready()
 
     def go(self) -> None:
         """Without a word."""
@@ -138,6 +142,10 @@ class Replaceable:
 
     def send(self, number: signal.Signals) -> None:
         self.child.process.send_signal(number)
+
+    def _start(self) -> None:
+        name = f"{self._program.name}-{len(self._lives)}"
+        self._lives.append(start(replace(self._program, name=name), self._logs))
 
 
 def start(program: Program, logs: Path) -> Child:
