@@ -116,6 +116,12 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         {"probe": {"pushgateway": "http://probe:canary@pushgateway.monitoring.svc"}},
         "an address at pushgateway.monitoring.svc holds a user name or a password",
     ),
+    (
+        "bare",
+        "a Pushgateway where there is none",
+        {"probe": {"pushgateway": "http://localhost:9091"}},
+        "probe.pushgateway: a CronJob's pod has no other container",
+    ),
     ("default", "metrics for nobody", {"networkPolicy": {"prometheusFrom": []}}, "networkPolicy.prometheusFrom"),
     (
         "default",

@@ -57,7 +57,7 @@
 {{- end }}{{ end -}}
 {{- $grace := include "tightlip.graceSeconds" . | int -}}
 {{- $last := include "tightlip.lastSeconds" . | int -}}
-{{- if le $grace (add $gone $last) }}{{ fail (printf "terminationGracePeriodSeconds: %d would kill pods whose answers are still running: preStopSeconds and settings.drain_seconds take %d, and the last words %d" $grace $gone $last) }}{{ end -}}
+{{- if le $grace (add $gone $last) }}{{ fail (printf "terminationGracePeriodSeconds: %d would kill pods whose answers are still running: preStopSeconds, settings.unready_seconds and settings.drain_seconds take %d, and the last words %d" $grace $gone $last) }}{{ end -}}
 {{- end }}
 
 {{/* What would cross the network in the plain, and is refused by the gateway too. */}}
@@ -127,6 +127,7 @@
 {{- with .Values.probe }}{{ if .enabled -}}
 {{- if not (and .model .recordsSecret) }}{{ fail "probe: needs a model and a recordsSecret" }}{{ end -}}
 {{- if and .pushgateway (eq .kind "Deployment") }}{{ fail "probe.pushgateway: is for a CronJob; of a Deployment Prometheus scrapes the numbers" }}{{ end -}}
+{{- if include "tightlip.isInPod" (urlParse .pushgateway).hostname }}{{ fail "probe.pushgateway: a CronJob's pod has no other container; name the Pushgateway's service" }}{{ end -}}
 {{- if eq $.Values.tls.public.clientCertificates "required" }}{{ fail "probe: has no certificate to show. Set tls.public.clientCertificates: optional" }}{{ end -}}
 {{- if eq (empty .tokenSecret) (empty .tokenAudience) }}{{ fail "probe: needs either a tokenSecret or a tokenAudience" }}{{ end -}}
 {{- end }}{{ end -}}
