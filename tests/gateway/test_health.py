@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from gateway.health import main
+from tests.support.tls import Authority, https_server
 
 
 class Probe(BaseHTTPRequestHandler):
@@ -32,6 +34,13 @@ def port() -> Iterator[int]:
 
 def test_it_asks_the_management_listener_of_its_container(port: int) -> None:
     assert main([], {"TIGHTLIP_MANAGEMENT__PORT": str(port)}) == 0
+
+
+def test_it_speaks_tls_where_the_environment_sets_it(tmp_path: Path) -> None:
+    with https_server(Authority(tmp_path).server()) as web:
+        environment = {"TIGHTLIP_MANAGEMENT__PORT": web.url.rpartition(":")[2]}
+        assert main([], environment) == 1
+        assert main([], environment | {"TIGHTLIP_MANAGEMENT__TLS__CERTIFICATE": "server.pem"}) == 0
 
 
 def test_a_named_address_goes_before(port: int) -> None:
