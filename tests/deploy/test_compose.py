@@ -45,6 +45,12 @@ def test_every_service_is_hardened(service: str) -> None:
         assert int(of["user"].split(":")[0]) > 0
 
 
+def test_processes_are_counted_and_vllm_may_have_threads_for_many_cores() -> None:
+    limits = {name: of["pids_limit"] for name, of in SERVICES.items()}
+    assert limits.pop("vllm") == 8192
+    assert set(limits.values()) == {1024}
+
+
 def test_nothing_is_written_into_a_root_that_is_read_only() -> None:
     """Compose copies configs and secrets that are no files into the container, which Docker refuses then."""
     assert not {"configs", "secrets"} & set(COMPOSE)
