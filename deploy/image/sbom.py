@@ -23,7 +23,14 @@ from buildah import Buildah
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "tightlip"
 INSTALLED = "opt/tightlip"
-PACKAGES = ("python/lib/python3*/site-packages", "index", "app")
+# The last are of bases whose Python is no package of Debian's.
+PACKAGES = (
+    f"{INSTALLED}/python/lib/python3*/site-packages",
+    f"{INSTALLED}/index",
+    f"{INSTALLED}/app",
+    "usr/local/lib/python3*/site-packages",
+)
+DEBIANS = "/usr/bin"  # where Debian's Python is
 LONGEST_LICENCE = 100  # characters: some packages put the licence's whole text where its name belongs
 
 Component = dict[str, Any]
@@ -57,10 +64,14 @@ def of_image(name: str, buildah: Buildah) -> dict[str, Any]:
 
 
 def of_files(root: Path, name: str) -> dict[str, Any]:
-    installed = root / INSTALLED
-    python = [folder for pattern in PACKAGES for folder in sorted(installed.glob(pattern))]
+    python = [folder for pattern in PACKAGES for folder in sorted(root.glob(pattern))]
     own = next(each.version for each in distributions(name="tightlip", path=[str(folder) for folder in python]))
-    components = [*_debian(root / "var/lib/dpkg/status"), *_python(python), *_models(installed / "app")]
+    components = [
+        *_debian(root / "var/lib/dpkg/status"),
+        *_interpreter(root / INSTALLED / "python/pyvenv.cfg"),
+        *_python(python),
+        *_models(root / INSTALLED / "app"),
+    ]
     subject = {"type": "container", "name": name, "version": own}
     return _document(subject | {"licenses": _licence("Apache-2.0")}, components)
 
@@ -99,6 +110,13 @@ def _debian(status: Path) -> Iterator[Component]:
         if fields.get("Status", "").endswith(" installed"):
             where = f"?arch={fields['Architecture']}"
             yield _package("deb/debian", fields["Package"], fields["Version"], where, [])
+
+
+def _interpreter(environment: Path) -> Iterator[Component]:
+    """Python itself, where it is no package of Debian's."""
+    said = dict(re.findall(r"^(home|version) = (.+)$", environment.read_text("utf-8"), re.MULTILINE))
+    if said["home"] != DEBIANS:
+        yield _package("generic", "python", said["version"], "", _licence("Python-2.0"))
 
 
 def _python(folders: Iterable[Path]) -> Iterator[Component]:

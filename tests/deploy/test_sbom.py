@@ -33,6 +33,11 @@ def written(*arguments: str | Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def said_of(root: Path, home: str) -> None:
+    """What an environment says of the Python that it was made with."""
+    (root / "opt/tightlip/python/pyvenv.cfg").write_text(f"home = {home}\nversion = 3.11.14\n")
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files as an image has them: Debian's list, these tests' own packages, the name model."""
@@ -42,6 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = root / "opt/tightlip/python/lib/python3.11"
     packages.mkdir(parents=True)
     (packages / "site-packages").symlink_to(next(Path(sys.prefix, "lib").glob("python3*")) / "site-packages")
+    said_of(root, "/usr/bin")
     model = root / "opt/tightlip/app" / MODELS[0]["path"]
     model.parent.mkdir(parents=True)
     model.write_bytes(b"weights")
@@ -80,6 +86,21 @@ def test_it_lists_the_packages_of_debian_and_of_python(image: str) -> None:
     assert "gone" not in libraries
     assert libraries["presidio-analyzer"]["purl"].startswith("pkg:pypi/presidio-analyzer@")
     assert libraries["aiohttp"]["licenses"]
+
+
+def test_a_python_that_is_no_package_of_debians_is_listed_with_what_came_with_it(image: str, tmp_path: Path) -> None:
+    for folder in ("var/lib/dpkg", "opt/tightlip/python", "opt/tightlip/app"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text(STATUS)
+    said_of(tmp_path, "/usr/local/bin")
+    for name, place in (("tightlip", "opt/tightlip/app"), ("pip", "usr/local/lib/python3.11/site-packages")):
+        about = tmp_path / place / f"{name}-1.2.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    libraries = components(written("root", tmp_path), "library")
+    assert libraries["python"]["purl"] == "pkg:generic/python@3.11.14"
+    assert libraries["pip"]["purl"] == "pkg:pypi/pip@1.2"
+    assert "python" not in components(image, "library")  # there it is Debian's python3
 
 
 def test_only_models_that_are_there_are_listed_with_their_hash(image: str) -> None:
