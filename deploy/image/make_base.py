@@ -1,7 +1,8 @@
 """Makes a base image from Debian's packages, where no registry can be reached: `make_base.py [--name NAME]`.
 
 As root, on Debian, with debootstrap and buildah. The mirror is the one that apt is set up with, the release that of
-this machine; neither its address nor its lists stay in the image. Manuals, translations and set-user-id bits go.
+this machine; neither its address nor its lists stay in the image, nor the machine's own name and its name
+servers, which debootstrap copies. Manuals, translations and set-user-id bits go.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ UNWANTED = (
     "var/lib/apt/lists",
 )
 LOGS = "var/log"
+# A container's runtime mounts its own over them, so that they are emptied and not removed.
+OF_THIS_MACHINE = ("etc/hostname", "etc/resolv.conf")
 ROOM = 2 << 30  # bytes; it takes 0.4 GB
 SOURCES = "etc/apt/sources.list"
 
@@ -48,6 +51,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="a folder for images; the machine's own if none is named")
     parser.add_argument("--no-updates", action="store_true", help="Debian's release as it came out: for tests alone")
     asked = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("a base image is made as root")
     with tempfile.TemporaryDirectory(prefix="tightlip-base-", dir=_roomy()) as folder:
         root = Path(folder, "root")
         sources = list(_sources())
@@ -92,6 +97,9 @@ def _update(root: Path, sources: list[Source]) -> None:
 
 def _slim(root: Path) -> None:
     (root / SOURCES).unlink(missing_ok=True)
+    for name in OF_THIS_MACHINE:
+        (root / name).unlink(missing_ok=True)  # never written through a link, which would lead out of the root
+        (root / name).write_text("")
     for name in UNWANTED:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir()
@@ -121,8 +129,10 @@ def _output(*command: str) -> str:
 
 
 def _do(*command: str) -> None:
-    quiet = {"stdout": subprocess.DEVNULL}
-    subprocess.run(command, check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}, **quiet)
+    """What it complains of is seen, and ends the script."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
+        raise SystemExit(f"{Path(command[0]).name} failed")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -79,6 +80,46 @@ def test_only_what_the_images_need_is_given_to_the_builder() -> None:
     project = {"Dockerfile", "LICENSE", "NOTICE", "README.md", "pyproject.toml", "requirements"}
     assert given == project | {"gateway", "filters", "deploy", "deploy/demo"}
     assert lines.index("deploy/demo/keys") > lines.index("!deploy/demo")
+
+
+def test_a_base_tells_nothing_of_the_machine_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = (
+        "etc/hostname",
+        "etc/resolv.conf",
+        "etc/apt/sources.list",
+        "var/log/bootstrap.log",
+        "var/lib/apt/lists/held",
+    )
+    for name in (*told, "usr/share/doc/thing/copyright", "usr/bin/helper"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("build-7.example")
+    (tmp_path / "usr/bin/helper").chmod(0o4755)
+    machines = tmp_path / "machines"
+    (tmp_path / "etc/resolv.conf").rename(machines)
+    (tmp_path / "etc/resolv.conf").symlink_to(machines)
+    script(monkeypatch, "make_base")._slim(tmp_path)
+    assert machines.read_text()  # what a link leads to is not the image's
+    assert not [name for name in told if (tmp_path / name).exists() and (tmp_path / name).read_text()]
+    assert (tmp_path / "usr/share/doc/thing/copyright").read_text()
+    assert (tmp_path / "usr/bin/helper").stat().st_mode & 0o7777 == 0o755
+
+
+def test_a_base_is_refused_to_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 10001)
+    monkeypatch.setattr("sys.argv", ["make_base.py"])
+    with pytest.raises(SystemExit, match="made as root"):
+        script(monkeypatch, "make_base").main()
+
+
+def test_a_step_that_fails_ends_a_base_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"^false failed$"):
+        script(monkeypatch, "make_base")._do("/bin/false")
+
+
+def script(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """One of deploy/image, which import each other from beside them."""
+    monkeypatch.syspath_prepend("deploy/image")
+    return importlib.import_module(name)
 
 
 def _instructions(dockerfile: str) -> str:

@@ -119,13 +119,19 @@ def _is_installed(name: str) -> bool:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is not None
 
 
+def _is_roomy() -> bool:
+    """Container engines mount it so that nothing runs from there, as the images' programs must."""
+    if not SHARED.is_dir() or os.statvfs(SHARED).f_flag & (os.ST_NODEV | os.ST_NOEXEC):
+        return False
+    return shutil.disk_usage(SHARED).free > ROOM
+
+
 @contextmanager
 def _folder() -> Iterator[Path]:
     if kept := os.environ.get("TIGHTLIP_IMAGE_STORE"):
         yield Path(kept)
         return
-    roomy = SHARED.is_dir() and shutil.disk_usage(SHARED).free > ROOM
-    folder = Path(tempfile.mkdtemp(prefix="tightlip-images-", dir=SHARED if roomy else None))
+    folder = Path(tempfile.mkdtemp(prefix="tightlip-images-", dir=SHARED if _is_roomy() else None))
     try:
         yield folder
     finally:

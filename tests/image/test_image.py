@@ -16,7 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.e2e.test_release import BASE as BASE_MODEL
 from tests.e2e.test_release import DEMO, TUNED, configuration, upstream
-from tests.image.conftest import PATIENCE_S, PYTHON, SERVING, TIGHTLIP, TOOLS, Container, Store
+from tests.image.conftest import BASE, PATIENCE_S, PYTHON, SERVING, TIGHTLIP, TOOLS, Container, Store
 from tests.support.gateways import PATIENT, ask, gateway
 from tests.support.processes import free_port, is_answering
 
@@ -91,6 +91,11 @@ def test_nothing_of_the_machine_that_built_it_is_inside(serving: Container) -> N
     assert not list((serving.files / "etc/apt").rglob("*.list"))
     assert not list((serving.files / "opt").rglob("direct_url.json"))
     assert not (serving.files / "build").exists()
+
+
+def test_the_base_says_neither_the_machines_name_nor_its_name_servers(store: Store) -> None:
+    with store.container(BASE) as base:
+        assert [(base.files / "etc" / name).read_text() for name in ("hostname", "resolv.conf")] == ["", ""]
 
 
 def test_no_program_in_it_gives_its_user_more_rights(serving: Container) -> None:
