@@ -663,9 +663,13 @@ class Settings(BaseSettings):
         return {Release(model, name): each for model, of in self.models.items() for name, each in of.releases.items()}
 
     def shown_certificates(self) -> Mapping[str, Path]:
-        """Those that model servers are shown, by the first address of each."""
+        """Those that others are shown: model servers by the first address of each, the rest by their keys here."""
         every = (server for release in self.releases().values() for server in release.servers)
-        return {each.urls[0]: each.client_certificate for each in every if each.client_certificate is not None}
+        shown = {each.urls[0]: each.client_certificate for each in every if each.client_certificate is not None}
+        for key, link in (("state", self.state), ("vault", self.vault), ("traces", self.traces)):
+            if link is not None and link.client_certificate is not None:
+                shown[key] = link.client_certificate
+        return shown
 
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():

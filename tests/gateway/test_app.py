@@ -7,6 +7,7 @@ import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,6 +96,25 @@ async def test_the_end_of_a_certificate_that_model_servers_are_shown_is_told(fol
     pair.write_text("no certificate")
     with pytest.raises(ConfigError, match="is not a file of certificates"):
         open_metrics(loaded(folder), CollectorRegistry())
+
+
+async def test_so_is_that_of_the_store_of_vault_and_of_the_collector_of_traces(folder: Path) -> None:
+    authority = Authority(folder)
+    links: dict[str, dict[str, Any]] = {
+        "state": {"url": "rediss://redis.test"},
+        "vault": {"url": "https://vault.test", "kubernetes": {"role": "gateway"}},
+        "traces": {"endpoint": "https://otlp.test/v1/traces"},
+    }
+    config = yaml.safe_load(CONFIG)
+    for days, (name, link) in enumerate(links.items(), 7):
+        pair = str(authority.server(name, ends=timedelta(days=days)))
+        config[name] = link | {"client_certificate": pair, "client_key_file": pair}
+    (folder / "tightlip.yaml").write_text(yaml.safe_dump(config))
+    open_metrics(loaded(folder), registry := CollectorRegistry())
+    for days, name in enumerate(links, 7):
+        ends = registry.get_sample_value("tightlip_client_certificate_expiry_timestamp_seconds", {"server": name})
+        assert ends is not None
+        assert abs(ends - time.time() - days * 86_400) < 3600
 
 
 async def refusal(folder: Path) -> str:

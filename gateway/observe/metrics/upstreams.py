@@ -33,7 +33,7 @@ class Upstreams:
         )
         self._shown = make.gauge(
             "tightlip_client_certificate_expiry_timestamp_seconds",
-            "When the certificate ends that a model server is shown.",
+            "When the certificate ends that a model server, or what else the gateway needs, is shown.",
             "server",
         )
         self._plain_links = make.gauge(
@@ -94,7 +94,7 @@ class Upstreams:
 
     def shown_certificate(self, server: str, ends: float) -> None:
         """When the certificate ends that this server is shown, in seconds since the epoch. `server` is one of the
-        settings' addresses."""
+        settings' addresses, or the key of another link."""
         self._shown.labels(server).set(ends)
 
     def plaintext_upstreams(self, count: int) -> None:
