@@ -101,7 +101,7 @@ class Breaking:
     """Breaks one thing after the other; `struck` is what it did."""
 
     def __init__(self, possible: Sequence[Fault], dice: random.Random) -> None:
-        self._possible, self._dice, self.struck = possible, dice, list[Struck]()
+        self._possible, self._dice, self.struck = list(possible), dice, list[Struck]()
         self._broken, self._under_way = set[str](), set[asyncio.Task[None]]()
         self._cards, self._kept = cards({fault.kind for fault in possible}, dice), list[str]()
 
@@ -136,21 +136,23 @@ class Breaking:
         task.add_done_callback(partial(self._mended, struck))
 
     def _mended(self, struck: Struck, task: asyncio.Task[None]) -> None:
-        """What could not be mended stays broken, and is not tried again."""
+        """What could not be mended stays broken, and none of its faults comes again."""
         self._under_way.discard(task)
         struck.mended = time.monotonic()
         if task.cancelled() or (error := task.exception()) is None:
             self._broken.discard(struck.thing)
-        else:
-            struck.failed = f"{type(error).__name__}: {error}"
+            return
+        struck.failed = f"{type(error).__name__}: {error}"
+        self._possible = [fault for fault in self._possible if fault.thing != struck.thing]
+        left = {fault.kind for fault in self._possible}
+        self._kept, self._cards = [kind for kind in self._kept if kind in left], cards(left, self._dice)
 
 
 def cards(kinds: set[str], dice: random.Random) -> Iterator[str]:
     """Round after round, each kind as often as it is to come. A gateway is killed first of all: from then on the other
     one has seen what it is to be alone."""
     first = "gateway killed"
-    while True:
-        found = [kind for kind, times in CARDS.items() for _ in range(times) if kind in kinds]
+    while found := [kind for kind, times in CARDS.items() for _ in range(times) if kind in kinds]:
         dice.shuffle(found)
         if first in found:
             found.remove(first)
