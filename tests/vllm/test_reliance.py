@@ -26,6 +26,7 @@ EVIDENCE = {"logprobs": True, "return_token_ids": True}
 LONG_TOKENS, CHOICES = 900, 8  # some ten seconds, so that also a busy machine sees the client leave before the end
 LONG = {"messages": HELLO, "temperature": 1, "n": CHOICES, "max_tokens": LONG_TOKENS, "ignore_eos": True}
 CANARY = "kestrel-4711"
+TRIES = 5
 CANCELLED_S = 20.0  # measured 0.03 s alone and 0.4 s on a busy machine
 
 
@@ -182,8 +183,19 @@ def test_a_salt_keeps_prefix_caches_apart(base: Endpoint) -> None:
 
 def test_priorities_count_where_the_server_schedules_by_them(vllm_lora: Arrangement) -> None:
     """All places are taken; one is given up: of two requests that wait, the later one with the smaller number has it
-    first."""
-    base, ended = vllm_lora.base, []
+    first. What takes the places is long and not endless: where a slow machine let it end by itself, nothing was
+    seen."""
+    for _ in range(TRIES):
+        ended, held = _ended_by_priority(vllm_lora.base)
+        if held:
+            assert ended == [1, 10]
+            return
+    pytest.fail(f"the places were never held to the end, in {TRIES} tries")
+
+
+def _ended_by_priority(base: Endpoint) -> tuple[list[int], bool]:
+    """Who ended first, and whether all other places were taken until both had."""
+    ended: list[int] = []
 
     def ask_with(priority: int) -> None:
         assert post(base, CHAT, **GREEDY, priority=priority).status_code == httpx.codes.OK
@@ -193,13 +205,13 @@ def test_priorities_count_where_the_server_schedules_by_them(vllm_lora: Arrangem
         last_place.enter_context(endless(base, 1))
         _until(lambda: running(base) == MAX_NUM_SEQS)
         late = pool.submit(ask_with, 10)
-        _until(lambda: waiting(base) == 1)
+        _until(lambda: waiting(base) >= 1 or late.done())
         early = pool.submit(ask_with, 1)
-        _until(lambda: waiting(base) == 2)
+        _until(lambda: waiting(base) == 2 or late.done())
         last_place.close()
         for each in (early, late):
             each.result()
-    assert ended == [1, 10]
+        return ended, running(base) >= MAX_NUM_SEQS - 1
 
 
 def endless(endpoint: Endpoint, choices: int) -> AbstractContextManager[httpx.Response]:
