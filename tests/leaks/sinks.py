@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from tests.leaks.stage import PROBE, SUBJECTS, Stage
 from tests.support.administration import tightlip
+from tests.support.gateways import Gateway
 
 STDOUT, STDERR, LOG = "standard output", "standard error", "files of records"
 AUDIT, SQLITE, WAL = "the audit log", "the SQLite file", "its write-ahead log"
@@ -22,7 +23,7 @@ TEMPORARY, OPEN, PROCESS = (
     "arguments, environment and name of the process",
 )
 READ = "`tightlip logs read`"
-METRICS, HEALTH, COMMANDS = "the metrics page", "probes' answers", "`tightlip status`, `review`, `release list`"
+METRICS, HEALTH, COMMANDS = "the metrics page", "probes' answers", "`tightlip status`, `review`, `release status`"
 REVOCATIONS = "`tightlip revoke list`"
 ANSWERS, UPSTREAM = "callers' answers: bodies and headers", "headers to the model server"
 WIRES = "the bodies of an encrypted exchange"
@@ -56,16 +57,23 @@ SINKS: Final[Mapping[str, str]] = {
 _INPUTS: Final = {"tightlip.yaml", "policy.yaml", ".policy", "clients.yaml", ".clients.yaml", "tokenizer.json"}
 
 
+def _printed(front: Gateway, role: str, *command: str) -> bytes:
+    """What a command says that there is: that there is no such one would hold nothing in any case."""
+    done = tightlip(front, role, *command)
+    assert "Usage:" not in done.output, done.output
+    return done.output.encode()
+
+
 def live(stage: Stage) -> Iterator[tuple[str, bytes]]:
     """Those that end with the process. Some have several parts."""
     front, pid = stage.front, Path(f"/proc/{stage.front.child.process.pid}")
     for path in ("/healthz", "/readyz"):
         yield HEALTH, httpx.get(front.management + path, trust_env=False, timeout=60).content
     yield METRICS, httpx.get(f"{front.management}/metrics", trust_env=False, timeout=60).content
-    yield COMMANDS, tightlip(front, "operations", "status").output.encode()
-    yield COMMANDS, tightlip(front, "operations", "release", "list").output.encode()
-    yield COMMANDS, tightlip(front, "privacy", "review", "--idle-days", "1").output.encode()
-    yield REVOCATIONS, tightlip(front, "security", "revoke", "list").output.encode()
+    yield COMMANDS, _printed(front, "operations", "status")
+    yield COMMANDS, _printed(front, "operations", "release", "status")
+    yield COMMANDS, _printed(front, "privacy", "review", "--idle-days", "1")
+    yield REVOCATIONS, _printed(front, "security", "revoke", "list")
     for name in ("cmdline", "environ", "comm"):
         yield PROCESS, (pid / name).read_bytes()
     yield PROCESS, b"\n".join(_there(thread / "comm") for thread in (pid / "task").iterdir())
