@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from docs.drawing import INK, LINE, SOFT, head, line, text
+from docs.drawing import INK, LINE, SOFT, Rectangle, head, line, text
 
 PATH: Final = Path(__file__).with_name("data-flow.svg")
 WIDTH, HEIGHT = 1120, 560
@@ -31,7 +31,7 @@ class Zone:
 
 
 @dataclass(frozen=True)
-class Place:
+class Place(Rectangle):
     """Where something is, what, and how long."""
 
     x: int
@@ -43,22 +43,6 @@ class Place:
     @property
     def height(self) -> int:
         return 36 + LINE_HEIGHT * len(self.lines)
-
-    @property
-    def middle(self) -> int:
-        return self.y + self.height // 2
-
-    @property
-    def centre(self) -> int:
-        return self.x + self.width // 2
-
-    @property
-    def right(self) -> int:
-        return self.x + self.width
-
-    @property
-    def bottom(self) -> int:
-        return self.y + self.height
 
 
 ZONES: Final = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from docs.drawing import INK, LINE, SOFT, head, line, text
+from docs.drawing import INK, LINE, SOFT, Rectangle, head, line, text
 
 PATH: Final = Path(__file__).with_name("data-path.svg")
 WIDTH, HEIGHT = 1120, 560
@@ -17,7 +17,7 @@ SHELL, CORE, MODEL, OUTSIDE = "#e8f0fb", "#e9f7ee", "#fdf1e0", "#f4f5f7"
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Rectangle):
     """A part: where it stands, what it is called, and what it does in a few words."""
 
     x: int
@@ -27,14 +27,6 @@ class Box:
     lines: tuple[str, ...]
     colour: str
     height: int = 76
-
-    @property
-    def middle(self) -> int:
-        return self.y + self.height // 2
-
-    @property
-    def centre(self) -> int:
-        return self.x + self.width // 2
 
 
 CALLER = Box(20, 60, 130, "application", ("any OpenAI client",), OUTSIDE)
@@ -135,11 +127,11 @@ def _arrows() -> list[str]:
 
 
 def _right(a: Box, b: Box) -> str:
-    return line([(a.x + a.width, a.middle), (b.x, b.middle)])
+    return line([(a.right, a.middle), (b.x, b.middle)])
 
 
 def _left(a: Box, b: Box) -> str:
-    return line([(a.x, a.middle), (b.x + b.width, b.middle)])
+    return line([(a.x, a.middle), (b.right, b.middle)])
 
 
 if __name__ == "__main__":

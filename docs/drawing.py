@@ -12,6 +12,34 @@ LINE: Final = "#8793a3"
 Anchor = Literal["start", "middle", "end"]
 
 
+class Rectangle:
+    """What lines begin and end at."""
+
+    x: int
+    y: int
+    width: int
+
+    @property
+    def height(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def middle(self) -> int:
+        return self.y + self.height // 2
+
+    @property
+    def centre(self) -> int:
+        return self.x + self.width // 2
+
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.y + self.height
+
+
 def head(title: str, width: int, height: int) -> str:
     """Up to the first shape; `</svg>` ends it."""
     return (
