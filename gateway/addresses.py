@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import SplitResult
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -112,6 +113,11 @@ def _forwarded(text: str) -> Iterator[str]:
     for element in text.split(","):
         found = _FOR.findall(element)
         yield found[0][0] or found[0][1] if len(found) == 1 else "unknown"
+
+
+def port_of(url: SplitResult) -> int:
+    """That an http:// or https:// address names, or the one that stands for its scheme (RFC 9110, 4.2)."""
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def is_loopback(host: str) -> bool:

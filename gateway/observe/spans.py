@@ -38,6 +38,7 @@ from opentelemetry.semconv.attributes.http_attributes import (
 )
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 
+from gateway.addresses import port_of
 from gateway.errors import Fault
 from gateway.observe.logs import RequestRecord, Value, name
 from gateway.observe.steps import CANCELLED, Called, Kind, Step
@@ -182,7 +183,7 @@ def _of_call(called: Called) -> dict[str, Attribute | None]:
         GEN_AI_PROVIDER_NAME: PROVIDER,
         GEN_AI_REQUEST_MODEL: name(called.model),
         SERVER_ADDRESS: at.hostname,
-        SERVER_PORT: at.port or (443 if at.scheme == "https" else 80),
+        SERVER_PORT: port_of(at),
     }
 
 

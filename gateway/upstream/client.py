@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from gateway.addresses import port_of
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.observe.steps import NOTHING, Steps
 from gateway.upstream.refusals import error_of
@@ -295,7 +296,7 @@ class UpstreamClient:
         self._looked_up[url] = asyncio.get_running_loop().time()
         self._visited.add(url)
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = port_of(parts)
         found: list[str] = []
         try:
             with suppress(OSError, TimeoutError, UnicodeError):
