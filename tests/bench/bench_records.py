@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -25,17 +22,11 @@ from gateway.observe.logs import Logs, RequestRecord, Stream
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.observe.sealed import opened
 from gateway.types import Principal, RequestId
+from tests.bench.reported import Cost, show_costs
 
 RUNS = 5
 SEALED = "a file of the day, encrypted"
 PRIVATE = X25519PrivateKey.generate()
-
-
-@dataclass
-class Row:
-    way: str
-    microseconds: float  # of the processor, for a record
-    bytes: float  # of a record
 
 
 def record() -> RequestRecord:
@@ -57,29 +48,31 @@ def seconds(stream: Stream, count: int) -> float:
     return time.process_time() - began
 
 
-def measure(count: int, folder: Path) -> list[Row]:
+def measure(count: int, folder: Path) -> list[Cost]:
     ways: dict[str, Callable[[Path], Stream]] = {
         "a stream in memory": lambda _: io.BytesIO(),
         "a file of the day": lambda path: DayFiles(path, "records", 7),
         SEALED: lambda path: DayFiles(path, "records", 7, PRIVATE.public_key()),
     }
-    best: dict[str, Row] = {}
+    best: dict[str, Cost] = {}
     for run in range(RUNS):
         for way, make in ways.items():
             at = folder / f"{way} {run}"
             at.mkdir()
             took = seconds(make(at), count) / count * 1e6
             size = sum(path.stat().st_size for path in at.iterdir()) / count
-            best[way] = min(best.get(way, Row(way, took, size)), Row(way, took, size), key=lambda row: row.microseconds)
+            best[way] = min(
+                best.get(way, Cost(way, took, size)), Cost(way, took, size), key=lambda cost: cost.microseconds
+            )
     return [*best.values(), reading(folder, count)]
 
 
-def reading(folder: Path, count: int) -> Row:
+def reading(folder: Path, count: int) -> Cost:
     (path,) = (folder / f"{SEALED} 0").iterdir()
     began = time.process_time()
     with path.open("rb") as file:
         assert sum(isinstance(each, bytes) for each in opened(file, PRIVATE)) == count
-    return Row("read again, decrypted", (time.process_time() - began) / count * 1e6, path.stat().st_size / count)
+    return Cost("read again, decrypted", (time.process_time() - began) / count * 1e6, path.stat().st_size / count)
 
 
 def main() -> None:
@@ -88,12 +81,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        rows = measure(arguments.records, Path(name))
-    print(f"load {os.getloadavg()[0]:.1f}")
-    for row in rows:
-        print(f"{row.way:32} {row.microseconds:8.1f} µs of CPU {row.bytes:8.0f} bytes")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        costs = measure(arguments.records, Path(name))
+    show_costs(costs, arguments.json)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import json
 import os
 import statistics
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
@@ -30,6 +28,7 @@ from gateway.observe.pseudonyms import Pseudonyms
 from gateway.observe.steps import Kind
 from gateway.observe.traces import Traces
 from tests.bench.bench_records import record
+from tests.bench.reported import Cost, show_costs
 from tests.support import scripted
 from tests.support.collector import collector
 from tests.support.gateways import Gateway, ask, gateway, server, settings
@@ -37,13 +36,6 @@ from tests.support.gateways import Gateway, ask, gateway, server, settings
 RUNS, ROUNDS = 5, 10
 PLAIN = (Kind.AUTHENTICATE, Kind.READ, Kind.ADMIT, Kind.BUDGET, Kind.PREPARE)
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Row:
-    what: str
-    microseconds: float  # of the processor, for a request
-    bytes: float = 0.0  # sent for it
 
 
 class Nowhere:
@@ -72,8 +64,8 @@ def walked(made: RequestRecord) -> None:
         question.call("/v1/completions", "base", "http://10.0.0.2:8000")
 
 
-def parts(count: int) -> list[Row]:
-    best: dict[str, Row] = {}
+def parts(count: int) -> list[Cost]:
+    best: dict[str, Cost] = {}
     for _ in range(RUNS):
         for what, sample in {"traced: noted, made, sent": 1.0, "left out by the sample": 0.0}.items():
             row = asyncio.run(part(what, sample, count))
@@ -81,7 +73,7 @@ def parts(count: int) -> list[Row]:
     return list(best.values())
 
 
-async def part(what: str, sample: float, count: int) -> Row:
+async def part(what: str, sample: float, count: int) -> Cost:
     said = Logs(io.BytesIO(), Pseudonyms(b"k" * 32)).request(record())
     nowhere = Nowhere()
     traces = Traces(nowhere, "tightlip", "1", Metrics(CollectorRegistry()), sample=sample)
@@ -94,7 +86,7 @@ async def part(what: str, sample: float, count: int) -> Row:
         if at % 500 == 499:
             await traces._deliver()
     await traces.aclose()
-    return Row(what, (time.process_time() - began) / count * 1e6, nowhere.bytes / count)
+    return Cost(what, (time.process_time() - began) / count * 1e6, nowhere.bytes / count)
 
 
 # ---- gateways --------------------------------------------------------------------------------------------------------
@@ -105,7 +97,7 @@ def cpu_seconds(front: Gateway) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def whole(requests: int, folder: Path) -> list[Row]:
+def whole(requests: int, folder: Path) -> list[Cost]:
     with ExitStack() as stack:
         engine, there = stack.enter_context(scripted.engine()), stack.enter_context(collector())
         pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(folder)
@@ -123,7 +115,7 @@ def whole(requests: int, folder: Path) -> list[Row]:
         for _ in range(ROUNDS):
             for what, front in fronts.items():
                 took[what].append(round_of(front, clients[what], requests // ROUNDS))
-        return [Row(what, statistics.median(each)) for what, each in took.items()]
+        return [Cost(what, statistics.median(each)) for what, each in took.items()]
 
 
 def round_of(front: Gateway, client: httpx.Client, requests: int) -> float:
@@ -140,12 +132,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        rows = [*parts(arguments.traces), *whole(arguments.requests, Path(name))]
-    print(f"load {os.getloadavg()[0]:.1f}")
-    for row in rows:
-        print(f"{row.what:32} {row.microseconds:8.0f} µs of CPU {row.bytes:8.0f} bytes")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        costs = [*parts(arguments.traces), *whole(arguments.requests, Path(name))]
+    show_costs(costs, arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,34 @@
-"""What benchmarks of the store and of replicas share: both stores in turn, and figures as lines."""
+"""What benchmarks share: both stores in turn, figures as lines, and what one of many costs."""
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.support.redis import DURABLE, SERVER, redis
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one of what there were many of."""
+
+    what: str
+    microseconds: float  # of the processor
+    bytes: float = 0.0  # written or sent
+
+
+def show_costs(costs: Sequence[Cost], file: Path | None) -> None:
+    """A line each below the machine's load, and all of them as JSON into the file."""
+    print(f"load {os.getloadavg()[0]:.1f}")
+    for cost in costs:
+        print(f"{cost.what:32} {cost.microseconds:8.1f} µs of CPU {cost.bytes:8.0f} bytes")
+    if file:
+        file.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n")
 
 
 def over_stores(measured: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
