@@ -67,7 +67,7 @@ def of_files(root: Path, name: str) -> dict[str, Any]:
     python = [folder for pattern in PACKAGES for folder in sorted(root.glob(pattern))]
     own = next(each.version for each in distributions(name="tightlip", path=[str(folder) for folder in python]))
     components = [
-        *_debian(root / "var/lib/dpkg/status"),
+        *_debian(root / "var/lib/dpkg"),
         *_interpreter(root / INSTALLED / "python/pyvenv.cfg"),
         *_python(python),
         *_models(root / INSTALLED / "app"),
@@ -104,10 +104,13 @@ def _document(subject: Component, components: Iterable[Component]) -> dict[str, 
 # ---- what there is ---------------------------------------------------------------------------------------------------
 
 
-def _debian(status: Path) -> Iterator[Component]:
-    for paragraph in status.read_text("utf-8").split("\n\n"):
+def _debian(dpkg: Path) -> Iterator[Component]:
+    """As dpkg keeps them in one file, or as bases without dpkg do: in a folder with a file for each that is there."""
+    kept = [dpkg / "status"] if (dpkg / "status").is_file() else sorted((dpkg / "status.d").glob("*"))
+    paragraphs = [each for file in kept if file.suffix != ".md5sums" for each in file.read_text("utf-8").split("\n\n")]
+    for paragraph in paragraphs:
         fields = dict(re.findall(r"^(Package|Version|Architecture|Status): (.+)$", paragraph, re.MULTILINE))
-        if fields.get("Status", "").endswith(" installed"):
+        if fields and fields.get("Status", " installed").endswith(" installed"):
             where = f"?arch={fields['Architecture']}"
             yield _package("deb/debian", fields["Package"], fields["Version"], where, [])
 

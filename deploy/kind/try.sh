@@ -32,26 +32,35 @@ install() {
         --set "image.repository=${image%:*}" --set "image.tag=${image##*:}"
 }
 
-connects="import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()"
+# Says yes or no. A name that can't be looked up, or a pod that can't run, says neither.
+connects="
+import socket, sys
+address = socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=socket.SOCK_STREAM)[0][4]
+try:
+    socket.create_connection(address[:2], 5).close()
+    print('yes')
+except OSError:
+    print('no')
+"
 
 # NAMESPACE LABELS HOST PORT: whether a pod there gets through.
 from_a_pod() {
     kubectl -n "$1" run "caller-$RANDOM" --labels="$2" --image="$image" --image-pull-policy=Never --restart=Never --rm -i \
-        --quiet --command -- python -c "$connects" "$3" "$4" > /dev/null 2>&1
+        --quiet --command -- python -c "$connects" "$3" "$4"
 }
 
 # HOST PORT: whether a gateway gets through.
 from_a_gateway() {
-    kubectl -n shop exec deployment/tightlip -c gateway -- python -c "$connects" "$1" "$2" > /dev/null 2>&1
+    kubectl -n shop exec deployment/tightlip -c gateway -- python -c "$connects" "$1" "$2"
 }
 
 failed=0
 # yes|no WHAT COMMAND…
 must() {
-    local wanted=$1 what=$2 found=no
+    local wanted=$1 what=$2 found
     shift 2
-    if "$@"; then found=yes; fi
-    if [ $found = "$wanted" ]; then echo "as it should be ($found): $what"; else echo "WRONG ($found): $what"; failed=1; fi
+    found=$("$@") || found="not known"
+    if [ "$found" = "$wanted" ]; then echo "as it should be ($found): $what"; else echo "WRONG ($found): $what"; failed=1; fi
 }
 
 up

@@ -114,7 +114,7 @@ def whole(requests: int, folder: Path) -> list[Cost]:
         took: dict[str, list[float]] = {what: [] for what in fronts}
         for _ in range(ROUNDS):
             for what, front in fronts.items():
-                took[what].append(round_of(front, clients[what], requests // ROUNDS))
+                took[what].append(round_of(front, clients[what], max(requests // ROUNDS, 1)))
         return [Cost(what, statistics.median(each)) for what, each in took.items()]
 
 

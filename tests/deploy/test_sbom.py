@@ -88,6 +88,20 @@ def test_it_lists_the_packages_of_debian_and_of_python(image: str) -> None:
     assert libraries["aiohttp"]["licenses"]
 
 
+def test_a_base_without_dpkg_says_what_it_has_in_a_file_for_each(tmp_path: Path) -> None:
+    for folder in ("var/lib/dpkg/status.d", "opt/tightlip/python", "opt/tightlip/app/tightlip-1.2.dist-info"):
+        (tmp_path / folder).mkdir(parents=True)
+    said_of(tmp_path, "/usr/bin")
+    about = tmp_path / "opt/tightlip/app/tightlip-1.2.dist-info/METADATA"
+    about.write_text("Metadata-Version: 2.1\nName: tightlip\nVersion: 1.2\n")
+    packages = tmp_path / "var/lib/dpkg/status.d"
+    (packages / "libssl3").write_text("Package: libssl3\nVersion: 3.0.17-1\nArchitecture: amd64\n")
+    (packages / "libssl3.md5sums").write_text("0123  usr/lib/libssl.so.3\n")
+    libraries = components(written("root", tmp_path), "library")
+    assert libraries["libssl3"]["purl"] == "pkg:deb/debian/libssl3@3.0.17-1?arch=amd64"
+    assert libraries.keys() == {"libssl3", "tightlip"}
+
+
 def test_a_python_that_is_no_package_of_debians_is_listed_with_what_came_with_it(image: str, tmp_path: Path) -> None:
     for folder in ("var/lib/dpkg", "opt/tightlip/python", "opt/tightlip/app"):
         (tmp_path / folder).mkdir(parents=True)

@@ -86,7 +86,7 @@ def test_the_record_of_an_answer_that_fell_back_for_a_special_category_is_that_o
     fallen, one = recorded(front, engine, "Mrs Plimsol was diagnosed with diabetes in May.")
     passed, other = recorded(front, engine, "Lamps can be returned within 45 days.")
     assert (fallen, passed) == (engine.base[0], engine.tuned[0])
-    assert {*one} ^ {*other} <= {"hold_back_p50"}  # what comes in one piece with its end waits for nothing, in any answer
+    assert {*one} ^ {*other} <= {"hold_back_p50"}  # which no answer has that came in one piece with its end
     assert one["fallback"] is other["fallback"] is False
     assert not one.keys() & {"findings", "verdicts"}
     assert one["base_questions"] == other["base_questions"]
