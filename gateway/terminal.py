@@ -8,6 +8,8 @@ from typing import TextIO
 
 import typer
 
+from gateway.writable import is_writable
+
 
 def complain(text: str) -> None:
     """To standard error, where results are not."""
@@ -15,10 +17,11 @@ def complain(text: str) -> None:
 
 
 def warn(text: str, file: TextIO | None = None) -> None:
-    """To standard error, so that it is seen, or to that stream. A terminal that is gone stops nobody: a gateway warns
-    from its watches."""
+    """To standard error, so that it is seen, or to that stream. A terminal that is gone, or that nobody reads, stops
+    nobody: a gateway warns from its watches, and has records and metrics for the same."""
     with suppress(OSError):
-        typer.secho(f"tightlip: {text}", file, err=True, fg=typer.colors.YELLOW)
+        if file is None or is_writable(file.fileno()):
+            typer.secho(f"tightlip: {text}", file, err=True, fg=typer.colors.YELLOW)
 
 
 def printable(text: str) -> str:

@@ -17,9 +17,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,11 +26,11 @@ from typing import Final, Literal
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from gateway.day_files import FLAGS, day_of, oldest_kept, write_all
+from gateway.observe.backlog import Backlog
 from gateway.observe.sealed import Sealer
 
 Kind = Literal["records", "security"]
 
-MOST_WAITING: Final = 10_000  # lines: some megabytes
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
 _DAY: Final = 86_400.0
 LEAP_SECONDS: Final = 3600.0  # between the clock and the monotonic one, since the last look
@@ -67,29 +65,20 @@ class DayFiles:
         self._folder, self._kind, self._keep_days = folder, kind, keep_days
         self._encrypt_to, self._now, self._clock = encrypt_to, now, clock
         self._ahead: float | None = None  # the clock of the monotonic one, at the last look
-        self._lock = threading.Lock()
         self._file: _File | None = None
-        self._waiting: deque[bytes] = deque()
+        self._backlog = Backlog(self._add)
 
     def write(self, line: bytes) -> None:
-        """Add a whole line. Raises OSError; then nothing of it is in the file, and it waits, or is lost where already
-        MOST_WAITING do."""
-        with self._lock:
-            self._waiting.append(line)
-            try:
-                self._catch_up()
-            except OSError:
-                if len(self._waiting) > MOST_WAITING:
-                    self._waiting.pop()
-                raise
+        """Add a whole line. Raises OSError; then nothing of it is in the file, and it waits, or is lost where too many
+        do."""
+        self._backlog.write(line)
 
     def flush(self) -> None:
         """Whatever can be written is."""
 
     def retry(self) -> None:
         """Write what waits. Raises OSError; then it goes on waiting."""
-        with self._lock:
-            self._catch_up()
+        self._backlog.retry()
 
     def tidy(self) -> None:
         """Delete what is too old. Raises OSError, once all that can be deleted is."""
@@ -120,15 +109,7 @@ class DayFiles:
 
     def close(self) -> None:
         """End the file. A line after that begins another one."""
-        with self._lock:
-            with suppress(OSError):  # each was told of when it came
-                self._catch_up()
-            self._close()
-
-    def _catch_up(self) -> None:
-        while self._waiting:
-            self._add(self._waiting[0])
-            self._waiting.popleft()
+        self._backlog.close(self._close)
 
     def _add(self, line: bytes) -> None:
         today = day_of(self._now())

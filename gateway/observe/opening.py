@@ -26,8 +26,9 @@ from gateway.config_file import ConfigError, Problem
 from gateway.day_files import NOT_PRIVATE, make_folder
 from gateway.key_files import read_public_x25519
 from gateway.observe.files import DayFiles, Kind
-from gateway.observe.logs import Logs, Stream
+from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
+from gateway.observe.printed import Printed
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.secrets.references import SecretRef, secret_text
 from gateway.secrets.roots import master_key
@@ -70,7 +71,7 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
     own, security, folder = settings.security, None, settings.security_directory
     if own.destination or folder:
         security = _sink(own.destination, folder, "security", own.keep_days, public)
-    kept = [*(sink for sink in (records, security) if isinstance(sink, DayFiles)), *_left_behind(settings)]
+    kept = [records, *([security] if security is not None else []), *_left_behind(settings)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
 
 
@@ -125,12 +126,12 @@ def _sink(
     kind: Kind,
     keep_days: int,
     encrypt_to: X25519PublicKey | None,
-) -> Stream:
+) -> DayFiles | Printed:
     """Standard output where nothing is said. Raises ConfigError."""
     if destination is None and directory is not None:
         _prepare(directory)
         return DayFiles(directory, kind, keep_days, encrypt_to)
-    return sys.stderr.buffer if destination == "stderr" else sys.stdout.buffer
+    return Printed((sys.stderr if destination == "stderr" else sys.stdout).fileno())
 
 
 def _prepare(directory: Path) -> None:

@@ -264,7 +264,7 @@ def test_what_waits_is_written_without_another_line_and_at_the_end(tmp_path: Pat
 
 
 def test_what_waits_while_nothing_can_be_written_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.observe.files.MOST_WAITING", 3)
+    monkeypatch.setattr("gateway.observe.backlog.MOST_WAITING", 3)
     files = kept(tmp_path)
     with no_file_beyond(0):
         for number in range(5):
