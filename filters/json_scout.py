@@ -28,13 +28,17 @@ class Scout:
         self._kind = Kind.STRING  # of the string that is being read
         self._label = ""  # the last key
         self._parts: list[str] = []
+        self._is_broken = False  # it is no JSON from somewhere on, where the filter stops
 
     def wants(self, raw_text: str) -> bool:
         """Whether this stretch must be asked about. Raises DetectorError."""
+        if self._is_broken:
+            return False
         try:
             scalars = self._scalars(raw_text)
         except JsonTextError:
-            return False  # the filter stops there
+            self._is_broken = True
+            return False
         clearable = [self._is_clearable(label, text) for label, text in scalars]  # of all: what is strewn is counted
         return any(clearable)
 

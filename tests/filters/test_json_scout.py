@@ -47,3 +47,8 @@ def test_strewn_characters_are_counted_over_all_stretches() -> None:
 
 def test_a_label_reaches_into_the_next_stretch() -> None:
     assert wants('{"name": ', '"Ada"}') == [False, True]
+
+
+@pytest.mark.parametrize("broken", ['{"n": 1\n]\n', "1]", '["n"}', '{"n" 48213', "[" * 200, '"\\x"'])
+def test_behind_what_is_no_json_nothing_is_asked_about(broken: str) -> None:
+    assert wants(broken, ",", '"GD-48213"', "]", "}") == [False] * 5

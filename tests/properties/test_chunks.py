@@ -7,7 +7,7 @@ import os
 from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from filters.events import Channel, Ending, Field, Verdict
@@ -213,6 +213,15 @@ def _is_whole(canary: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", [Field.CONTENT, Field.TEXT, Field.TOOL_ARGUMENTS])
+@example(  # a bracket that ends nothing, and a stretch behind it that begins with a comma
+    text='{\n "name": [\n  "13812345678"]\n ],\n "phone": [\n  '
+    + json.dumps("".join(PROSE), ensure_ascii=False)
+    + "\n ]\n}",
+    reasoning="The harbour was quiet that morning. ",
+    profile=Profile("test", compare=True, release=ReleaseUnit.CLAUSE, on_memorised=Verdict.FALL_BACK),
+    ending=Ending.STOP,
+    seed=0,
+)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     text=JSON_TEXTS,
