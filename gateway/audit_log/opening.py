@@ -6,6 +6,8 @@ import re
 import secrets
 import socket
 import sys
+from functools import partial
+from typing import Final
 
 from gateway.audit_log.files import Folder
 from gateway.audit_log.lines import AuditKey
@@ -15,6 +17,9 @@ from gateway.audit_log.written import Marks
 from gateway.secrets.roots import master_key
 from gateway.settings import AuditSettings, LogSettings
 from gateway.state import Anchors
+from gateway.writable import is_writable
+
+READ_SECONDS: Final = 1.0  # that a collector may take to make room
 
 
 def open_audit_log(
@@ -37,5 +42,6 @@ def own_instance() -> str:
 
 def _sink(settings: AuditSettings, key: AuditKey, instance: str) -> Sink:
     if settings.directory is None:
-        return Stream(sys.stdout.buffer, key, instance)
+        has_room = partial(is_writable, sys.stdout.fileno(), READ_SECONDS)
+        return Stream(sys.stdout.buffer, key, instance, has_room=has_room)
     return Folder(settings.directory, key, instance, settings.keep_days)

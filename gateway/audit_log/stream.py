@@ -1,7 +1,8 @@
 """An audit log on a stream, for clusters that collect what processes print.
 
 A chain for each process, from its start on. A line that was written is the collector's: nothing says that it is on any
-disk. After a line that could not be written the stream takes none any more, as nobody knows how much of it came out.
+disk. While nobody reads, the stream takes none, and goes on afterwards. After a line that could not be written it takes
+none any more, as nobody knows how much of it came out.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ from gateway.observe.logs import stamp
 class Stream:
     """The sink. For one thread."""
 
-    def __init__(self, stream: BinaryIO, key: AuditKey, instance: str, now: Callable[[], float] = time.time) -> None:
-        """Writes nothing yet."""
+    def __init__(
+        self,
+        stream: BinaryIO,
+        key: AuditKey,
+        instance: str,
+        now: Callable[[], float] = time.time,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Writes nothing yet. `has_room`: whether a line would find some, so that nobody waits for its reader."""
         self._stream, self._key, self._instance, self._now = stream, key, instance, now
+        self._has_room = has_room
         self._head: Head | None = None
         self._broken = False
 
@@ -56,6 +65,8 @@ class Stream:
     def _add(self, chain: str, line: Line) -> Head:
         if self._broken:
             raise AuditUnavailable("a line of the audit log could not be written to the stream; restart")
+        if not self._has_room():
+            raise AuditUnavailable("nobody reads the stream that the audit log is printed to")
         raw = self._key.seal(line)
         self._broken = True
         try:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
+import os
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,6 +18,7 @@ from gateway.audit_log.log import ChainedAuditLog, Sink
 from gateway.audit_log.stream import Stream
 from gateway.state import Anchor, StateUnavailable
 from gateway.state.memory import MemoryStore
+from gateway.writable import is_writable
 from tests.gateway.audit_log.support import KEY, MARKS, NOON, Clock, Heard, files, folder, lines, record
 
 
@@ -189,6 +194,30 @@ async def test_a_stream_takes_the_same_lines(tmp_path: Path) -> None:
     assert isinstance(read_line(second), Call)
     assert KEY.has_sealed(first)
     assert KEY.has_sealed(second)
+
+
+def full_pipe() -> tuple[int, BinaryIO]:
+    """Where to read, and where there is no room to write."""
+    reader, writer = os.pipe()
+    os.write(writer, b"." * fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ))
+    return reader, open(writer, "wb")
+
+
+async def test_a_stream_that_nobody_reads_takes_the_next_line_when_somebody_does() -> None:
+    (reader, stream), heard = full_pipe(), Heard()
+    has_room = partial(is_writable, stream.fileno())
+    log = opened(Stream(stream, KEY, "gw-1", Clock(), has_room), MemoryStore(), heard)
+    await log.begin()
+    assert heard.errors
+    with pytest.raises(AuditUnavailable, match="nobody reads"):
+        await log.write(record())
+    os.read(reader, 1 << 20)
+    await log.write(record())
+    await log.aclose()
+    assert [type(read_line(line)) for line in os.read(reader, 1 << 20).splitlines()] == [Header, Call]
+    assert not heard.errors
+    stream.close()
+    os.close(reader)
 
 
 async def test_a_stream_that_failed_once_takes_nothing_more() -> None:
