@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -22,7 +21,7 @@ from gateway.release_cli import app as release_app
 from gateway.review_cli import review
 from gateway.revoke_cli import app as revoke_app
 from gateway.subject_cli import app as subject_app
-from gateway.terminal import complain, warn
+from gateway.terminal import complain, warn, warning
 
 if TYPE_CHECKING:
     from filters.evidence import Detector
@@ -71,8 +70,15 @@ def serve(
 
     loaded = settings.load(config)
     from gateway import process
+    from gateway.observe.printed import printed
 
-    process.run(loaded, partial(_say, file=sys.stdout), partial(warn, file=sys.stderr))
+    out, beside = printed(sys.stdout.fileno()), printed(sys.stderr.fileno())
+    coloured = sys.stderr.isatty()
+    try:
+        process.run(loaded, out.say, lambda text: beside.say(warning(text, coloured=coloured)))
+    finally:
+        out.close()
+        beside.close()
 
 
 @app.command()
@@ -245,8 +251,8 @@ def _filter(detector: Detector, options: Options) -> bool:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _say(line: str, file: TextIO | None = None) -> None:
-    print(line, flush=True, file=file)
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _fail(error: ConfigError) -> NoReturn:

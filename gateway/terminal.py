@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TextIO
 
 import typer
-
-from gateway.writable import is_writable
 
 
 def complain(text: str) -> None:
@@ -16,12 +13,15 @@ def complain(text: str) -> None:
     typer.echo(f"tightlip: {text}", err=True)
 
 
-def warn(text: str, file: TextIO | None = None) -> None:
-    """To standard error, so that it is seen, or to that stream. A terminal that is gone, or that nobody reads, stops
-    nobody: a gateway warns from its watches, and has records and metrics for the same."""
+def warn(text: str) -> None:
+    """To standard error, so that it is seen. A terminal that is gone stops nobody."""
     with suppress(OSError):
-        if file is None or is_writable(file.fileno()):
-            typer.secho(f"tightlip: {text}", file, err=True, fg=typer.colors.YELLOW)
+        typer.echo(warning(text, coloured=True), err=True)  # which takes the colour out where it is no terminal
+
+
+def warning(text: str, *, coloured: bool) -> str:
+    """The line for it."""
+    return typer.style(f"tightlip: {text}", fg=typer.colors.YELLOW) if coloured else f"tightlip: {text}"
 
 
 def printable(text: str) -> str:

@@ -105,12 +105,14 @@ def _document(subject: Component, components: Iterable[Component]) -> dict[str, 
 
 
 def _debian(dpkg: Path) -> Iterator[Component]:
-    """As dpkg keeps them in one file, or as bases without dpkg do: in a folder with a file for each that is there."""
-    kept = [dpkg / "status"] if (dpkg / "status").is_file() else sorted((dpkg / "status.d").glob("*"))
-    paragraphs = [each for file in kept if file.suffix != ".md5sums" for each in file.read_text("utf-8").split("\n\n")]
+    """As dpkg keeps them in one file, and as bases without dpkg do: in a folder with a file for each that is there."""
+    kept = [*dpkg.glob("status"), *(file for file in sorted(dpkg.glob("status.d/*")) if file.suffix != ".md5sums")]
+    paragraphs = [each for file in kept for each in file.read_text("utf-8").split("\n\n") if each.strip()]
+    if not paragraphs:
+        raise SystemExit(f"{dpkg}: says of no package of Debian's that it is there; the list would lack the base")
     for paragraph in paragraphs:
         fields = dict(re.findall(r"^(Package|Version|Architecture|Status): (.+)$", paragraph, re.MULTILINE))
-        if fields and fields.get("Status", " installed").endswith(" installed"):
+        if fields.get("Status", " installed").endswith(" installed"):
             where = f"?arch={fields['Architecture']}"
             yield _package("deb/debian", fields["Package"], fields["Version"], where, [])
 

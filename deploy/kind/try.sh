@@ -32,15 +32,16 @@ install() {
         --set "image.repository=${image%:*}" --set "image.tag=${image##*:}"
 }
 
-# Says yes or no. A name that can't be looked up, or a pod that can't run, says neither.
+# Says yes or no, not before kubectl listens. A name that can't be looked up, or a pod that can't run, says neither.
 connects="
-import socket, sys
+import socket, sys, time
+time.sleep(2)
 address = socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=socket.SOCK_STREAM)[0][4]
 try:
     socket.create_connection(address[:2], 5).close()
-    print('yes')
+    print('gets through: yes')
 except OSError:
-    print('no')
+    print('gets through: no')
 "
 
 # NAMESPACE LABELS HOST PORT: whether a pod there gets through.
@@ -59,7 +60,8 @@ failed=0
 must() {
     local wanted=$1 what=$2 found
     shift 2
-    found=$("$@") || found="not known"
+    found=$("$@" | sed -n 's/^gets through: //p') || true
+    found=${found:-not known}
     if [ "$found" = "$wanted" ]; then echo "as it should be ($found): $what"; else echo "WRONG ($found): $what"; failed=1; fi
 }
 

@@ -12,12 +12,11 @@ from typing import Final
 from gateway.audit_log.files import Folder
 from gateway.audit_log.lines import AuditKey
 from gateway.audit_log.log import ChainedAuditLog, Hear, Sink
-from gateway.audit_log.stream import Stream
+from gateway.audit_log.stream import Stream, is_writable
 from gateway.audit_log.written import Marks
 from gateway.secrets.roots import master_key
 from gateway.settings import AuditSettings, LogSettings
 from gateway.state import Anchors
-from gateway.writable import is_writable
 
 READ_SECONDS: Final = 1.0  # that a collector may take to make room
 

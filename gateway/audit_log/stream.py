@@ -8,6 +8,8 @@ none any more, as nobody knows how much of it came out.
 from __future__ import annotations
 
 import secrets
+import select
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
@@ -15,6 +17,16 @@ from typing import Any, BinaryIO
 from gateway.audit_log import AuditUnavailable
 from gateway.audit_log.lines import FORMAT, AuditKey, Call, Head, Header, Line, hash_of
 from gateway.observe.logs import stamp
+
+
+def is_writable(descriptor: int, seconds: float = 0.0) -> bool:
+    """Whether a line finds room where it is printed, or fails, within so many seconds. Of a pipe that is sure (POLLOUT
+    is room for PIPE_BUF, 4,096 bytes of Linux's); a terminal may take less."""
+    if sys.platform == "win32":  # which can't tell
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))
 
 
 class Stream:

@@ -8,7 +8,9 @@
 3. A line is with the system when `write` returns, so that a process that is killed loses none; a power cut may. A file
    that somebody took away gets no more lines: another one begins.
 4. What can't be written (a full disk) waits in memory, so many lines of it, and is written in its order when it can be.
-5. The clock is believed only so far. One that has leapt since the last look deletes nothing at this one; and what was
+5. A line may come while another is being written, in the same thread: garbage is collected anywhere, and a finaliser
+   that fails is told of too. It is written behind that one.
+6. The clock is believed only so far. One that has leapt since the last look deletes nothing at this one; and what was
    written while it was ahead gets the name of the day on which that is seen, or it would be kept for years.
 """
 
@@ -17,7 +19,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,11 +30,11 @@ from typing import Final, Literal
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from gateway.day_files import FLAGS, day_of, oldest_kept, write_all
-from gateway.observe.backlog import Backlog
 from gateway.observe.sealed import Sealer
 
 Kind = Literal["records", "security"]
 
+MOST_WAITING: Final = 10_000  # lines: some megabytes
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
 _DAY: Final = 86_400.0
 LEAP_SECONDS: Final = 3600.0  # between the clock and the monotonic one, since the last look
@@ -65,20 +69,30 @@ class DayFiles:
         self._folder, self._kind, self._keep_days = folder, kind, keep_days
         self._encrypt_to, self._now, self._clock = encrypt_to, now, clock
         self._ahead: float | None = None  # the clock of the monotonic one, at the last look
+        self._lock = threading.RLock()
+        self._catches_up = False
         self._file: _File | None = None
-        self._backlog = Backlog(self._add)
+        self._waiting: deque[bytes] = deque()
 
     def write(self, line: bytes) -> None:
-        """Add a whole line. Raises OSError; then nothing of it is in the file, and it waits, or is lost where too many
-        do."""
-        self._backlog.write(line)
+        """Add a whole line. Raises OSError; then nothing of it is in the file, and it waits, or is lost where already
+        MOST_WAITING do."""
+        with self._lock:
+            self._waiting.append(line)
+            try:
+                self._catch_up()
+            except OSError:
+                if len(self._waiting) > MOST_WAITING:
+                    self._waiting.pop()
+                raise
 
     def flush(self) -> None:
         """Whatever can be written is."""
 
     def retry(self) -> None:
         """Write what waits. Raises OSError; then it goes on waiting."""
-        self._backlog.retry()
+        with self._lock:
+            self._catch_up()
 
     def tidy(self) -> None:
         """Delete what is too old. Raises OSError, once all that can be deleted is."""
@@ -109,7 +123,21 @@ class DayFiles:
 
     def close(self) -> None:
         """End the file. A line after that begins another one."""
-        self._backlog.close(self._close)
+        with self._lock:
+            with suppress(OSError):  # each was told of when it came
+                self._catch_up()
+            self._close()
+
+    def _catch_up(self) -> None:
+        if self._catches_up:
+            return
+        self._catches_up = True
+        try:
+            while self._waiting:
+                self._add(self._waiting[0])
+                self._waiting.popleft()
+        finally:
+            self._catches_up = False
 
     def _add(self, line: bytes) -> None:
         today = day_of(self._now())

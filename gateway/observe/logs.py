@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, BinaryIO, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -144,7 +144,7 @@ class RequestRecord:
 
 
 class Stream(Protocol):
-    """Where lines go: any binary stream. It is flushed after each line."""
+    """Where lines go: any binary stream, for any number of threads. It is flushed after each line."""
 
     def write(self, raw: bytes, /) -> object:
         """Raises OSError."""
@@ -339,9 +339,22 @@ KEYS: Final = (
 )
 
 
+class _Lines:
+    """Hands them on. Unlike structlog's own it takes no lock, since a finaliser that fails may log inside of another
+    line: streams are for any number of threads."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def msg(self, line: bytes) -> None:
+        """Raises OSError."""
+        self._stream.write(line + b"\n")
+        self._stream.flush()
+
+
 def _logger(stream: Stream) -> structlog.BoundLoggerBase:
     logger: structlog.BoundLoggerBase = structlog.wrap_logger(
-        structlog.BytesLogger(cast("BinaryIO", stream)),
+        _Lines(stream),
         processors=[_refuse_other_keys, structlog.processors.JSONRenderer(serializer=_encode)],
         wrapper_class=structlog.BoundLoggerBase,
     )

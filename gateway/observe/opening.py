@@ -28,7 +28,7 @@ from gateway.key_files import read_public_x25519
 from gateway.observe.files import DayFiles, Kind
 from gateway.observe.logs import Logs
 from gateway.observe.metrics import Metrics
-from gateway.observe.printed import Printed
+from gateway.observe.printed import Printed, printed
 from gateway.observe.pseudonyms import Pseudonyms
 from gateway.secrets.references import SecretRef, secret_text
 from gateway.secrets.roots import master_key
@@ -131,7 +131,7 @@ def _sink(
     if destination is None and directory is not None:
         _prepare(directory)
         return DayFiles(directory, kind, keep_days, encrypt_to)
-    return Printed((sys.stderr if destination == "stderr" else sys.stdout).fileno())
+    return printed((sys.stderr if destination == "stderr" else sys.stdout).fileno())
 
 
 def _prepare(directory: Path) -> None:

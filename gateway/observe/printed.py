@@ -1,63 +1,90 @@
-"""Records on standard output or standard error, which somebody else reads, or does not.
+"""What a gateway prints on standard output or standard error, which somebody else reads, or does not.
 
-A line is written while there is room for it. A collector that stands still (a full disk of the machine's, a paused
-terminal) would otherwise keep the event loop waiting, and with it every caller and the probes; so what finds no room
-waits in memory.
+A thread writes it, since nothing tells beforehand whether a write will wait: a collector that stands still (a node's
+full disk, a paused terminal) would otherwise keep the event loop waiting, and with it every caller and the probes. What
+can't be written yet waits in memory, so many lines of it, and comes in its order. No lock is held meanwhile: a
+finaliser that fails is told of too, wherever garbage is collected.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
+from contextlib import suppress
+from functools import cache
+from queue import SimpleQueue
 from typing import Final
 
-from gateway.observe.backlog import Backlog
-from gateway.writable import PIPE_BYTES, is_writable
-
-GRACE_SECONDS: Final = 0.01  # for a reader that is only slower than we are
+MOST_WAITING: Final = 10_000  # lines: some megabytes
+LATE_SECONDS: Final = 1.0  # after which a line that is not written counts as stuck
 LAST_SECONDS: Final = 1.0  # for all that waits, at the end
+AGAIN_SECONDS: Final = 0.1  # between two attempts where there is no room on a disk, or no reader
 
 
 class Printed:
-    """Fulfils `gateway.observe.logs.Stream` and `Kept`. For any number of threads."""
+    """Fulfils `gateway.observe.logs.Stream` and `Kept`. For any number of threads; `printed` gives the one of a
+    descriptor."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._backlog = Backlog(self._add)
-        self._stuck = False
-        self._rest = b""  # of a line that begins what is there
-        self._ends: float | None = None  # by the monotonic clock: until then the last lines may wait
+        self._descriptor = os.dup(descriptor)
+        self._waiting: SimpleQueue[bytes | threading.Event] = SimpleQueue()
+        self._since: float | None = None  # when the line began that is being written, by the monotonic clock
+        threading.Thread(target=self._print_all, name="printed", daemon=True).start()
 
     def write(self, line: bytes) -> None:
-        """Add a whole line. Raises OSError; then it waits, or is lost where too many do."""
-        self._backlog.write(line)
+        """Print a whole line, soon. Raises OSError where nobody takes lines: it waits, or is lost where already
+        MOST_WAITING do."""
+        if self._waiting.qsize() >= MOST_WAITING:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        self._waiting.put(line)
+        if self._stuck_for() > LATE_SECONDS:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def say(self, text: str) -> None:
+        """Print a line for people, who may have gone."""
+        with suppress(OSError):
+            self.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def flush(self) -> None:
         """Whatever can be written is."""
 
     def retry(self) -> None:
-        """Write what waits. Raises OSError; then it goes on waiting."""
-        self._backlog.retry()
+        """It is."""
 
     def tidy(self) -> None:
-        """What was printed is the collector's."""
+        """What was printed is its reader's."""
 
     def close(self) -> None:
-        """Write what waits while there is somebody who reads, for LAST_SECONDS at most."""
-        self._ends = time.monotonic() + LAST_SECONDS
-        self._backlog.close(lambda: None)
+        """Wait until all of it is written, or nothing of it has been for LAST_SECONDS. More may come."""
+        written = threading.Event()
+        self._waiting.put(written)
+        written.wait(max(0.0, LAST_SECONDS - self._stuck_for()))
 
-    def _add(self, line: bytes) -> None:
-        self._rest = self._rest or line
-        while self._rest:
-            if not is_writable(self._descriptor, self._patience()):
-                self._stuck = True
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            self._stuck = False
-            self._rest = self._rest[os.write(self._descriptor, self._rest[:PIPE_BYTES]) :]
+    def _stuck_for(self) -> float:
+        since = self._since
+        return time.monotonic() - since if since is not None else 0.0
 
-    def _patience(self) -> float:
-        if self._ends is not None:
-            return max(0.0, self._ends - time.monotonic())
-        return 0.0 if self._stuck else GRACE_SECONDS
+    def _print_all(self) -> None:
+        while True:
+            next_one = self._waiting.get()
+            if isinstance(next_one, threading.Event):
+                next_one.set()
+                continue
+            self._since = time.monotonic()
+            self._print(next_one)
+            self._since = None
+
+    def _print(self, line: bytes) -> None:
+        while line:
+            try:
+                line = line[os.write(self._descriptor, line) :]
+            except OSError:  # whoever writes is told
+                time.sleep(AGAIN_SECONDS)
+
+
+@cache
+def printed(descriptor: int) -> Printed:
+    """One for each, so that what several parts print stays in order."""
+    return Printed(descriptor)

@@ -100,6 +100,9 @@ def test_a_base_without_dpkg_says_what_it_has_in_a_file_for_each(tmp_path: Path)
     libraries = components(written("root", tmp_path), "library")
     assert libraries["libssl3"]["purl"] == "pkg:deb/debian/libssl3@3.0.17-1?arch=amd64"
     assert libraries.keys() == {"libssl3", "tightlip"}
+    (packages / "libssl3").write_text("")
+    with pytest.raises(subprocess.CalledProcessError):  # a list that lacks the base looks like a whole one
+        written("root", tmp_path)
 
 
 def test_a_python_that_is_no_package_of_debians_is_listed_with_what_came_with_it(image: str, tmp_path: Path) -> None:

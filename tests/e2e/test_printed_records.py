@@ -3,25 +3,26 @@ goes on."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support import scripted
-from tests.support.gateways import Gateway, ask, gateway, server, settings
+from tests.support.gateways import ask, gateway, gateway_program, server, settings
+from tests.support.processes import HOST, Child, free_ports, running
+from tests.support.scripted import Engine
 from tests.support.waiting import PATIENCE_S, until
 
 ASKED, SAID = "What of vexlotrund?", "Kipmora is all that I know."
-REQUESTS = 40  # whose records are far more than the pipe holds
-SMALLEST = 4096  # bytes that a pipe may be made to hold
+MOST = 65536  # bytes of one read
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Collector:
         """All that it has read, with what is there now."""
         while True:
             try:
-                more = os.read(self.descriptor, SMALLEST)
+                more = os.read(self.descriptor, MOST)
             except BlockingIOError:
                 return self.read
             if not more:  # nobody writes
@@ -44,44 +45,78 @@ class Collector:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[tuple[Gateway, Collector]]:
+def engine() -> Iterator[Engine]:
+    with scripted.engine() as one:
+        yield one
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[tuple[Collector, Path]]:
+    """With the pipe that it does not read."""
     pipe = tmp_path / "collected"
     os.mkfifo(pipe)
     collector = Collector(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
-    fcntl.fcntl(collector.descriptor, fcntl.F_SETPIPE_SZ, SMALLEST)
-    runs = "sh", "-c", f'exec "$@" 2> {shlex.quote(str(pipe))}', "sh", sys.executable, "-m", "gateway.cli"
-    with scripted.engine() as engine:
-        engine.tuned = (SAID,)
-        pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(tmp_path)
-        configuration = settings(*pair, log={"destination": "stderr"}, drain_seconds=1)
-        with gateway(tmp_path / "front", configuration, program=runs) as front:
-            yield front, collector
+    yield collector, pipe
     os.close(collector.descriptor)
 
 
-def answered(front: Gateway) -> list[str]:
-    """The ids of requests, each of which got its answer."""
-    with front.client() as client:
-        responses = [ask(client, ASKED) for _ in range(REQUESTS)]
-    assert {response.json()["choices"][0]["message"]["content"] for response in responses} == {SAID}
-    return [response.headers["x-request-id"] for response in responses]
+def runs(stream: int, pipe: Path) -> list[str]:
+    """What runs a gateway's commands with this stream of theirs there."""
+    to = f'exec "$@" {stream}> {shlex.quote(str(pipe))}'
+    return ["sh", "-c", to, "sh", sys.executable, "-m", "gateway.cli"]
 
 
-def test_callers_and_probes_do_not_wait_for_it_and_it_loses_nothing(scene: tuple[Gateway, Collector]) -> None:
-    front, collector = scene
-    ids = answered(front)
-    with httpx.Client(base_url=front.management, trust_env=False) as probe:
-        assert probe.get("/healthz").status_code == 200
-        assert "\ntightlip_log_failures_total 0.0" not in probe.get("/metrics").text
-    until(lambda: ids[-1].encode() in collector.go_on())
-    lines = collector.read.decode().splitlines()
-    assert [sum(each in line for line in lines) for each in ids] == [1] * REQUESTS
-    assert "vexlotrund" not in collector.read.decode()
-    assert "Kipmora" not in collector.read.decode()
+def ends_when_asked(child: Child) -> bool:
+    child.process.send_signal(signal.SIGTERM)
+    return child.process.wait(PATIENCE_S) == 0
 
 
-def test_the_process_ends_though_nobody_reads(scene: tuple[Gateway, Collector]) -> None:
-    front, _ = scene
-    answered(front)
-    front.child.process.send_signal(signal.SIGTERM)
-    assert front.child.process.wait(PATIENCE_S) == 0
+def test_callers_and_probes_do_not_wait_for_it_and_it_loses_nothing(
+    collector: tuple[Collector, Path], engine: Engine, tmp_path: Path
+) -> None:
+    reads, pipe = collector
+    engine.tuned, ids = (SAID,), list[str]()
+    pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(tmp_path)
+    configuration = settings(*pair, log={"destination": "stderr"}, drain_seconds=1)
+    with gateway(tmp_path / "front", configuration, program=runs(2, pipe)) as front, front.client() as client:
+        with httpx.Client(base_url=front.management, trust_env=False) as probe:
+            while "\ntightlip_log_failures_total 0.0" in probe.get("/metrics").text:
+                response = ask(client, ASKED)
+                assert response.json()["choices"][0]["message"]["content"] == SAID
+                ids.append(response.headers["x-request-id"])
+            assert probe.get("/healthz").status_code == 200
+        until(lambda: ids[-1].encode() in reads.go_on())
+        lines = reads.read.decode().splitlines()
+        assert [sum(each in line for line in lines) for each in ids] == [1] * len(ids)
+        assert "vexlotrund" not in reads.read.decode()
+        assert "Kipmora" not in reads.read.decode()
+
+
+def test_a_process_whose_pipe_is_full_from_the_beginning_serves_and_ends(
+    collector: tuple[Collector, Path], engine: Engine, tmp_path: Path
+) -> None:
+    _, pipe = collector
+    filling = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(filling, b"." * 1024)
+    pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(tmp_path)
+    public, management = free_ports(2)
+    configuration = settings(*pair, drain_seconds=1) | {"public": {"port": public}, "management": {"port": management}}
+    program = gateway_program(tmp_path / "front", configuration, None, runs(1, pipe))
+    is_ready = says_ready(f"http://{HOST}:{management}/readyz")
+    with running(replace(program, ready=is_ready), tmp_path / "logs") as child:
+        assert ends_when_asked(child)
+    os.close(filling)
+
+
+def says_ready(url: str) -> Callable[[Child], bool]:
+    """Whether it says so where it is asked."""
+
+    def is_ready(_: Child) -> bool:
+        try:
+            return httpx.get(url, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return is_ready

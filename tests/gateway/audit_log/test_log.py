@@ -15,10 +15,9 @@ import pytest
 from gateway.audit_log import NO_AUDIT_LOG, AuditUnavailable, AuditUnfit, Outcome
 from gateway.audit_log.lines import Call, Header, read_line
 from gateway.audit_log.log import ChainedAuditLog, Sink
-from gateway.audit_log.stream import Stream
+from gateway.audit_log.stream import Stream, is_writable
 from gateway.state import Anchor, StateUnavailable
 from gateway.state.memory import MemoryStore
-from gateway.writable import is_writable
 from tests.gateway.audit_log.support import KEY, MARKS, NOON, Clock, Heard, files, folder, lines, record
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,23 @@ def test_a_line_that_found_no_room_waits_and_nothing_of_it_is_in_the_file(tmp_pa
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one\ntwo and more\nthree\n"]
 
 
+def test_a_line_that_comes_while_another_is_being_written_is_written_behind_it(tmp_path: Path) -> None:
+    """As from a finaliser, wherever garbage is collected."""
+    meanwhile = [b"two\n", b"three\n"]
+
+    def now() -> float:
+        if meanwhile:
+            files.write(meanwhile.pop(0))
+        return NOON
+
+    files = DayFiles(tmp_path, "records", 7, now=now)
+    writing = threading.Thread(target=files.write, args=(b"one\n",), daemon=True)
+    writing.start()
+    writing.join(60)
+    assert not writing.is_alive()
+    assert written(tmp_path) == b"one\ntwo\nthree\n"
+
+
 def test_what_waits_is_written_without_another_line_and_at_the_end(tmp_path: Path) -> None:
     files = kept(tmp_path)
     for line, mended in ((b"one\n", files.retry), (b"two\n", files.close)):
@@ -264,7 +282,7 @@ def test_what_waits_is_written_without_another_line_and_at_the_end(tmp_path: Pat
 
 
 def test_what_waits_while_nothing_can_be_written_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.observe.backlog.MOST_WAITING", 3)
+    monkeypatch.setattr("gateway.observe.files.MOST_WAITING", 3)
     files = kept(tmp_path)
     with no_file_beyond(0):
         for number in range(5):

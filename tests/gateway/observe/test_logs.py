@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_a_log_that_can_t_be_written_stops_nobody_and_is_counted() -> None:
         assert len(failures) == 2
         with suppress(OSError):
             sink.close()  # tries once more what is left
+
+
+def test_a_finaliser_that_fails_while_a_line_is_being_written_is_told_of() -> None:
+    class Collecting(io.BytesIO):
+        failing = True
+
+        def write(self, raw: Any, /) -> int:
+            if self.failing:
+                self.failing = False
+                logs.uncaught(ValueError, "finaliser")
+            return super().write(raw)
+
+    sink = Collecting()
+    logs = Logs(sink, Pseudonyms(b"k" * 32))
+    writing = threading.Thread(target=logs.process, args=("ready",), daemon=True)
+    writing.start()
+    writing.join(60)
+    assert not writing.is_alive()
+    assert sorted(line["event"] for line in lines(sink)) == ["process", "uncaught"]
 
 
 def test_a_record_is_one_line_of_known_keys(logs: Logs, sink: io.BytesIO) -> None:
