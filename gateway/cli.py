@@ -72,8 +72,8 @@ def serve(
     from gateway import process
     from gateway.observe.printed import printed
 
-    out, beside = printed(sys.stdout.fileno()), printed(sys.stderr.fileno())
-    coloured = sys.stderr.isatty()
+    out, beside = printed("stdout"), printed("stderr")
+    coloured = sys.stderr is not None and sys.stderr.isatty()
     try:
         process.run(loaded, out.say, lambda text: beside.say(warning(text, coloured=coloured)))
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -131,7 +130,7 @@ def _sink(
     if destination is None and directory is not None:
         _prepare(directory)
         return DayFiles(directory, kind, keep_days, encrypt_to)
-    return printed((sys.stderr if destination == "stderr" else sys.stdout).fileno())
+    return printed(destination or "stdout")
 
 
 def _prepare(directory: Path) -> None:

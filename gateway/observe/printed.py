@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
 from functools import cache
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Literal
 
 MOST_WAITING: Final = 10_000  # lines: some megabytes
 LATE_SECONDS: Final = 1.0  # after which a line that is not written counts as stuck
@@ -24,8 +25,7 @@ AGAIN_SECONDS: Final = 0.1  # between two attempts where there is no room on a d
 
 
 class Printed:
-    """Fulfils `gateway.observe.logs.Stream` and `Kept`. For any number of threads; `printed` gives the one of a
-    descriptor."""
+    """Fulfils `gateway.observe.logs.Stream` and `Kept`. For any number of threads."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
@@ -85,6 +85,8 @@ class Printed:
 
 
 @cache
-def printed(descriptor: int) -> Printed:
-    """One for each, so that what several parts print stays in order."""
-    return Printed(descriptor)
+def printed(stream: Literal["stdout", "stderr"]) -> Printed:
+    """The process's own, whatever Python's has been replaced with; one for each, so that what several parts print stays
+    in order. One that was closed before the process began takes all and keeps nothing."""
+    own = sys.__stdout__ if stream == "stdout" else sys.__stderr__
+    return Printed(own.fileno() if own is not None else os.open(os.devnull, os.O_WRONLY))

@@ -153,8 +153,8 @@ def test_what_is_no_text_elsewhere_is_said() -> None:
     assert read_from(reader, 5) == "policy\\udcff.yaml: 不好\n".encode()
 
 
-def test_a_descriptor_has_one() -> None:
-    assert printed(2) is printed(2)
+def test_a_stream_has_one() -> None:
+    assert printed("stderr") is printed("stderr") is not printed("stdout")
 
 
 @settings(max_examples=60, deadline=None)
