@@ -230,7 +230,7 @@ def _serve_upstream(sources: dict[str, ModelSource], host: str, port: int) -> No
 
     application = create_app(sources)
     listener = bind(Listener(host=host, port=port))
-    _say(f"tightlip: upstream {url(listener)}  models {', '.join(sources)}")
+    print(f"tightlip: upstream {url(listener)}  models {', '.join(sources)}", flush=True)
     uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False)).run([listener])
 
 
@@ -249,10 +249,6 @@ def _filter(detector: Detector, options: Options) -> bool:
         raise typer.Exit(EXIT_PROBLEMS) from None
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _fail(error: ConfigError) -> NoReturn:

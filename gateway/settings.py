@@ -666,10 +666,13 @@ class Settings(BaseSettings):
         """Those that others are shown: model servers by the first address of each, the rest by their keys here."""
         every = (server for release in self.releases().values() for server in release.servers)
         shown = {each.urls[0]: each.client_certificate for each in every if each.client_certificate is not None}
-        for key, link in (("state", self.state), ("vault", self.vault), ("traces", self.traces)):
-            if link is not None and link.client_certificate is not None:
-                shown[key] = link.client_certificate
-        return shown
+        others = self.links().items()
+        return shown | {key: link.client_certificate for key, link in others if link.client_certificate is not None}
+
+    def links(self) -> Mapping[str, StateSettings | VaultSettings | TraceSettings]:
+        """What is spoken to besides model servers, by its key here."""
+        every = {"state": self.state, "vault": self.vault, "traces": self.traces}
+        return {key: link for key, link in every.items() if link is not None}
 
     def plaintext_models(self) -> Iterator[str]:
         for name, model in self.models.items():

@@ -30,11 +30,11 @@ from typing import Final, Literal
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from gateway.day_files import FLAGS, day_of, oldest_kept, write_all
+from gateway.observe.logs import MOST_WAITING
 from gateway.observe.sealed import Sealer
 
 Kind = Literal["records", "security"]
 
-MOST_WAITING: Final = 10_000  # lines: some megabytes
 MARK_BYTES: Final = 8  # of randomness in a file's name: no process meets another's
 _DAY: Final = 86_400.0
 LEAP_SECONDS: Final = 3600.0  # between the clock and the monotonic one, since the last look

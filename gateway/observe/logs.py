@@ -52,6 +52,7 @@ FORMAT: Final = 1  # rises when a key that was there means something else, or is
 TIDY_SECONDS: Final = 3600  # between two looks at what is too old
 RETRY_SECONDS: Final = 1  # between two tries to write what could not be written
 HOLD_BACKS: Final = 4096  # of one answer, that its median is told from: 32 kB
+MOST_WAITING: Final = 10_000  # lines that a sink keeps which can't be written: some megabytes
 
 _NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_.:/+=~-]{0,63}", re.ASCII)
 _UNPRINTABLE: Final = "unprintable"

@@ -50,9 +50,8 @@ def open_metrics(settings: Settings, registry: CollectorRegistry) -> Metrics:
     metrics.plaintext_upstreams(len(list(settings.plaintext_models())))
     for server, certificate in settings.shown_certificates().items():
         metrics.shown_certificate(server, end_of(certificate))
-    for to, link in (("state", settings.state), ("vault", settings.vault), ("traces", settings.traces)):
-        if link is not None:
-            metrics.plaintext_link(to, plain=link.plaintext)
+    for to, link in settings.links().items():
+        metrics.plaintext_link(to, plain=link.plaintext)
     return metrics
 
 
@@ -70,7 +69,7 @@ def open_logs(settings: LogSettings, failed: Callable[[], None] = lambda: None) 
     own, security, folder = settings.security, None, settings.security_directory
     if own.destination or folder:
         security = _sink(own.destination, folder, "security", own.keep_days, public)
-    kept = [records, *([security] if security is not None else []), *_left_behind(settings)]
+    kept = [*(sink for sink in (records, security) if sink is not None), *_left_behind(settings)]
     return Logs(records, pseudonyms, security=security, kept=kept, failed=failed)
 
 

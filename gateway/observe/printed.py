@@ -18,7 +18,8 @@ from functools import cache
 from queue import SimpleQueue
 from typing import Final, Literal
 
-MOST_WAITING: Final = 10_000  # lines: some megabytes
+from gateway.observe.logs import MOST_WAITING
+
 LATE_SECONDS: Final = 1.0  # after which a line that is not written counts as stuck
 LAST_SECONDS: Final = 1.0  # for all that waits, at the end
 AGAIN_SECONDS: Final = 0.1  # between two attempts where there is no room on a disk, or no reader

@@ -7,8 +7,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import pytest
 
 from tests.support import scripted
 from tests.support.gateways import ask, gateway, gateway_program, server, settings
-from tests.support.processes import HOST, Child, free_ports, running
+from tests.support.pipes import fill
+from tests.support.processes import HOST, answers, free_ports, running
 from tests.support.scripted import Engine
 from tests.support.waiting import PATIENCE_S, until
 
@@ -66,11 +66,6 @@ def runs(stream: int, pipe: Path) -> list[str]:
     return ["sh", "-c", to, "sh", sys.executable, "-m", "gateway.cli"]
 
 
-def ends_when_asked(child: Child) -> bool:
-    child.process.send_signal(signal.SIGTERM)
-    return child.process.wait(PATIENCE_S) == 0
-
-
 def test_callers_and_probes_do_not_wait_for_it_and_it_loses_nothing(
     collector: tuple[Collector, Path], engine: Engine, tmp_path: Path
 ) -> None:
@@ -97,26 +92,13 @@ def test_a_process_whose_pipe_is_full_from_the_beginning_serves_and_ends(
 ) -> None:
     _, pipe = collector
     filling = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(filling, b"." * 1024)
+    fill(filling)
     pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(tmp_path)
     public, management = free_ports(2)
     configuration = settings(*pair, drain_seconds=1) | {"public": {"port": public}, "management": {"port": management}}
     program = gateway_program(tmp_path / "front", configuration, None, runs(1, pipe))
-    is_ready = says_ready(f"http://{HOST}:{management}/readyz")
-    with running(replace(program, ready=is_ready), tmp_path / "logs") as child:
-        assert ends_when_asked(child)
+    silent = replace(program, ready=answers("/readyz"), url=f"http://{HOST}:{management}")
+    with running(silent, tmp_path / "logs") as child:
+        child.process.send_signal(signal.SIGTERM)
+        assert child.process.wait(PATIENCE_S) == 0
     os.close(filling)
-
-
-def says_ready(url: str) -> Callable[[Child], bool]:
-    """Whether it says so where it is asked."""
-
-    def is_ready(_: Child) -> bool:
-        try:
-            return httpx.get(url, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    return is_ready

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import io
 import os
 from functools import partial
@@ -19,6 +18,7 @@ from gateway.audit_log.stream import Stream, is_writable
 from gateway.state import Anchor, StateUnavailable
 from gateway.state.memory import MemoryStore
 from tests.gateway.audit_log.support import KEY, MARKS, NOON, Clock, Heard, files, folder, lines, record
+from tests.support.pipes import fill
 
 
 class Away(MemoryStore):
@@ -198,7 +198,7 @@ async def test_a_stream_takes_the_same_lines(tmp_path: Path) -> None:
 def full_pipe() -> tuple[int, BinaryIO]:
     """Where to read, and where there is no room to write."""
     reader, writer = os.pipe()
-    os.write(writer, b"." * fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ))
+    fill(writer)
     return reader, open(writer, "wb")
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.observe.printed import Printed, printed
+from tests.support.pipes import fill
 from tests.support.waiting import until
 
 MANY = 300  # lines, by far more than a pipe or a terminal holds
@@ -88,13 +89,7 @@ def test_lines_that_wait_for_long_are_told_of_and_come(monkeypatch: pytest.Monke
 
 def test_no_more_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = piped()
-    os.set_blocking(writer, False)
-    filling = 0
-    with suppress(BlockingIOError):
-        while True:
-            filling += os.write(writer, b"." * 1024)
-    os.set_blocking(writer, True)
-    out = Printed(writer)
+    filling, out = fill(writer), Printed(writer)
     out.write(b"one\n")
     until(lambda: out._waiting.empty())  # it is being written
     monkeypatch.setattr("gateway.observe.printed.MOST_WAITING", 2)
