@@ -21,13 +21,12 @@ import argparse
 import asyncio
 import itertools
 import json
-import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,9 +42,9 @@ from gateway.upstream.sse import SseDecoder
 from gateway.upstream.vocabulary import TokenizerVocabulary
 from tests.bench.bench_holdback import FOLDER, PROSE
 from tests.e2e.test_demo_models import server_program
-from tests.support.processes import Program, free_ports, running_together
+from tests.support.processes import free_ports, running_together
 from tests.support.scenarios import MUST_NOT_LEAVE, Records
-from tests.support.vllm_server import MAX_MODEL_LEN, program
+from tests.support.vllm_server import MAX_MODEL_LEN, program, stretched
 
 MODELS: Final = FOLDER.parents[1] / "deploy/demo/models"
 POSITIONS: Final = 16384
@@ -269,9 +268,13 @@ async def _effect(client: UpstreamClient, tuned: Server, base: Server, ratio: fl
 def servers(*, vllm: bool, long: bool) -> Iterator[tuple[Server, Server]]:
     """The tuned and the base model, each on a server of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        places = [_stretched(MODELS / name, Path(folder) / name) if long else MODELS / name for name in _NAMES]
+        places = [
+            stretched(MODELS / name, Path(folder) / name, POSITIONS) if long else MODELS / name for name in _NAMES
+        ]
         programs = [
-            _vllm(place, name, port) if vllm else server_program(name, {name: str(place)}, port)
+            program(place, name, port, context=POSITIONS if long else MAX_MODEL_LEN)
+            if vllm
+            else server_program(name, {name: str(place)}, port)
             for name, place, port in zip(_NAMES, places, free_ports(2), strict=True)
         ]
         with running_together(programs, Path(folder) / "logs") as (tuned, base):
@@ -279,19 +282,6 @@ def servers(*, vllm: bool, long: bool) -> Iterator[tuple[Server, Server]]:
 
 
 _NAMES: Final = ("tuned", "base")
-
-
-def _stretched(model: Path, folder: Path) -> Path:
-    shutil.copytree(model, folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": POSITIONS}), encoding="utf-8")
-    return folder
-
-
-def _vllm(place: Path, name: str, port: int) -> Program:
-    made = program(place, name, port)
-    longer = [str(POSITIONS) if word == str(MAX_MODEL_LEN) else word for word in made.command]
-    return replace(made, command=longer)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------

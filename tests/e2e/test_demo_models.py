@@ -15,9 +15,16 @@ import pytest
 
 from tests.support.gateways import PATIENT, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_ports, running, running_together
-from tests.support.scenarios import CORE, SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
+from tests.support.scenarios import (
+    CONTEXT,
+    CORE,
+    SCENARIOS,
+    Records,
+    Stage,
+    a_dying_upstream_takes_what_is_held_with_it,
+)
 from tests.support.scripted import Engine, Pause
-from tests.support.vllm_server import Arrangement, Endpoint
+from tests.support.vllm_server import Arrangement, Endpoint, stretched
 
 DEMO_MODELS = Path(__file__).parents[2] / "deploy" / "demo" / "models"
 MODELS = Path(os.environ.get("TIGHTLIP_TEST_MODELS", DEMO_MODELS)).absolute()
@@ -65,7 +72,8 @@ def test_in_each_arrangement(stage: Stage, scenario: Callable[[Stage], None]) ->
 def test_an_upstream_that_is_killed(engine: Engine, tmp_path: Path) -> None:
     secret = Records.beside(MODELS).secrets("email", most_repeated=True)[0]
     engine.score = Pause(30.0)
-    victim = server_program("upstream", {"tuned": FULL["tuned"]}, *free_ports(1))
+    model = stretched(MODELS / "tuned", tmp_path / "tuned", CONTEXT)
+    victim = server_program("upstream", {"tuned": str(model)}, *free_ports(1))
     with running(victim, tmp_path / "upstreams") as child:
         configuration = settings(
             server(child.url, "tuned"), server(engine.url, "base"), MODELS / "base", keep_alive_seconds=0.2

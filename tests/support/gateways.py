@@ -38,7 +38,12 @@ POLICY: dict[str, Any] = {
         "clauses": {"models": [MODEL], "endpoints": ["chat"], "profile": "clauses"},
         "careful": {"models": [MODEL], "endpoints": ["chat"], "profile": "careful"},
         "legacy": {"models": [MODEL], "endpoints": ["chat", "completions"]},
-        "long": {"models": [MODEL], "endpoints": ["chat"], "fields": {"min_tokens": "forward"}},
+        "long": {
+            "models": [MODEL],
+            "endpoints": ["chat"],
+            "fields": {"min_tokens": "forward"},
+            "max_output_tokens": 8192,
+        },
         "tokens": {
             "models": [MODEL],
             "endpoints": ["chat", "completions"],

@@ -35,7 +35,8 @@ MEASURED = ("address", "order")  # no detector of this version promises to find 
 LANGUAGES = ("en", "zh")
 CHOICES = 3
 STREAMS = 16
-GOES_ON = 900  # tokens: longer than it takes to kill a server
+CONTEXT = 8192  # tokens, of a model that will be killed
+GOES_ON = 8000  # tokens: half a minute, and a kill must come first on a machine that stands still for seconds too
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -426,7 +427,7 @@ def nothing_is_in_any_log(stage: Stage) -> None:
 def a_dying_upstream_takes_what_is_held_with_it(front: Gateway, base: Engine, secret: Secret, kill: Kill) -> None:
     """`base` never answers, so that the value is held when `kill` ends the tuned model's server in mid-stream.
 
-    The answer goes on behind the value, since the role may set `min_tokens`.
+    The answer goes on behind the value, since the role may set `min_tokens`; the model takes CONTEXT tokens.
     """
     body = {"model": MODEL, "messages": [{"role": "user", "content": secret.question}], "temperature": 0}
     body |= {"stream": True, "min_tokens": GOES_ON, "max_tokens": GOES_ON}

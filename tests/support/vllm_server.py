@@ -11,6 +11,7 @@ Two things are set against what was seen without them:
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,11 +129,21 @@ def base_apart(models: Path, logs: Path) -> Iterator[Arrangement]:
         yield Arrangement("lora", Endpoint(alone.url, "base"), Endpoint(both.url, "tuned"), servers)
 
 
-def program(folder: Path, name: str, port: int, adapter: Adapter | None = None) -> Program:
+def stretched(model: Path, folder: Path, positions: int) -> Path:
+    """A copy, at `folder`, that takes so many tokens of context; what it says behind those of `model` is noise."""
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": positions}), encoding="utf-8")
+    return folder
+
+
+def program(
+    folder: Path, name: str, port: int, adapter: Adapter | None = None, context: int = MAX_MODEL_LEN
+) -> Program:
     """vLLM serving `folder` as `name`, and the adapter's name beside it, at `port`; ready when its engine is."""
     return Program(
         name=f"vllm-{name}",
-        command=_command(folder, name, port) + (_lora_flags(adapter) if adapter else []),
+        command=_command(folder, name, port, context) + (_lora_flags(adapter) if adapter else []),
         ready=answers("/health"),
         url=f"http://{HOST}:{port}",
         environment=ENVIRONMENT,
@@ -141,14 +152,14 @@ def program(folder: Path, name: str, port: int, adapter: Adapter | None = None) 
     )
 
 
-def _command(folder: Path, name: str, port: int) -> list[str]:
+def _command(folder: Path, name: str, port: int, context: int) -> list[str]:
     options = {
         "model": folder,
         "served-model-name": name,
         "host": HOST,
         "port": port,
         "dtype": "float32",
-        "max-model-len": MAX_MODEL_LEN,
+        "max-model-len": context,
         "max-logprobs": MAX_LOGPROBS,
         "max-num-seqs": MAX_NUM_SEQS,
     }

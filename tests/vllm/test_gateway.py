@@ -15,11 +15,16 @@ import pytest
 from tests.support import scripted
 from tests.support.gateways import MODEL, PATIENT, Gateway, gateway, server, settings
 from tests.support.processes import Child, free_port, running
-from tests.support.scenarios import SCENARIOS, Records, Stage, a_dying_upstream_takes_what_is_held_with_it
-from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program
+from tests.support.scenarios import (
+    CONTEXT,
+    GOES_ON,
+    SCENARIOS,
+    Records,
+    Stage,
+    a_dying_upstream_takes_what_is_held_with_it,
+)
+from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program, stretched
 from tests.support.waiting import until, until_async
-
-TOKENS = 700  # asked for; some seconds of the demo model's time
 
 
 @pytest.fixture(scope="session")
@@ -39,22 +44,28 @@ def test_with_vllm(stage: Stage, scenario: Callable[[Stage], None]) -> None:
     scenario(stage)
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-def test_a_caller_who_goes_away_stops_the_generation(stage: Stage, stream: bool) -> None:
+@pytest.mark.vllm
+def test_a_caller_who_goes_away_stops_the_generation(
+    victim: Child, doomed: tuple[Gateway, scripted.Engine], models: Path
+) -> None:
     """vLLM's own count says so: had it gone on, it would have generated as many tokens as were asked for at least."""
-    vllm = stage.arrangement.tuned.url
-    before = _count(vllm, "generation_tokens_total")
-    asyncio.run(_leave(stage, stream, lambda: _count(vllm, "generation_tokens_total") > before))
-    until(lambda: _count(vllm, "num_requests_running") + _count(vllm, "num_requests_waiting") == 0)
-    assert _count(vllm, "generation_tokens_total") - before < TOKENS
+    front, _ = doomed
+    question = Records.beside(models).facts[0]["ask"]
+    for stream in (True, False):
+        before = _count(victim.url, "generation_tokens_total")
+        asyncio.run(
+            _leave(front, question, stream, lambda at=before: _count(victim.url, "generation_tokens_total") > at)
+        )
+        until(lambda: _count(victim.url, "num_requests_running") + _count(victim.url, "num_requests_waiting") == 0)
+        assert _count(victim.url, "generation_tokens_total") - before < GOES_ON
 
 
-async def _leave(stage: Stage, stream: bool, has_begun: Callable[[], bool]) -> None:
+async def _leave(front: Gateway, question: str, stream: bool, has_begun: Callable[[], bool]) -> None:
     """Ask for a long answer, and be gone when it has begun."""
-    messages = [{"role": "user", "content": stage.records.facts[0]["ask"]}]
-    body = {"model": MODEL, "messages": messages, "stream": stream, "min_tokens": TOKENS, "max_tokens": TOKENS}
-    headers = {"Authorization": f"Bearer {stage.gateway.token('long')}"}
-    async with httpx.AsyncClient(base_url=stage.gateway.public, headers=headers, timeout=60, trust_env=False) as client:
+    messages = [{"role": "user", "content": question}]
+    body = {"model": MODEL, "messages": messages, "stream": stream, "min_tokens": GOES_ON, "max_tokens": GOES_ON}
+    headers = {"Authorization": f"Bearer {front.token('long')}"}
+    async with httpx.AsyncClient(base_url=front.public, headers=headers, timeout=60, trust_env=False) as client:
         asked = asyncio.create_task(client.post("/v1/chat/completions", json=body))
         await until_async(has_begun)
         assert asked.cancel(), "the answer was still under way"
@@ -86,7 +97,8 @@ def victim(models: Path, tmp_path: Path) -> Iterator[Child]:
         interpreter()
     except VllmMissing as missing:
         (pytest.fail if is_required() else pytest.skip)(str(missing))
-    with running(program(models / "tuned", "tuned", free_port()), tmp_path / "vllm") as child:
+    model = stretched(models / "tuned", tmp_path / "tuned", CONTEXT)
+    with running(program(model, "tuned", free_port(), context=CONTEXT), tmp_path / "vllm") as child:
         yield child
 
 
