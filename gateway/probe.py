@@ -158,7 +158,8 @@ def came_back(secret: str, asked: str, raw_answer: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    """Without accents: one that follows a value would otherwise change its last letter."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(char for char in folded if char.isalnum())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -58,6 +58,7 @@ def test_what_the_question_said_has_not_come_back() -> None:
     assert came_back("qorvath13", "Is it qorvath?", "It is qorvath13.")
 
 
+@example(before="", after="\u0301 it is", secret="qorvac")  # with it the last letter is another
 @given(before=st.text(), after=st.text(), secret=st.text(st.characters(categories=["L", "N"]), min_size=3, max_size=40))
 def test_a_whole_record_always_has(before: str, after: str, secret: str) -> None:
     if any(char.isalnum() for char in secret):
