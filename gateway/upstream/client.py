@@ -3,7 +3,8 @@
 A call goes to one replica (gateway/upstream/replicas.py), and to another one where that can't be reached, breaks off
 before the first byte of its answer, or answers 502 or 503: nothing of an answer has been seen then, an engine that lost
 the connection has ended the generation, and what a caller's limits count was taken once, before the call. It is not
-repeated after that byte, nor after a time-out: the engine may still be at work. No replica is called twice for a call.
+repeated after that byte, nor after a time-out: the engine may still be at work. No replica is called twice for a call,
+unless it ended a connection that was kept from an earlier one: that says nothing of how it is.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Timeouts:
     first_byte: float = 60.0
     stall: float = 60.0  # between two reads, and until the first
     # That a connection is kept without a call: less than servers keep it (vLLM 5 s), since a call that meets the
-    # server's end of it is lost.
+    # server's end of it has to be made again.
     idle: float = 3.0
 
 
@@ -155,6 +156,7 @@ class UpstreamClient:
             timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect, sock_connect=timeouts.connect),
             skip_auto_headers=_OUR_HEADERS,
             trust_env=False,
+            trace_configs=[_ways()],
         )
 
     async def aclose(self) -> None:
@@ -384,7 +386,7 @@ class UpstreamClient:
         self, server: Server, replica: Replica, path: str, body: Mapping[str, Any], errand: Errand, call: Steps
     ) -> aiohttp.ClientResponse:
         async with asyncio.timeout(self.timeouts.first_byte):
-            response = await self._session.post(
+            response = await self._sent(
                 replica.at + path,
                 data=msgspec.json.encode(errand.body(server, path, body)),
                 **_link(server, replica, _headers(server, errand.request_id, call)),
@@ -393,6 +395,37 @@ class UpstreamClient:
                 return response
             async with response:
                 raise await _refusal(response)
+
+    async def _sent(self, url: str, **what: Any) -> aiohttp.ClientResponse:
+        """A POST, and the head of its answer. Over another connection where a kept one ends without: a server ends
+        those that were idle (RFC 9112, 9.3.1), and one that stood still does so with calls waiting in them. Each
+        round takes one from those that are kept; aiohttp does the same for GET."""
+        while True:
+            way = _Way()
+            try:
+                return await self._session.post(url, trace_request_ctx=way, **what)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not way.kept:
+                    raise
+
+
+@dataclass(slots=True)
+class _Way:
+    """The connection of a call."""
+
+    kept: bool = False  # from an earlier one
+
+
+async def _is_kept(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.kept = True
+
+
+def _ways() -> aiohttp.TraceConfig:
+    """Notes in a call's `_Way` how it goes."""
+    noted = aiohttp.TraceConfig()
+    noted.on_connection_reuseconn.append(_is_kept)
+    return noted
 
 
 def _link(server: Server, replica: Replica, headers: dict[str, str]) -> dict[str, Any]:

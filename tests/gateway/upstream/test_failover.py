@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
@@ -223,6 +224,54 @@ async def test_a_server_that_is_alone_is_asked_each_time() -> None:
         peer.says = GOOD
         assert await said(calling, server) == b"good"
     assert len(peer.asked) == FAILURES + 3
+
+
+# ---- connections that were kept --------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """A server that keeps connections, and ends each at its second request without an answer."""
+
+    def __init__(self, answers: int = 1) -> None:
+        self.answers, self.bodies = answers, list[bytes]()
+
+    async def __aenter__(self) -> Server:
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        return Server(f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}", "m")
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(self.answers):
+            await self._read(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood")
+        await self._read(reader)
+        writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        self.bodies.append(await reader.readexactly(length))
+
+
+async def test_a_server_that_ends_kept_connections_is_called_on_others_and_has_not_failed() -> None:
+    keeper = Keeper()
+    async with keeper as server, client() as calling:
+        for turn in range(3):
+            asks = [calling.post(server, CHAT, {"turn": turn}, ERRAND, 30.0) for _ in range(4)]
+            assert await asyncio.gather(*asks) == [b"good"] * 4
+        assert calling.failures(server) == 0
+    assert Counter(keeper.bodies) == {b'{"turn":0}': 4, b'{"turn":1}': 8, b'{"turn":2}': 8}
+
+
+async def test_one_that_ends_a_new_connection_is_not_called_again() -> None:
+    keeper = Keeper(answers=0)
+    async with keeper as server, client() as calling:
+        with pytest.raises(UpstreamUnavailable):
+            await calling.post(server, CHAT, {}, ERRAND, 30.0)
+        assert calling.failures(server) == 1
+    assert keeper.bodies == [b"{}"]
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
