@@ -26,7 +26,7 @@ import httpx
 from filters.specificity.refusal import declines
 from filters.specificity.suspicion import Suspicions
 from tests.e2e.test_demo_models import DEMO_MODELS
-from tests.support.gateways import MODEL, PATIENT, POLICY, WEAKER, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, POLICY, WEAKER, Gateway, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_ports, running
 from tests.support.scenarios import at_once, said
 
@@ -255,7 +255,7 @@ def stage(models: Path, tuned: str) -> Iterator[tuple[Gateway, str]]:
     command += ["--model", f"base={models / 'base'}", "--host", HOST, "--port", str(port)]
     upstream = Program("upstream", command, answers("/health"), url=f"http://{HOST}:{port}", start_s=120)
     with tempfile.TemporaryDirectory() as folder, running(upstream, Path(folder) / "upstream") as child:
-        configuration = settings(server(child.url, "tuned"), server(child.url, "base"), models / "base", model=PATIENT)
+        configuration = settings(server(child.url, "tuned"), server(child.url, "base"), models / "base")
         with gateway(Path(folder), configuration, _policy()) as front:
             yield front, child.url
 

@@ -26,7 +26,7 @@ from tests.bench.bench_recall import share
 from tests.bench.bench_served import domain_questions
 from tests.bench.demo_pair import DEMO, DemoPair, options
 from tests.bench.demo_spans import FIELDS
-from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
+from tests.support.gateways import MODEL, gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_port, running_together
 from tests.support.scenarios import Ask, asker, at_once
 from tests.support.vllm_server import Arrangement, Endpoint, base_apart, two_servers
@@ -124,7 +124,7 @@ def measured(told: argparse.Namespace, pair: DemoPair, folder: Path) -> dict[str
     """All rows, printed as they come."""
     kind = "lora" if told.tuned == "adapter" else "full"
     known = {"index": told.known / "tuning.tli", "public_values": told.known / "public.jsonl"}
-    more = PATIENT | {name: str(path) for name, path in known.items()} | {"index_key": str(DEMO / "tuning.key")}
+    more = {name: str(path) for name, path in known.items()} | {"index_key": str(DEMO / "tuning.key")}
     with arranged(told.upstream, told.models, kind, folder / "logs") as models:
         configuration = settings(*(server(m.url, m.model) for m in (models.tuned, models.base)), told.models / "base")
         configuration["models"][MODEL] |= more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,27 @@ def engine(_engine: scripted.Engine) -> scripted.Engine:
 
 @pytest.fixture(scope="session")
 def front(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("gateway")
-    configuration = settings(
-        server(_engine.url, "tuned"),
-        server(_engine.url, "base"),
-        scripted.tokenizer(folder),
-        model={"question_deadline_seconds": 3.0},
-        upstream={"connect_seconds": 5.0, "first_byte_seconds": 3.0, "stall_seconds": 3.0},
-        limits={"write_seconds": 3.0},
-        keep_alive_seconds=0.5,
-        drain_seconds=2.0,
-    )
-    with gateway(folder, configuration) as front:
+    with _front(_engine, tmp_path_factory.mktemp("gateway")) as front:
         yield front
+
+
+@pytest.fixture(scope="session")
+def impatient(_engine: scripted.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The same for what never comes, which it waits for only so long."""
+    more = {
+        "model": {"question_deadline_seconds": 3.0},
+        "upstream": {"stall_seconds": 3.0},
+        "limits": {"write_seconds": 3.0},
+    }
+    with _front(_engine, tmp_path_factory.mktemp("impatient"), **more) as front:
+        yield front
+
+
+def _front(engine: scripted.Engine, folder: Path, **more: Any) -> AbstractContextManager[Gateway]:
+    """No comment begins an answer before it has a status."""
+    pair = server(engine.url, "tuned"), server(engine.url, "base")
+    more |= {"keep_alive_seconds": 60.0, "drain_seconds": 2.0}
+    return gateway(folder, settings(*pair, scripted.tokenizer(folder), **more))
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=needs_redis)])

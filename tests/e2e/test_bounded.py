@@ -22,7 +22,7 @@ from tests.support.bounded import (
     the_bound_alone_keeps_customers_back,
     the_filters_stay_on,
 )
-from tests.support.gateways import MODEL, PATIENT, gateway, server, settings
+from tests.support.gateways import MODEL, gateway, server, settings
 from tests.support.processes import free_ports, running_together
 from tests.support.scenarios import Records, Stage, asker, plain, said
 from tests.support.vllm_server import Arrangement, Endpoint
@@ -55,7 +55,7 @@ def _stage(folder: Path) -> Iterator[Stage]:
     with running_together(programs, folder / "upstreams") as servers:
         base, tuned = (Endpoint(each.url, name) for each, name in zip(servers, ("base", "tuned"), strict=True))
         pair = server(tuned.url, tuned.model), server(base.url, base.model)
-        with gateway(folder, settings(*pair, MODELS / "base", model=PATIENT), policy()) as front:
+        with gateway(folder, settings(*pair, MODELS / "base"), policy()) as front:
             yield Stage(front, Arrangement("full", base, tuned, servers), Records.beside(MODELS))
 
 
@@ -103,6 +103,6 @@ def _tokens(stage: Stage, source: str) -> float:
 
 
 def _metric(stage: Stage, name: str) -> float:
-    text = httpx.get(stage.gateway.management + "/metrics", trust_env=False).text
+    text = stage.gateway.page("/metrics").text
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
     return float(found[1]) if found else 0.0

@@ -38,7 +38,7 @@ POLICY = gateways.POLICY | {
 def metered(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("metered")
     models = server(_engine.url, "tuned"), server(_engine.url, "base")
-    with gateway(folder, settings(*models, scripted.tokenizer(folder), model=gateways.PATIENT), POLICY) as front:
+    with gateway(folder, settings(*models, scripted.tokenizer(folder)), POLICY) as front:
         yield front
 
 
@@ -48,7 +48,7 @@ def content(response: httpx.Response) -> str:
 
 
 def metric(front: Gateway, series: str) -> float:
-    page = httpx.get(front.management + "/metrics", trust_env=False).text
+    page = front.page("/metrics").text
     return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(series))
 
 

@@ -10,7 +10,7 @@ from tests.e2e.conftest import canary_free
 from tests.e2e.test_budgets import content, metric, until
 from tests.e2e.test_release import BASE, MODELS, RECORDS, TUNED, upstream
 from tests.support import gateways
-from tests.support.gateways import MODEL, PATIENT, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 
 ROLE = {"models": [MODEL], "endpoints": ["chat"]}
 POLICY = gateways.POLICY | {
@@ -24,7 +24,7 @@ POLICY = gateways.POLICY | {
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("embedded")
     with upstream(folder, {"tuned": TUNED, "base": BASE}) as url:
-        configuration = settings(server(url, "tuned"), server(url, "base"), MODELS / "base", model=PATIENT)
+        configuration = settings(server(url, "tuned"), server(url, "base"), MODELS / "base")
         with gateway(folder, configuration, POLICY) as front:
             yield front
 

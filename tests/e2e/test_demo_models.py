@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateways import PATIENT, gateway, server, settings
+from tests.support.gateways import gateway, server, settings
 from tests.support.processes import HOST, Program, answers, free_ports, running, running_together
 from tests.support.scenarios import (
     CONTEXT,
@@ -46,7 +46,6 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             server(arrangement.tuned.url, arrangement.tuned.model),
             server(arrangement.base.url, arrangement.base.model),
             MODELS / "base",
-            model=PATIENT,
         )
         with gateway(folder, configuration) as front:
             yield Stage(front, arrangement, Records.beside(MODELS))

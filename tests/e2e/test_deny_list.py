@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
-from tests.support.gateways import MODEL, PATIENT, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.knowledge import deny, write_knowledge
 from tests.support.scripted import Engine, Until
 from tests.support.waiting import until
@@ -28,12 +27,12 @@ def denying(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder: Path = tmp_path_factory.mktemp("deny")
     files = write_knowledge(folder, [{"text": "Lamps can be sent back within 45 days."}], {}, ["vexlo tamber"])
     pair = server(_engine.url, "tuned"), server(_engine.url, "base")
-    with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=PATIENT | files)) as front:
+    with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=files)) as front:
         yield front
 
 
 def wait_for(front: Gateway, line: str) -> None:
-    until(lambda: line in httpx.get(front.management + "/metrics", trust_env=False).text, line)
+    until(lambda: line in front.page("/metrics").text, line)
 
 
 def content(line: str) -> str:

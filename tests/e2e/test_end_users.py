@@ -18,7 +18,8 @@ from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
 from tests.support.scripted import Engine
 
-SPENDER = "zq-spender-zq"
+CANARY = "zqEndUser-"
+SPENDER = f"{CANARY}spender"
 SECRET = "The e-mail on file is vexlo.trund47@kipmora.example."
 HOST = "The server is 10.20.30.40."
 POLICY = gateways.POLICY | {
@@ -53,7 +54,7 @@ POLICY = gateways.POLICY | {
 @contextmanager
 def kiosk(folder: Path, engine: Engine) -> Iterator[Gateway]:
     servers = [server(engine.url, name) for name in ("tuned", "base")]
-    more = {"model": gateways.PATIENT, "state": {"file": "state.db"}}
+    more = {"state": {"file": "state.db"}}
     with gateway(folder, settings(*servers, scripted.tokenizer(folder), **more), POLICY) as front:
         yield front
 
@@ -100,20 +101,20 @@ def test_who_spends_his_hour_is_served_strictly_then_refused_and_nobody_else_is(
 
         # whom nobody signed: one alone locks out nobody, and all together have what the application has
         engine.tuned = (SECRET,)
-        assert [asked(front, None, user="zq-dora-zq").status_code for _ in range(4)] == [200, 200, 200, 429]
-        assert [asked(front, None, safety_identifier=f"zq-{at}-zq").status_code for at in range(3)] == [200, 200, 429]
+        assert [asked(front, None, user=f"{CANARY}dora").status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert [asked(front, None, safety_identifier=f"{CANARY}{at}").status_code for at in range(3)] == [200, 200, 429]
         assert refused(asked(front, None))
         engine.tuned = (HOST,)
         assert content(asked(front, "carol")) == HOST
 
-        page = httpx.get(front.management + "/metrics", trust_env=False).text
+        page = front.page("/metrics").text
         sent = repr([*engine.asked("tuned"), *engine.asked("base")])
-        assert not any("zq-" in text for text in (page, sent, *(answer.text for answer in (*answers, *others))))
+        assert not any(CANARY in text for text in (page, sent, *(answer.text for answer in (*answers, *others))))
     with kiosk(tmp_path, engine) as front:
         assert refused(asked(front, SPENDER)), "a restart forgets nothing"
         assert content(asked(front, "carol")) == HOST
-        assert canary_free(front, "zq-")
+        assert canary_free(front, CANARY)
     with sqlite3.connect(tmp_path / "state.db") as connection:
         dump = "\n".join(connection.iterdump())
     assert "leak-findings:" in dump
-    assert "zq-" not in dump
+    assert CANARY not in dump

@@ -43,7 +43,7 @@ def ranked(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A gateway whose servers say that they schedule by priority."""
     folder = tmp_path_factory.mktemp("ranked")
     servers = [server(_engine.url, name) | {"priority_scheduling": True} for name in ("tuned", "base")]
-    more = {"question_deadline_seconds": 5.0, "question_priority": 2}
+    more = {"question_priority": 2}
     more |= write_knowledge(folder, [{"text": f"{SAID} and nobody else does", "subject": "s1"}], {}, [])
     with gateway(folder, settings(*servers, scripted.tokenizer(folder), model=more), POLICY) as front:
         yield front

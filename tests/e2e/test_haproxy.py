@@ -31,12 +31,12 @@ defaults
 listen front
   bind {host}:{port}{bind}
 """
-# Bytes are passed on, to a listener with TLS; its own checks are LOCAL connections.
+# Bytes are passed on, to a listener with TLS; its own checks are LOCAL connections, and late ones don't count.
 PASSES = """\
   mode tcp
   option httpchk GET /none
   http-check expect status 404
-  server gateway {host}:{gateway} send-proxy-v2 check inter 100ms check-send-proxy check-ssl verify none
+  server gateway {host}:{gateway} send-proxy-v2 check inter 100ms fall 100000 check-send-proxy check-ssl verify none
 """
 # As docs/tls.md has it.
 ENDS_TLS = """\

@@ -22,7 +22,7 @@ import yaml
 
 from gateway.process import drain
 from tests.support import scripted
-from tests.support.gateways import MODEL, PATIENT, POLICY, READY, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, POLICY, READY, Gateway, ask, gateway, server, settings
 from tests.support.processes import HOST, Program, says, start
 from tests.support.replicas import BODY, replica, token, written
 from tests.support.scripted import SURPRISED, Engine, Until
@@ -40,7 +40,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, E
     with scripted.engine() as engine:
         pair = server(engine.url, "tuned"), server(engine.url, "base")
         more: dict[str, Any] = {"keep_alive_seconds": PERIOD, "drain_seconds": 600}
-        configuration = settings(*pair, scripted.tokenizer(folder), model=PATIENT, **more)
+        configuration = settings(*pair, scripted.tokenizer(folder), **more)
         with gateway(folder, configuration) as front:
             yield front, engine
 
@@ -191,12 +191,12 @@ async def test_for_a_while_it_only_says_that_it_is_not_ready(engine: Engine, tmp
 def test_it_ends_when_what_is_under_way_has_ended(front: Gateway, engine: Engine) -> None:
     """Not ready at once, no new requests, and what runs ends whole."""
     with arranged(engine, "holding") as go_on, streaming(front) as response, front.client() as kept:
-        assert httpx.get(f"{front.management}/readyz", trust_env=False).status_code == 200
+        assert front.page("/readyz").status_code == 200
         assert kept.get("/v1/models").status_code == 200
         front.child.process.send_signal(signal.SIGTERM)
         until(lambda: '"code":"draining"' in front.child.stdout)
-        assert httpx.get(f"{front.management}/readyz", trust_env=False).status_code == 503
-        assert httpx.get(f"{front.management}/healthz", trust_env=False).status_code == 200
+        assert front.page("/readyz").status_code == 503
+        assert front.page("/healthz").status_code == 200
         with front.client() as new:
             for client in (kept, new):
                 refused = ask(client)

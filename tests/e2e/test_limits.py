@@ -34,7 +34,7 @@ SECRET = "vexlo.trund47@kipmora.example"
 def limited(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("limited")
     servers = [server(_engine.url, name) for name in ("tuned", "base")]
-    more = {"model": gateways.PATIENT, "state": {"file": "state.db"}, "keep_alive_seconds": 0.2}
+    more = {"state": {"file": "state.db"}, "keep_alive_seconds": 0.2}
     with gateway(folder, settings(*servers, scripted.tokenizer(folder), **more), POLICY) as front:
         yield front
 

@@ -168,7 +168,7 @@ async def test_what_a_caller_says_of_his_address_changes_nothing(tmp_path: Path,
             statuses = {}
             for name, lines in SPOOFED.items():
                 transport = httpx.AsyncHTTPTransport(local_address=address)
-                async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+                async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=PATIENCE_S) as client:
                     headers = [*authorization().items(), *lines]
                     answer = await client.post(f"{url}/v1/chat/completions", json=CHAT, headers=headers)
                 statuses[name] = answer.status_code
@@ -196,7 +196,7 @@ async def test_a_stream_passes_as_it_comes(tmp_path: Path) -> None:
         port = surface.client.base_url.port
         assert port
         with nginx(tmp_path / "nginx", port) as (_, front):
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
                 url = f"http://127.0.0.1:{front}/v1/chat/completions"
                 async with client.stream("POST", url, json=CHAT, headers=authorization()) as answer:
                     pieces = answer.aiter_bytes()
@@ -214,7 +214,7 @@ def written(folder: Path) -> list[bytes]:
 
 async def test_nginx_writes_down_no_query(tmp_path: Path) -> None:
     async with _behind_nginx(tmp_path, PROXIES) as (url, _):
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             answer = await client.get(f"{url}/v1/models?access_token=zqCanaryWordxv", headers=authorization())
         assert answer.status_code == 401
     texts = written(tmp_path / "nginx")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support import scripted
@@ -74,12 +73,11 @@ def test_callers_and_probes_do_not_wait_for_it_and_it_loses_nothing(
     pair = server(engine.url, "tuned"), server(engine.url, "base"), scripted.tokenizer(tmp_path)
     configuration = settings(*pair, log={"destination": "stderr"}, drain_seconds=1)
     with gateway(tmp_path / "front", configuration, program=runs(2, pipe)) as front, front.client() as client:
-        with httpx.Client(base_url=front.management, trust_env=False) as probe:
-            while "\ntightlip_log_failures_total 0.0" in probe.get("/metrics").text:
-                response = ask(client, ASKED)
-                assert response.json()["choices"][0]["message"]["content"] == SAID
-                ids.append(response.headers["x-request-id"])
-            assert probe.get("/healthz").status_code == 200
+        while "\ntightlip_log_failures_total 0.0" in front.page("/metrics").text:
+            response = ask(client, ASKED)
+            assert response.json()["choices"][0]["message"]["content"] == SAID
+            ids.append(response.headers["x-request-id"])
+        assert front.page("/healthz").status_code == 200
         until(lambda: ids[-1].encode() in reads.go_on())
         lines = reads.read.decode().splitlines()
         assert [sum(each in line for line in lines) for each in ids] == [1] * len(ids)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from tests.e2e.test_release import BASE, MODELS, RECORDS, TUNED, upstream
 from tests.support import gateways
-from tests.support.gateways import MODEL, PATIENT, WEAKER, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, WEAKER, Gateway, gateway, server, settings
 from tests.support.knowledge import FILES, write_knowledge
 from tests.support.processes import HOST, Child, Program, answers, free_port, running
 
@@ -46,7 +46,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     policy["issuers"][0]["roles"].append("alone")
     with upstream(folder, {"tuned": TUNED, "base": BASE}) as url:
         pair = server(url, "tuned"), server(url, "base")
-        configuration = settings(*pair, MODELS / "base", model=PATIENT | known)
+        configuration = settings(*pair, MODELS / "base", model=known)
         without = {key: value for key, value in configuration["models"][MODEL].items() if key not in FILES}
         configuration["models"][NO_INDEX] = without
         with gateway(folder, configuration, policy) as front:
@@ -86,7 +86,7 @@ def test_it_watches_and_shows_its_own_page(front: Gateway, tmp_path: Path) -> No
     url = f"http://{HOST}:{asked[-1]}"
     command = [sys.executable, "-m", "gateway.cli", "probe", *asked]
     with running(Program("probe", command, has_looked, url, start_s=60), tmp_path / "logs") as child:
-        page = httpx.get(url + "/metrics", trust_env=False).text
+        page = metrics(child)
         assert 'tightlip_probe_leaked{language="en"} 2.0' in page
         assert ENGLISH.value not in page + child.output
 
@@ -94,4 +94,8 @@ def test_it_watches_and_shows_its_own_page(front: Gateway, tmp_path: Path) -> No
 def has_looked(child: Child) -> bool:
     """Whether its first round is over."""
     never = "tightlip_probe_timestamp_seconds 0.0"
-    return answers("/metrics")(child) and never not in httpx.get(child.url + "/metrics", trust_env=False).text
+    return answers("/metrics")(child) and never not in metrics(child)
+
+
+def metrics(child: Child) -> str:
+    return httpx.get(child.url + "/metrics", timeout=60, trust_env=False).text

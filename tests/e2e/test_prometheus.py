@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support import scripted
@@ -45,8 +44,7 @@ def test_counters_of_two_processes_add_up_and_rules_and_dashboard_can_be_evaluat
     front: Gateway, scraped: tuple[Prometheus, Gateway], engine: scripted.Engine
 ) -> None:
     watching, second = scraped
-    watching.wait_for('count(tightlip_ready{job="tightlip"} == 1)', 2)
-    before = [watching.total(each) for each in COUNTED]
+    before = counted(watching)
     engine.tuned = (f"Good day. Write to {EMAIL} now. Good day to you.",)
     for process, times in ((front, 3), (second, 5)):
         send(process, times)
@@ -56,10 +54,20 @@ def test_counters_of_two_processes_add_up_and_rules_and_dashboard_can_be_evaluat
         watching.query(rule["query"])
     for expression in EXPRESSIONS:
         watching.query(with_all(expression))
-    pages = [httpx.get(process.management + "/metrics", trust_env=False).text for process in (front, second)]
+    pages = [process.page("/metrics").text for process in (front, second)]
     for page in pages:
         assert EMAIL not in page
         assert [line for line in promtool("check", "metrics", text=page).splitlines() if BITS not in line] == []
+
+
+def counted(watching: Prometheus) -> list[float]:
+    """At a moment when both processes are seen: without one that was not scraped in time the sums are others."""
+    both = 'count(tightlip_ready{job="tightlip"} == 1)'
+    while True:
+        watching.wait_for(both, 2)
+        totals = [watching.total(each) for each in COUNTED]
+        if watching.total(both) == 2:
+            return totals
 
 
 def send(process: Gateway, times: int) -> None:
@@ -68,5 +76,5 @@ def send(process: Gateway, times: int) -> None:
         for _ in range(times):
             assert EMAIL not in ask(client, "Where?", stream=True).text
         assert ask(client, model="no-such-model").status_code == 404
-    with httpx.Client(base_url=process.public, headers={"Authorization": "Bearer no"}, trust_env=False) as stranger:
-        assert ask(stranger).status_code == 401
+        client.headers["Authorization"] = "Bearer no"
+        assert ask(client).status_code == 401

@@ -13,7 +13,7 @@ from gateway.auth.development import Claims, read_key, sign
 from tests.e2e.conftest import canary_free
 from tests.support import gateways, scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
-from tests.support.processes import HOST, free_port
+from tests.support.processes import nobody_listens
 from tests.support.scripted import SURPRISED, Engine
 from tests.support.waiting import until
 
@@ -22,32 +22,35 @@ SAID = f"I looked that up. The e-mail on file is {SECRET}. Goodbye."
 HIDDEN = "I looked that up. [UNDECIDED_1] Goodbye."
 FROM_BASE = "I looked that up. I can't help with that."
 PIECES = [SECRET[at : at + 5] for at in range(len(SECRET) - 12)]
-DOWN = "acme-down"
-DEADLINE = 3.0
+HASTY, DOWN = "acme-hasty", "acme-down"
 
 TENANTS = {"tenant": {"claim": "tenant", "allowed": ["north", "south"]}}
 POLICY = gateways.POLICY | {
     "issuers": [gateways.POLICY["issuers"][0] | TENANTS],
-    "roles": gateways.POLICY["roles"] | {"customer": {"models": [MODEL, DOWN], "endpoints": ["chat"]}},
+    "roles": gateways.POLICY["roles"] | {"customer": {"models": [MODEL, HASTY, DOWN], "endpoints": ["chat"]}},
 }
 
 
 @pytest.fixture(scope="module")
 def narrow(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Two places at the base, one of a tenant; a second model whose base is not there."""
+    """Two places at the base, one of a tenant; a second model on the same that waits for it less, and a third whose
+    base is not there."""
     folder = tmp_path_factory.mktemp("narrow")
-    bounds = {"questions_in_flight": 2, "questions_in_flight_per_tenant": 1, "question_deadline_seconds": DEADLINE}
+    bounds = {"questions_in_flight": 2, "questions_in_flight_per_tenant": 1}
     configuration = settings(
         server(_engine.url, "tuned"),
         server(_engine.url, "base") | {"priority_scheduling": True},
         scripted.tokenizer(folder),
         model=bounds | {"question_priority": 7},
     )
-    nobody = server(f"http://{HOST}:{free_port()}", "base") | {"priority_scheduling": True}
-    down = configuration["models"][MODEL] | {"base": nobody}
-    configuration["models"] = configuration["models"] | {DOWN: down}
-    with gateway(folder, configuration, POLICY) as front:
-        yield front
+    pair = configuration["models"][MODEL]
+    with nobody_listens() as nobody:
+        configuration["models"] |= {
+            HASTY: pair | {"question_deadline_seconds": 3.0},
+            DOWN: pair | {"base": server(nobody, "base") | {"priority_scheduling": True}},
+        }
+        with gateway(folder, configuration, POLICY) as front:
+            yield front
 
 
 def answered(front: Gateway, tenant: str, subject: str = "s-1", model: str = MODEL) -> str:
@@ -62,15 +65,15 @@ def answered(front: Gateway, tenant: str, subject: str = "s-1", model: str = MOD
 
 
 def metrics(front: Gateway) -> str:
-    return httpx.get(front.management + "/metrics", trust_env=False).text
+    return front.page("/metrics").text
 
 
 def test_a_base_that_is_slow_or_down_clears_nothing(narrow: Gateway, engine: Engine) -> None:
     go_on = threading.Event()
     engine.tuned, engine.score, engine.score_when = (SAID,), 0.0, lambda _: go_on
-    assert answered(narrow, "north") == HIDDEN
+    assert answered(narrow, "north", model=HASTY) == HIDDEN
     go_on.set()
-    late = 'tightlip_base_questions_total{model="acme-assistant",outcome="late",release="default"} 1.0'
+    late = 'tightlip_base_questions_total{model="acme-hasty",outcome="late",release="default"} 1.0'
     assert late in metrics(narrow)
     assert answered(narrow, "north", model=DOWN) == HIDDEN
     assert 'tightlip_base_questions_total{model="acme-down",outcome="failed",release="default"} 1.0' in metrics(narrow)
@@ -84,13 +87,16 @@ def test_a_tenant_that_saturates_the_base_starves_no_other_and_gets_nothing_out(
     assert answered(narrow, "south") == FROM_BASE
     (question,) = engine.questions()
     engine.score_when = lambda body: None if body["cache_salt"] == question["cache_salt"] else go_on
-    with ThreadPoolExecutor(10) as pool:
-        crowd = [pool.submit(answered, narrow, "north", f"s-{at}") for at in range(10)]
+    with ThreadPoolExecutor(11) as pool:
+        first = pool.submit(answered, narrow, "north")
         until(lambda: len(engine.questions()) > 1)
+        crowd = [pool.submit(answered, narrow, "north", f"s-{at}", HASTY) for at in range(10)]
         assert answered(narrow, "south") == FROM_BASE
         assert {one.result() for one in crowd} == {HIDDEN}
-    go_on.set()
-    assert 'outcome="over_limit"' in metrics(narrow)
+        go_on.set()
+        assert first.result() == FROM_BASE
+    over_limit = 'tightlip_base_questions_total{model="acme-hasty",outcome="over_limit",release="default"} 10.0'
+    assert over_limit in metrics(narrow)
     assert canary_free(narrow, *PIECES)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from filters.opening import REFUSAL
@@ -47,11 +48,19 @@ def policy() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def asking(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("refusals")
-    pair = server(_engine.url, "tuned"), server(_engine.url, "base")
-    configuration = settings(*pair, scripted.tokenizer(folder), model={"question_deadline_seconds": 0.5})
-    with gateway(folder, configuration, policy()) as front:
+    with _front(_engine, tmp_path_factory.mktemp("refusals")) as front:
         yield front
+
+
+@pytest.fixture
+def hasty(engine: Engine, tmp_path: Path) -> Iterator[Gateway]:
+    with _front(engine, tmp_path, question_deadline_seconds=0.5) as front:
+        yield front
+
+
+def _front(engine: Engine, folder: Path, **model: float) -> AbstractContextManager[Gateway]:
+    pair = server(engine.url, "tuned"), server(engine.url, "base")
+    return gateway(folder, settings(*pair, scripted.tokenizer(folder), model=model), policy())
 
 
 def content(front: Gateway, role: str = "customer", question: str = HARMFUL, **more: Any) -> str:
@@ -137,7 +146,6 @@ def test_a_document_and_a_tool_call_are_not_let_through_either(asking: Gateway, 
 FAILURES = [
     Error(500),
     Error(400),
-    Pause(3.0),
     Raw(b"{}"),
     Raw(b"nonsense"),
     Raw(b'{"choices": []}'),
@@ -151,6 +159,14 @@ FAILURES = [
 def test_a_base_that_does_not_say_how_it_would_begin_releases_nothing(
     asking: Gateway, engine: Engine, opening: scripted.Step
 ) -> None:
+    releases_nothing(asking, engine, opening)
+
+
+def test_nor_does_one_that_says_it_too_late(hasty: Gateway, engine: Engine) -> None:
+    releases_nothing(hasty, engine, Pause(60.0))
+
+
+def releases_nothing(asking: Gateway, engine: Engine, opening: scripted.Step) -> None:
     engine.tuned, engine.opening = (COMPLIES,), opening
     with asking.client() as client:
         whole = ask(client, HARMFUL).json()["choices"][0]
@@ -173,4 +189,4 @@ def test_a_base_that_declines_and_then_fails_ends_in_an_error(asking: Gateway, e
 
 
 def metrics(front: Gateway) -> str:
-    return httpx.get(f"{front.management}/metrics", trust_env=False).text
+    return front.page("/metrics").text

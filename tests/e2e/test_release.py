@@ -248,8 +248,8 @@ def test_a_check_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def readiness(front: Gateway) -> int:
-    return httpx.get(front.management + "/readyz", trust_env=False).status_code
+    return front.page("/readyz").status_code
 
 
 def metrics(front: Gateway) -> str:
-    return httpx.get(front.management + "/metrics", trust_env=False).text
+    return front.page("/metrics").text

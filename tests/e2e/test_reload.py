@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
-from tests.support.gateways import MODEL, PATIENT, POLICY, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, POLICY, Gateway, ask, gateway, server, settings
 from tests.support.scripted import Engine, Pause, Until
 from tests.support.waiting import PATIENCE_S, until
 
@@ -32,7 +31,7 @@ STREAMS = 6
 def changing(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder: Path = tmp_path_factory.mktemp("reload")
     pair = server(_engine.url, "tuned"), server(_engine.url, "base")
-    with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=PATIENT)) as front:
+    with gateway(folder, settings(*pair, scripted.tokenizer(folder))) as front:
         yield front
 
 
@@ -51,7 +50,7 @@ def write(front: Gateway, made: Mapping[str, Any] | str) -> None:
 
 
 def metrics(front: Gateway) -> str:
-    return httpx.get(front.management + "/metrics", trust_env=False).text
+    return front.page("/metrics").text
 
 
 def in_force(front: Gateway) -> str:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.support import scripted
-from tests.support.gateways import PATIENT, settings
+from tests.support.gateways import settings
 from tests.support.processes import HOST, free_port
 from tests.support.replicas import BODY, last_frame, log_of, replica, stream, token, written
 from tests.support.scripted import Engine, Step, Until
@@ -85,7 +85,7 @@ async def test_one_of_two_is_killed_under_load(ways: tuple[Way, Way], tmp_path: 
     both: dict[str, Any] = {"url": [way.url for way in ways]}
     pair = both | {"model": "tuned"}, both | {"model": "base"}
     tokenizer = scripted.tokenizer(tmp_path)
-    written(tmp_path, settings(*pair, tokenizer, model=PATIENT, keep_alive_seconds=600))  # no comment begins an answer
+    written(tmp_path, settings(*pair, tokenizer, keep_alive_seconds=600))  # no comment begins an answer
     alice = token(tmp_path, "alice")
     for way in ways:
         way.engine.replies = saying(go_on)

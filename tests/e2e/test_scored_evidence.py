@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,15 +14,15 @@ from tests.e2e.conftest import canary_free
 from tests.e2e.test_faults import HELD, PIECES, SAID, SECRET, leaks
 from tests.support import scripted
 from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
-from tests.support.processes import free_port
+from tests.support.processes import nobody_listens
 from tests.support.scripted import SURE, SURPRISED, Engine, Error, Pause, Raw, Reset, Step
 
 CODE = "Your order is GD-85205."
 
 
 @contextmanager
-def front_of(folder: Path, tuned: str, base: str, evidence: str = "scored") -> Iterator[Gateway]:
-    model = {"tuned_evidence": evidence, "question_deadline_seconds": 1.0}
+def front_of(folder: Path, tuned: str, base: str, evidence: str = "scored", **model: Any) -> Iterator[Gateway]:
+    model |= {"tuned_evidence": evidence}
     pair = server(tuned, "tuned"), server(base, "base")
     with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=model)) as front:
         yield front
@@ -31,6 +32,12 @@ def front_of(folder: Path, tuned: str, base: str, evidence: str = "scored") -> I
 def scored(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("scored")
     with front_of(folder, _engine.url, _engine.url) as front:
+        yield front
+
+
+@pytest.fixture
+def hasty(engine: Engine, tmp_path: Path) -> Iterator[Gateway]:
+    with front_of(tmp_path, engine.url, engine.url, question_deadline_seconds=1.0) as front:
         yield front
 
 
@@ -74,9 +81,19 @@ def test_the_request_is_read_into_tokens_once(scored: Gateway, engine: Engine) -
     assert len([request for request in engine.requests if "prompt" not in request and "stream" not in request]) == 1
 
 
-@pytest.mark.parametrize("score", [Error(500), Pause(3.0), Raw(b"{}"), Reset()], ids=repr)
+@pytest.mark.parametrize("score", [Error(500), Raw(b"{}"), Reset()], ids=repr)
 @pytest.mark.parametrize("who", ["score", "tuned_score"])
 def test_a_model_that_does_not_score_releases_nothing(scored: Gateway, engine: Engine, who: str, score: Step) -> None:
+    releases_nothing(scored, engine, who, score)
+
+
+def test_nor_does_one_that_is_late(hasty: Gateway, engine: Engine) -> None:
+    for who in ("score", "tuned_score"):
+        releases_nothing(hasty, engine, who, Pause(60.0))
+        setattr(engine, who, SURE)
+
+
+def releases_nothing(scored: Gateway, engine: Engine, who: str, score: Step) -> None:
     engine.tuned = (f"{SAID}{HELD}. Goodbye.",)
     setattr(engine, who, score)
     with scored.client() as client:
@@ -124,7 +141,7 @@ def test_the_tuned_models_questions_are_counted_by_themselves(scored: Gateway, e
     engine.tuned = (CODE,)
     with scored.client() as client:
         content(client)
-    page = httpx.get(scored.management + "/metrics", trust_env=False).text
+    page = scored.page("/metrics").text
     assert f'tightlip_tuned_questions_total{{model="{MODEL}",outcome="answered",release="default"}}' in page
 
 
@@ -145,8 +162,7 @@ def test_two_servers_of_which_the_base_is_down(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, evidence: str
 ) -> None:
     engine.tells, engine.tuned = evidence == "streamed", (f"{SAID}{HELD}. Goodbye.",)
-    nobody = f"http://127.0.0.1:{free_port()}"
-    with front_of(tmp_path_factory.mktemp("down"), engine.url, nobody, evidence) as front:
+    with nobody_listens() as nobody, front_of(tmp_path_factory.mktemp("down"), engine.url, nobody, evidence) as front:
         with front.client() as client:
             response = ask(client)
         assert response.json()["choices"][0]["message"]["content"] == "I looked that up. [UNDECIDED_1] Goodbye."
@@ -155,8 +171,11 @@ def test_two_servers_of_which_the_base_is_down(
 
 
 def test_two_servers_of_which_the_tuned_one_is_down(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    with front_of(tmp_path_factory.mktemp("down"), nobody, engine.url) as front, front.client() as client:
+    with (
+        nobody_listens() as nobody,
+        front_of(tmp_path_factory.mktemp("down"), nobody, engine.url) as front,
+        front.client() as client,
+    ):
         assert ask(client, SECRET).status_code == 503
 
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.embedded.server import ModelSource, create_app, hosting
 from tests.e2e.test_release import DEMO, MODELS, RECORDS, RELEASED, tightlip
-from tests.support.gateways import PATIENT, Gateway, gateway, server, settings
+from tests.support.gateways import Gateway, gateway, server, settings
 from tests.support.scenarios import Stage, Tally, at_once
 from tests.support.vllm_server import Arrangement, Endpoint
 
@@ -52,7 +52,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def front(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    model = RELEASED | PATIENT | {"tuned_evidence": "scored"}
+    model = RELEASED | {"tuned_evidence": "scored"}
     pair = server(url, "tuned"), server(url, "base")
     configuration = settings(*pair, MODELS / "base", model=model)
     with gateway(tmp_path_factory.mktemp("scored-models"), configuration) as front:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import canary_free
 from tests.support import scripted
-from tests.support.gateways import MODEL, PATIENT, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, Gateway, gateway, server, settings
 from tests.support.scripted import Engine, Until
 from tests.support.tls import Authority, client_context
 from tests.support.waiting import until
@@ -37,7 +37,7 @@ def front(authority: Authority, _engine: Engine, tmp_path_factory: pytest.TempPa
     tls = {"certificate": "secret/tls.pem", "key": "secret/tls.pem"}
     asked = {"client_ca": str(authority.ca_file), "client_certificates": "required"}
     listeners = {"public": {"port": 0, "tls": tls | asked}, "management": {"port": 0, "tls": tls}}
-    with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=PATIENT, **listeners)) as running:
+    with gateway(folder, settings(*pair, scripted.tokenizer(folder), **listeners)) as running:
         yield running
 
 
@@ -50,7 +50,7 @@ def swap(folder: Path, version: str, pair: Path) -> None:
 
 
 def metric(front: Gateway, authority: Authority, name: str, listener: str) -> float:
-    page = httpx.get(front.management + "/metrics", verify=client_context(authority.ca_file), trust_env=False).text
+    page = front.page("/metrics", verify=client_context(authority.ca_file)).text
     sample = f'{name}{{listener="{listener}"}} '
     return next(float(line.removeprefix(sample)) for line in page.splitlines() if line.startswith(sample))
 
@@ -103,5 +103,5 @@ def test_nobody_comes_in_without_a_certificate_or_without_tls(front: Gateway, au
     ):
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{url}/v1/models", verify=context, headers=headers, trust_env=False, timeout=20)
-    page = httpx.get(front.management + "/metrics", verify=client_context(authority.ca_file), trust_env=False).text
+    page = front.page("/metrics", verify=client_context(authority.ca_file)).text
     assert 'tightlip_connections_refused_total{listener="public",reason="handshake"}' in page

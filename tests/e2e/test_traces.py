@@ -135,7 +135,6 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
             server(engine.url, "tuned"),
             server(engine.url, "base"),
             scripted.tokenizer(folder),
-            model={"question_deadline_seconds": 60.0},
             traces={"endpoint": there.url, "every_seconds": 0.1, "last_seconds": 60.0},
         )
         with gateway(folder, configuration) as front:

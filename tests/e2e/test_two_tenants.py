@@ -78,7 +78,7 @@ class Who:
             "sub": self.subject,
             "role": self.role,
             "tenant": self.tenant,
-            "iat": now - 5,
+            "iat": now - 120,  # before any moment of a test from which on all is revoked
             "exp": now + 600,
             "jti": f"token-of-{self.subject}",
         }
@@ -171,7 +171,7 @@ def _front(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     }
     pair = server(_engine.url, "tuned"), server(_engine.url, "base")
     more = {"state": {"file": "state.db"}, "pseudonym_key_file": "root.key", "log": {"key_file": "root.key"}}
-    with gateway(folder, settings(*pair, scripted.tokenizer(folder), model=gateways.PATIENT, **more), policy) as front:
+    with gateway(folder, settings(*pair, scripted.tokenizer(folder), **more), policy) as front:
         yield front
 
 

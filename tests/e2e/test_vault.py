@@ -42,16 +42,18 @@ class House:
         claims = Claims("tightlip-dev", "tightlip", "s-1", "customer", None, 600)
         token = sign(read_key(self.folder / f"{key}.pem"), claims)
         headers = {"authorization": f"Bearer {token}"}
-        answer = httpx.post(f"{self.public}/v1/chat/completions", json=BODY, headers=headers, trust_env=False)
+        answer = httpx.post(
+            f"{self.public}/v1/chat/completions", json=BODY, headers=headers, timeout=PATIENCE, trust_env=False
+        )
         return answer.status_code
 
     def metric(self, name: str) -> float:
-        text = httpx.get(f"{self.management}/metrics", trust_env=False).text
+        text = httpx.get(f"{self.management}/metrics", timeout=PATIENCE, trust_env=False).text
         assert not [secret for secret in self.hidden if secret in text]
         return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + " "))
 
     def ready(self) -> int:
-        return httpx.get(f"{self.management}/readyz", trust_env=False).status_code
+        return httpx.get(f"{self.management}/readyz", timeout=PATIENCE, trust_env=False).status_code
 
     def public_key(self, name: str) -> str:
         return (self.folder / f"{name}.pub.pem").read_text()

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import httpx
 from typer.testing import CliRunner
 
 from gateway.cli import app
@@ -68,8 +67,8 @@ def live(stage: Stage) -> Iterator[tuple[str, bytes]]:
     """Those that end with the process. Some have several parts."""
     front, pid = stage.front, Path(f"/proc/{stage.front.child.process.pid}")
     for path in ("/healthz", "/readyz"):
-        yield HEALTH, httpx.get(front.management + path, trust_env=False, timeout=60).content
-    yield METRICS, httpx.get(f"{front.management}/metrics", trust_env=False, timeout=60).content
+        yield HEALTH, front.page(path).content
+    yield METRICS, front.page("/metrics").content
     yield COMMANDS, _printed(front, "operations", "status")
     yield COMMANDS, _printed(front, "operations", "release", "status")
     yield COMMANDS, _printed(front, "privacy", "review", "--idle-days", "1")

@@ -28,8 +28,8 @@ from tests.leaks.words import Canaries, Said
 from tests.support import administration, gateways, scripted
 from tests.support.collector import Collected, collector
 from tests.support.encryption import own, pinned, write_clients, write_ring
-from tests.support.gateways import MODEL, PATIENT, WEAKER, Gateway, gateway, server
-from tests.support.processes import free_port
+from tests.support.gateways import MODEL, PATIENT_WITH_CALLERS, WEAKER, Gateway, gateway, server
+from tests.support.processes import nobody_listens
 from tests.support.redis import Redis
 from tests.support.scripted import SURPRISED, Engine, Raw, Step
 from tests.support.tls import Authority, client_context
@@ -142,27 +142,33 @@ def locked_stage(folder: Path, canaries: Canaries, store: Redis) -> Iterator[Sta
 
 
 @contextmanager
-def _stage(folder: Path, canaries: Canaries, settings: Callable[[Path, Engine], dict[str, Any]]) -> Iterator[Stage]:
+def _stage(
+    folder: Path, canaries: Canaries, settings: Callable[[Path, Engine, str], dict[str, Any]]
+) -> Iterator[Stage]:
     scripts: dict[str, tuple[Script, str]] = {}
     (temporary := folder / "tmp").mkdir(parents=True)
     write_ring(folder, "gateway-1")
     sealed = [said for said in canaries.words if said.place == SUBJECT]
     write_clients(folder, {canaries.words[said]: ["client-1"] for said in sealed}, "acme")
-    with scripted.engine() as engine, collector() as traces, pytest.MonkeyPatch.context() as patch:
+    with (
+        scripted.engine() as engine,
+        collector() as traces,
+        nobody_listens() as nobody,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("TMPDIR", str(temporary))
         engine.replies, engine.score = _replies(canaries, scripts), SURPRISED
         told = {"endpoint": traces.url, "every_seconds": 0.2, "last_seconds": 60.0}
-        configuration = settings(folder, engine) | {"traces": told}
+        configuration = settings(folder, engine, nobody) | {"traces": told}
         with gateway(folder, configuration, POLICY, module="tests.leaks.failing") as front:
             yield Stage(front, engine, canaries, scripts, traces, temporary=temporary)
 
 
-def _settings(state: dict[str, str], more: Mapping[str, Any]) -> Callable[[Path, Engine], dict[str, Any]]:
-    def settings(folder: Path, engine: Engine) -> dict[str, Any]:
+def _settings(state: dict[str, str], more: Mapping[str, Any]) -> Callable[[Path, Engine, str], dict[str, Any]]:
+    def settings(folder: Path, engine: Engine, nobody: str) -> dict[str, Any]:
         one = administration.configuration(engine, folder, state)
         (pair,) = one["models"].values()
-        pair |= PATIENT
-        gone = server(f"http://127.0.0.1:{free_port()}", "tuned")
+        gone = server(nobody, "tuned")
         models = {
             MODEL: pair,
             ABSENT: pair | {"tuned": gone},
@@ -172,7 +178,7 @@ def _settings(state: dict[str, str], more: Mapping[str, Any]) -> Callable[[Path,
         return one | {
             "models": models,
             "upstream": {"first_byte_seconds": PATIENCE, "stall_seconds": PATIENCE},
-            "limits": {"body_seconds": PATIENCE, "body_bytes": MOST_BODY},
+            "limits": PATIENT_WITH_CALLERS | {"body_seconds": PATIENCE, "body_bytes": MOST_BODY},
             "trusted_proxies": {"networks": [f"{PROXY}/32"], "hops": 1, "proxy_protocol": True},
             "encryption_keys_file": "encryption.jwks",
             "drain_seconds": 1.0,

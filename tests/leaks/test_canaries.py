@@ -199,7 +199,7 @@ def test_a_line_more_in_any_file_is_found(sqlite: Walked, tmp_path: Path) -> Non
     planted = sqlite.canaries.words[Said("chat, whole", "held")]
     copy = shutil.copytree(sqlite.folder, tmp_path / "copy")
     (copy / "tmp" / "new").touch()
-    (log,) = (copy / "audit").glob("*.jsonl")
+    *_, log = sorted((copy / "audit").glob("*.jsonl"))  # two, where midnight fell into the run
     for file in (log, *(copy / "records").iterdir(), copy / "tmp" / "new", *(copy / "logs").iterdir()):
         with file.open("a") as text:
             text.write(f'{{"detail": "{planted}"}}\n')

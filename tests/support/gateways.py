@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from tests.support.processes import Child, Program, running, says
 
 MODEL = "acme-assistant"
 PATIENT = {"question_deadline_seconds": 60.0}  # a late answer changes the verdict, and a test machine may be slow
+PATIENT_WITH_CALLERS = {"handshake_seconds": 60.0, "head_seconds": 60.0}  # who are on that machine too
 READY = r"public (\S+)  management (\S+)"
 WEAKER = {"reason": "shows what the filters keep back", "expires": "2099-01-01"}  # what such a profile has to say
 POLICY: dict[str, Any] = {
@@ -88,6 +90,10 @@ class Gateway:
         headers = {"Authorization": f"Bearer {self.token(role, **token)}"}
         return httpx.Client(base_url=self.public, headers=headers, timeout=60, trust_env=False)
 
+    def page(self, path: str, **more: Any) -> httpx.Response:
+        """Of its management listener."""
+        return httpx.get(self.management + path, timeout=60, trust_env=False, **more)
+
     @property
     def output(self) -> str:
         """Everything that the process printed: its records, and whatever should not be there."""
@@ -99,11 +105,13 @@ def server(url: str, model: str) -> dict[str, str]:
 
 
 def settings(tuned: Mapping[str, str], base: Mapping[str, str], tokenizer: Path, **more: Any) -> dict[str, Any]:
-    pair = {"tuned": dict(tuned), "base": dict(base), "tokenizer": str(tokenizer), "unreleased": True}
+    """Of a patient gateway. `model` says more of its one pair, and the rest of itself."""
+    pair = {"tuned": dict(tuned), "base": dict(base), "tokenizer": str(tokenizer), "unreleased": True} | PATIENT
     return {
         "public": {"port": 0},
         "management": {"port": 0},
         "policy": "policy.yaml",
+        "limits": PATIENT_WITH_CALLERS,
         "models": {MODEL: pair | more.pop("model", {})},
     } | more
 
@@ -149,10 +157,13 @@ def ask(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Res
 
 def streamed(response: httpx.Response) -> list[dict[str, Any]]:
     """The frames of an event stream, read as strictly as the gateway writes it."""
-    import json
-
     assert response.headers["content-type"].startswith("text/event-stream")
-    events = [block for block in response.text.split("\n\n") if block and not block.startswith(":")]
+    return frames_of(response.text)
+
+
+def frames_of(text: str) -> list[dict[str, Any]]:
+    """The same of a stream's text, which ends with an event."""
+    events = [block for block in text.split("\n\n") if block and not block.startswith(":")]
     return [json.loads(re.fullmatch(r"data: (.*)", event, re.S)[1]) for event in events if event != "data: [DONE]"]  # type: ignore[index]
 
 

@@ -26,7 +26,9 @@ POLL_S = 0.1
 PORTS = range(12_000, 32_000)  # below what Linux, the BSDs and Windows give out by themselves
 QUOTED_LINES = 25  # of each stream, in the error of a child that did not start
 
-_UNTAKEN = iter(random.SystemRandom().sample(PORTS, len(PORTS)))  # another order in each process that tests
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_OURS = PORTS[_WORKER :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]  # no other worker's
+_UNTAKEN = iter(random.SystemRandom().sample(_OURS, len(_OURS)))  # another order in each process that tests
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -226,6 +228,14 @@ def free_ports(count: int) -> list[int]:
 
 def free_port() -> int:
     return free_ports(1)[0]
+
+
+@contextmanager
+def nobody_listens() -> Iterator[str]:
+    """The address of a port that is taken as long as the block lasts: who connects is refused."""
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        yield f"http://{HOST}:{taken.getsockname()[1]}"
 
 
 def _end_with_parent() -> None:
