@@ -17,6 +17,7 @@ from gateway.settings import StateSettings
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from tests.support.commands import tightlip
+from tests.support.patience import be_patient
 from tests.support.processes import Program, free_ports, running
 from tests.support.prometheus import needs_prometheus, promtool
 from tests.support.redis import SERVER, listens, needs_redis
@@ -125,7 +126,8 @@ def test_redis_lets_the_gateway_do_what_it_needs_and_nobody_anything() -> None:
 
 
 @needs_redis
-async def test_a_real_redis_takes_it(tmp_path: Path) -> None:
+async def test_a_real_redis_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch.setattr)
     [port] = free_ports(1)
     (tmp_path / "password").write_text(VARIABLES["REDIS_PASSWORD"])
     _, _, *users = (word.replace("${REDIS_PASSWORD:?}", VARIABLES["REDIS_PASSWORD"]) for word in REDIS["command"])

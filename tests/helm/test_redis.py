@@ -11,6 +11,7 @@ from gateway.settings import StateSettings
 from gateway.state import StateUnfit
 from gateway.state.opening import open_store
 from tests.support.chart import CHART, needs_helm, one, rendered
+from tests.support.patience import be_patient
 from tests.support.processes import Program, free_ports, running
 from tests.support.redis import SERVER, listens, needs_redis
 from tests.support.tls import Authority
@@ -37,7 +38,8 @@ def configured(folder: Path, port: int) -> Path:
     return file
 
 
-async def test_the_gateway_can_use_it_and_others_can_not(tmp_path: Path) -> None:
+async def test_the_gateway_can_use_it_and_others_can_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch.setattr)
     authority, [port] = Authority(tmp_path), free_ports(1)
     pair = authority.server("tls").read_text()
     for name, text in {

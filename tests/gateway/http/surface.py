@@ -143,7 +143,7 @@ async def built(
         in_force=lambda: in_force,
         revocations=feed,
         answer=lambda _policy, plan, record, told: _Stub(run, plan, record, plans),
-        limits=BodyLimits(MOST_BYTES, 0.5),
+        limits=BodyLimits(MOST_BYTES, PATIENCE_S),
         limiter=Limiter(store, metrics, lambda _grant: lambda text: len(text.split())),
         metrics=metrics,
         proxies=proxies,

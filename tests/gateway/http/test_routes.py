@@ -24,6 +24,7 @@ from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import CHAT, MOST_BYTES, Public, authorization, public
 from tests.gateway.support import CANARY, ISSUER, NOW, POLICY, make_token
 from tests.support.clock import leap
+from tests.support.waiting import PATIENCE_S
 
 HEADERS = {"content-type", "content-length", "cache-control", "x-request-id", "date"}
 
@@ -284,11 +285,15 @@ async def test_a_body_in_chunks_is_read(surface: Public) -> None:
     assert (await surface.client.post(Endpoint.CHAT, content=chunks(), headers=headers)).status_code == 200
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(surface: Public) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for(surface: Public, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.connection.REST_SECONDS", PATIENCE_S)
+
     async def stalled() -> AsyncIterator[bytes]:
         yield b'{"model"'
-        for _ in range(40):
-            leap(0.1)
+        for _ in range(200):
+            if surface.records:
+                break
+            leap(1.0)
             await asyncio.sleep(0.005)
         yield b"}"
 

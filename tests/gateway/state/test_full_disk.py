@@ -23,8 +23,10 @@ from gateway.state.redis import Access, RedisStore, Server
 from gateway.state.sqlite import SqliteStore
 from gateway.state.windows import Window
 from tests.support.disks import Disk, small_disk
+from tests.support.patience import IN_A_CHILD
 from tests.support.processes import free_port, running, start, stop, wait_until_ready
 from tests.support.redis import DURABLE, needs_redis, redis_program
+from tests.support.waiting import PATIENCE_S
 
 NOW = 1_700_000_000.0
 WINDOW = Window("m", 60, 1000, 1)
@@ -32,7 +34,9 @@ LEFT = 200_000  # bytes, for some dozens of entries
 LONG = Revocation(Kind.ROLE, "x" * 2000).written()
 AFTER = Entry("after", LONG, None)
 
-_WRITER = """
+_WRITER = (
+    IN_A_CHILD
+    + """
 import asyncio, sys
 from pathlib import Path
 from gateway.state import Entry, StateUnavailable
@@ -51,6 +55,7 @@ async def main() -> None:
 
 asyncio.run(main())
 """
+)
 
 
 @pytest.fixture
@@ -129,7 +134,7 @@ async def test_redis_on_a_full_disk(disk: Disk, tmp_path: Path) -> None:
             disk.fill(LEFT)
             with pytest.raises(StateUnavailable):
                 await until_refused(store, acknowledged)
-            assert full.process.wait(30) != 0
+            assert full.process.wait(PATIENCE_S) != 0
             with pytest.raises(StateUnavailable):
                 await store.changes(None)
     finally:

@@ -17,6 +17,7 @@ from gateway.state.memory import MemoryCounters
 from gateway.state.redis import Access, RedisStore, Server
 from gateway.state.sqlite import SqliteStore
 from gateway.state.windows import STEPS, Lease, Window, standing
+from tests.support.patience import IN_A_CHILD
 from tests.support.redis import needs_redis, redis
 
 NOW = 1_700_000_000.0
@@ -131,7 +132,9 @@ def test_what_is_in_the_way_is_just_enough(sums: dict[int, int], amount: int, mo
         assert fits == now or standing(window, sums, fits - 0.5).in_the_way is not None
 
 
-PROCESS = """
+PROCESS = (
+    IN_A_CHILD
+    + """
 import asyncio, sys
 from pathlib import Path
 from gateway.state import StateUnavailable
@@ -157,6 +160,7 @@ async def main(where):
 
 asyncio.run(main(sys.argv[1]))
 """
+)
 
 
 def _counted_by_four(where: str) -> list[int]:
@@ -177,7 +181,7 @@ def _counted_by_four(where: str) -> list[int]:
             process.stdin.write("\n")
             process.stdin.flush()
         for process in processes:
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=120)
             told.append([int(number) for number in out.split()])
     finally:
         for process in processes:
@@ -202,7 +206,9 @@ def test_four_processes_on_one_redis_count_exactly(tmp_path: Path) -> None:
         _is_exact(_counted_by_four(str(server.port)))
 
 
-HOLDER = """
+HOLDER = (
+    IN_A_CHILD
+    + """
 import asyncio, sys
 from pathlib import Path
 from gateway.state.redis import Access, RedisStore, Server
@@ -218,6 +224,7 @@ async def main(where):
 
 asyncio.run(main(sys.argv[1]))
 """
+)
 
 
 def _killed_with_all_places(where: str) -> None:
