@@ -48,14 +48,16 @@ def redis_program(
     return Program(name, [SERVER or "redis-server", *ports, *fixed, *options], lambda _: listens(port))
 
 
-def sentinel_program(folder: Path, master: str, master_port: int, port: int, quorum: int = 1) -> Program:
-    """A Sentinel who is quick to give his word; of so many it is enough."""
+def sentinel_program(
+    folder: Path, master: str, master_port: int, port: int, quorum: int = 1, down_after_ms: int = 500
+) -> Program:
+    """A Sentinel, as quick to give his word as `down_after_ms` says; of so many it is enough."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "sentinel.conf"
     configuration.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor {master} 127.0.0.1 {master_port} {quorum}\n"
-        f"sentinel down-after-milliseconds {master} 500\n"
+        f"sentinel down-after-milliseconds {master} {down_after_ms}\n"
         f"sentinel failover-timeout {master} 3000\n"
     )
     return Program(folder.name, [SERVER or "redis-server", str(configuration), "--sentinel"], lambda _: listens(port))

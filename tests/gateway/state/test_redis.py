@@ -24,7 +24,7 @@ from gateway.revocations import RevocationFeed
 from gateway.revoke import listed, revoke
 from gateway.secrets.references import EnvRef
 from gateway.settings import StateSettings
-from gateway.state import Entry, Names, StateUnavailable, StateUnfit
+from gateway.state import PATIENCE, Entry, Names, StateUnavailable, StateUnfit
 from gateway.state.holds import Draw, Hold
 from gateway.state.opening import open_store
 from gateway.state.redis import DUMPS_LEFT, REWRITE_FORBIDDEN, STILL_WRITING, Access, RedisStore, Server
@@ -33,9 +33,11 @@ from tests.support.processes import Child, free_ports, running, start, stop, wai
 from tests.support.redis import DURABLE, needs_redis, redis, redis_program, sentinel_program
 from tests.support.tls import Authority
 from tests.support.totals import added
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = needs_redis
 NOW = 1_700_000_000.0
+PATIENCE_MS = int(PATIENCE_S * 1000)
 FIRST, SECOND = Entry("id-1", "{}", None), Entry("id-2", "{}", NOW + 60)
 # What docs/state.md says that the user needs.
 RIGHTS = "~tightlip:* +evalsha +eval +script|load +info +config|get +wait +hello +ping +select"
@@ -244,6 +246,8 @@ async def test_behind_sentinel_a_failover_loses_nothing_that_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window, place = Window("m", 60, 30, 1), Lease("p", 1, "a", NOW + 60)
+    monkeypatch.setattr("gateway.state.redis.SENTINEL_TIMEOUT", PATIENCE_S)
+    monkeypatch.setattr("gateway.state.redis.TIMEOUT", 1.5 * PATIENCE_S)  # longer than a copy is waited for
     async with _sentinels(tmp_path) as house:
         store = RedisStore.behind(house.sentinels, "main", Access(), Access())
         try:
@@ -256,12 +260,16 @@ async def test_behind_sentinel_a_failover_loses_nothing_that_was_acknowledged(
             house.master.process.kill()
             with pytest.raises(StateUnavailable):
                 await store.changes(seen)
+            await house.given_up_after(500)
+            await _until(store, None)
+            await house.given_up_after(PATIENCE_MS)
             await _until(store, None)
             assert {entry.id for entry in (await store.changes(seen)).entries} <= {FIRST.id}
             assert {entry.id for entry in (await store.changes(None)).entries} == {FIRST.id}
             taken += [(await store.take([window], [], NOW)).granted for _ in range(20)]
             assert sum(taken) == 30
             assert not (await store.take([], [replace(place, id="b")], NOW)).granted
+            monkeypatch.setattr("gateway.state.redis.WAIT_MILLISECONDS", 1000)
             with pytest.raises(StateUnavailable, match="no replica of Redis has it"):
                 await store.put(SECOND, NOW)
         finally:
@@ -285,7 +293,9 @@ async def _cut_before_its_copy(store: RedisStore, house: House, monkeypatch: pyt
     await _until(store, FIRST)
 
 
-async def test_two_sentinels_that_hang_do_not_hide_the_third(tmp_path: Path) -> None:
+async def test_two_sentinels_that_hang_do_not_hide_the_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From anybody who waits as long as the product does."""
+    monkeypatch.setattr("gateway.revocations.PATIENCE", PATIENCE)
     async with _sentinels(tmp_path) as house:
         with _hole() as first, _hole() as second:
             store = RedisStore.behind([first, second, *house.sentinels], "main", Access(), Access())
@@ -317,6 +327,7 @@ async def test_of_one_that_hung_nothing_is_asked_later_that_nobody_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes connections and answers nothing, as behind a broken network."""
+    monkeypatch.setattr("gateway.state.redis.TIMEOUT", 1.5)
     monkeypatch.setattr("gateway.state.redis.TURNS", 4)
     monkeypatch.setattr("gateway.state.redis.TURN_SECONDS", 0.3)
     window = Window("m", 60, 1000, 1)
@@ -348,6 +359,11 @@ class House:
     port: int
     sentinels: list[Server]
 
+    async def given_up_after(self, milliseconds: int) -> None:
+        """A master who is silent for so long; until then no stall of the machine is taken for his end."""
+        async with Client(port=self.sentinels[0].port) as operator:
+            await operator.execute_command("SENTINEL", "SET", "main", "down-after-milliseconds", milliseconds)
+
 
 @asynccontextmanager
 async def _sentinels(folder: Path) -> AsyncIterator[House]:
@@ -360,7 +376,8 @@ async def _sentinels(folder: Path) -> AsyncIterator[House]:
         async with Client(port=ports[0]) as client:
             while not (await client.info("replication"))["connected_slaves"]:  # noqa: ASYNC110 - Redis has no event for it
                 await asyncio.sleep(0.05)
-        stack.enter_context(running(sentinel_program(folder / "sentinel", "main", ports[0], ports[2]), folder / "logs"))
+        sentinel = sentinel_program(folder / "sentinel", "main", ports[0], ports[2], down_after_ms=PATIENCE_MS)
+        stack.enter_context(running(sentinel, folder / "logs"))
         yield House(master, ports[0], [Server("127.0.0.1", ports[2], tls=False)])
 
 
@@ -380,7 +397,7 @@ async def _until(store: RedisStore, entry: Entry | None) -> None:
     async def once() -> None:
         await (store.changes(None) if entry is None else store.put(entry, NOW))
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 2 * PATIENCE_S  # a Sentinel who finds that he stood still does nothing for 30 s
     while not await _works(once):
         assert time.monotonic() < deadline, "there is no master"
         await asyncio.sleep(0.1)
