@@ -9,23 +9,27 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
-from gateway.state import Entry, Names, StateUnavailable, StateUnfit
+from gateway.state import Entry, Names, StateUnavailable, StateUnfit, sqlite
 from gateway.state.holds import Draw, Drawn, Hold
 from gateway.state.sqlite import LOG_IN_USE, SqliteStore
 from gateway.state.windows import Lease, Window
+from tests.support.patience import IN_A_CHILD
 from tests.support.totals import added
 
 NOW = 1_700_000_000.0
 FIRST, SECOND = Entry("id-1", "{}", None), Entry("id-2", "{}", NOW + 60)
 
-_WRITER = """
+_WRITER = (
+    IN_A_CHILD
+    + """
 import asyncio, sys
 from pathlib import Path
 from gateway.state import Entry, StateUnavailable
@@ -44,6 +48,7 @@ async def main() -> None:
 
 asyncio.run(main())
 """
+)
 
 
 async def test_the_file_and_what_stands_beside_it_are_their_owner_s_alone(tmp_path: Path) -> None:
@@ -187,23 +192,42 @@ async def test_a_writer_that_hangs_holds_up_no_reader_and_is_named(
 async def test_who_waits_behind_a_hanging_writer_is_refused_when_his_time_is_over_and_takes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.state.sqlite.BUSY_SECONDS", 0.2)
-    monkeypatch.setattr("gateway.state.sqlite.QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.state.sqlite.BUSY_SECONDS", 0.05)
     window = Window("m", 60, 100, 1)
+    begun, go = threading.Event(), threading.Event()
+    writing = sqlite._writing
+
+    def held(connection: sqlite3.Connection) -> AbstractContextManager[None]:
+        begun.set()
+        go.wait()
+        return writing(connection)
+
+    async def told(first: Awaitable[object], others: Iterable[Awaitable[object]]) -> list[object]:
+        """The others come when the first one has begun, and it ends when their time is over."""
+        begun.clear()
+        go.clear()
+        running = asyncio.ensure_future(first)
+        await asyncio.to_thread(begun.wait)
+        with monkeypatch.context() as patched:
+            patched.setattr("gateway.state.sqlite.QUEUE_SECONDS", 0.05)
+            waiting = [asyncio.ensure_future(other) for other in others]
+            await asyncio.sleep(0)  # now they wait
+        await asyncio.sleep(0.1)
+        go.set()
+        return await asyncio.gather(running, *waiting, return_exceptions=True)
+
     async with using(tmp_path / "state.db") as store:
         await store.put(FIRST, NOW)
+        monkeypatch.setattr(sqlite, "_writing", held)
         with ThreadPoolExecutor(1) as thread:
             other = thread.submit(sqlite3.connect, tmp_path / "state.db", isolation_level=None).result()
             thread.submit(other.execute, "BEGIN IMMEDIATE").result()
-            told = await asyncio.gather(*(store.take([window], [], NOW) for _ in range(20)), return_exceptions=True)
-            more = await asyncio.gather(
-                added(store, "a", 1.0, NOW),
-                *(work for _ in range(9) for work in (added(store, "a", 1.0, NOW), store.used({"b": NOW}, NOW))),
-                return_exceptions=True,
-            )
+            some = await told(store.take([window], [], NOW), [store.take([window], [], NOW) for _ in range(19)])
+            works = [work for _ in range(9) for work in (added(store, "a", 1.0, NOW), store.used({"b": NOW}, NOW))]
+            more = await told(added(store, "a", 1.0, NOW), works)
             thread.submit(other.close).result()
-        assert all(isinstance(error, StateUnavailable) for error in told + more)
-        assert ["too slow" in str(error) for error in told] == [False] + [True] * 19
+        assert all(isinstance(error, StateUnavailable) for error in some + more)
+        assert ["too slow" in str(error) for error in some] == [False] + [True] * 19
         assert ["too slow" in str(error) for error in more] == [False] + [True] * 18
         assert (await store.take([window], [], NOW)).windows[0].used == 0
         assert await added(store, "a", 0.0, NOW) == 0.0
