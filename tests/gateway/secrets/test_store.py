@@ -14,6 +14,7 @@ from gateway.secrets import store
 from gateway.secrets.references import VaultRef
 from gateway.secrets.store import VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
+from tests.support.waiting import PATIENCE_S
 
 REF = VaultRef("roots", "log")
 CANARY = "canary-of-a-root"
@@ -38,29 +39,32 @@ class Trickling:
 
 
 @pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trickling]:
-    monkeypatch.setattr(store, "WHOLE", 0.1)
+def vault() -> Iterator[Trickling]:
     vault = Trickling()
     yield vault
     vault.over.set()
 
 
-async def test_it_holds_no_thread_that_others_need_and_nobody_waits_for_ever(vault: Trickling) -> None:
+async def test_it_holds_no_thread_that_others_need_and_nobody_waits_for_ever(
+    vault: Trickling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "WHOLE", 0.1)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     held = VaultStore(vault, [REF], 60)
     fetcher = PageFetcher(vault=held.read)
     try:
         fetches = [asyncio.ensure_future(fetcher(VaultPage(REF))) for _ in range(8)]
         await asyncio.sleep(0)
-        assert await asyncio.wait_for(asyncio.to_thread(lambda: "served"), 5) == "served"
-        failed = await asyncio.wait_for(asyncio.gather(*fetches, return_exceptions=True), 5)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "served"), PATIENCE_S) == "served"
+        failed = await asyncio.wait_for(asyncio.gather(*fetches, return_exceptions=True), PATIENCE_S)
         assert [(type(each), str(each)) for each in failed] == [(FetchFailed, "unreachable")] * 8
         with pytest.raises(VaultTrouble) as trouble:
-            await asyncio.wait_for(held.open(), 5)
+            await asyncio.wait_for(held.open(), PATIENCE_S)
         assert trouble.value.trouble is Trouble.UNREACHABLE
-        looked = await asyncio.wait_for(held.refresh(), 5)
+        looked = await asyncio.wait_for(held.refresh(), PATIENCE_S)
         assert looked.trouble is not None
         assert looked.trouble.trouble is Trouble.UNREACHABLE
+        monkeypatch.setattr(store, "WHOLE", PATIENCE_S)
         vault.over.set()
         assert await fetcher(VaultPage(REF)) == CANARY.encode()
     finally:

@@ -17,6 +17,7 @@ from gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout, Upstre
 from gateway.upstream import client as upstream_client
 from gateway.upstream.client import CHAT, Errand, Server, Timeouts, UpstreamClient
 from gateway.upstream.replicas import FAILURES, Replica
+from tests.support.clock import leaping
 from tests.support.processes import HOST, free_port
 from tests.support.tls import Authority, https_server
 from tests.support.waiting import PATIENCE_S, until_async
@@ -370,12 +371,12 @@ async def test_a_name_that_hangs_is_looked_up_once_at_a_time_and_what_came_late_
         await go.wait()
         return [HOST]
 
-    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=0.05), resolve=late)) as calling:
+    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=5.0), resolve=late)) as calling:
         server = Server(f"http://model.test:{peer.port}", "m", resolve=True)
         with pytest.raises(UpstreamUnavailable):
-            await said(calling, server)
+            await leaping(5.0, said(calling, server))
         for _ in range(3):
-            await calling.look()
+            await leaping(5.0, calling.look())
         assert looked == 1
         go.set()
         await calling.look()
