@@ -24,7 +24,7 @@ def test_private_text_is_named_by_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "late", [Told("one", "hung", 0, 5.0), Told("one", "whole", 0, 90.1), Told(None, "left", 0, 91)]
+    "late", [Told("one", "hung", 0, 5.0), Told("one", "whole", 0, 115.1), Told(None, "left", 0, 116)]
 )
 def test_what_goes_on_past_its_deadline_hangs(late: Told) -> None:
     assert len(hanging([GOOD, late], 60.0)) == 1

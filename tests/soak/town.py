@@ -37,6 +37,7 @@ ANSWER_SECONDS: Final = 60.0  # from a request to the answer's end, at most
 STALL_SECONDS: Final = 8.0
 DISK_KILOBYTES: Final = 256 * 1024
 START_SECONDS: Final = 180.0  # of a gateway, whatever is broken at that time
+GRACE_SECONDS: Final = 120.0  # of what has hundreds of answers to end and to write down
 TUNED, BASE = "tuned.soak.test", "base.soak.test"
 FLEET: Final = 6  # servers of the tuned model
 FRONT: Final = """\
@@ -192,7 +193,9 @@ class _Starting:
 
     def module(self, name: str, module: str, *arguments: str, ready: str) -> Replaceable:
         """One of ours, as a process."""
-        return self.program(Program(name, [sys.executable, "-m", module, *arguments], says(ready)))
+        return self.program(
+            Program(name, [sys.executable, "-m", module, *arguments], says(ready), grace_s=GRACE_SECONDS)
+        )
 
     def all_ready(self) -> None:
         """Returns when all that was started is. Raises NotStarted."""

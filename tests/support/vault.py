@@ -30,7 +30,7 @@ def _program() -> str | None:
 
 PROGRAM = _program()
 needs_vault = pytest.mark.skipif(PROGRAM is None, reason="no vault in the folder KUBEBUILDER_ASSETS, nor on the PATH")
-LEADS_SECONDS = 30.0
+LEADS_SECONDS = 120.0
 READS = 'path "secret/data/tightlip/*" { capabilities = ["read"] }'
 
 
