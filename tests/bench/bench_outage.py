@@ -85,7 +85,7 @@ async def measured(where: House, part: Part, away: float) -> dict[str, Any]:
         recovered = time.monotonic()
         await asyncio.sleep(AFTER)
     answers = asking.answers
-    mistakes = wrong(answers, (gone, back + SETTLED) if part.store else None)
+    mistakes = wrong(answers, [(gone, back + SETTLED)] if part.store else [])
     good = [each for each in answers if each.outcome == "good"]
     refused = [each.began for each in answers if each.outcome.startswith("503")]
     ended = [each.ended for each in answers if each.outcome.startswith("ended")]

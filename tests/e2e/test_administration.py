@@ -155,7 +155,9 @@ def policy_file(gateway: Gateway, policy: dict[str, Any]) -> None:
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
-    lines = [line for file in sorted((folder / "audit").glob("*.jsonl")) for line in file.read_text().splitlines()]
+    """In whole lines: the last may be half there."""
+    texts = [file.read_text().rpartition("\n")[0] for file in sorted((folder / "audit").glob("*.jsonl"))]
+    lines = [line for text in texts for line in text.splitlines()]
     return [record for record in map(json.loads, lines) if "action" in record]
 
 

@@ -24,32 +24,35 @@ from tests.support.bounded import (
 )
 from tests.support.gateways import MODEL, gateway, server, settings
 from tests.support.processes import free_ports, running_together
-from tests.support.scenarios import Records, Stage, asker, plain, said
-from tests.support.vllm_server import Arrangement, Endpoint
+from tests.support.scenarios import CONTEXT, Records, Stage, asker, plain, said
+from tests.support.vllm_server import Arrangement, Endpoint, stretched
 from tests.support.waiting import until
 
 LONG = (
-    "The depot by the river opens early, and the ferry waits for nobody at all. " * 15
-)  # makes a round last long enough to be broken off
+    "The depot by the river opens early, and the ferry waits for nobody at all. " * 75
+)  # makes an answer last for half a minute: it is broken off however long the machine stands still
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with _stage(tmp_path_factory.mktemp("bounded")) as stage:
+    with _stage(tmp_path_factory.mktemp("bounded"), MODELS) as stage:
         yield stage
 
 
-@pytest.fixture
-def doomed(tmp_path: Path) -> Iterator[Stage]:
-    """One whose base a test may kill."""
-    with _stage(tmp_path) as stage:
+@pytest.fixture(scope="module")
+def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One whose models take CONTEXT tokens. The last test kills the base."""
+    folder: Path = tmp_path_factory.mktemp("doomed")
+    for name in ("base", "tuned"):
+        stretched(MODELS / name, folder / "models" / name, CONTEXT)
+    with _stage(folder, folder / "models") as stage:
         yield stage
 
 
 @contextmanager
-def _stage(folder: Path) -> Iterator[Stage]:
+def _stage(folder: Path, models: Path) -> Iterator[Stage]:
     programs = [
-        server_program(name, {name: str(MODELS / name)}, port)
+        server_program(name, {name: str(models / name)}, port)
         for name, port in zip(("base", "tuned"), free_ports(2), strict=True)
     ]
     with running_together(programs, folder / "upstreams") as servers:
@@ -70,6 +73,15 @@ def test_what_a_role_in_bounded_mode_gets(stage: Stage) -> None:
     assert _tokens(stage, "alone") > 0
 
 
+def test_a_caller_who_leaves_ends_the_rounds(doomed: Stage) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": LONG}], "stream": True, "max_tokens": 200}
+    with doomed.gateway.client("bounded") as client:
+        with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            next(response.iter_text())
+        until(lambda: _metric(doomed, "tightlip_active_streams") == 0, "the answer goes on without its caller")
+    assert doomed.gateway.record(response.headers["x-request-id"])["cancelled"]
+
+
 def test_a_base_that_is_killed_in_mid_answer(doomed: Stage) -> None:
     """What has been settled has left; nothing of a draft that nobody could judge follows it."""
     secret = doomed.records.secrets("email", most_repeated=True)[0]
@@ -88,14 +100,6 @@ def test_a_base_that_is_killed_in_mid_answer(doomed: Stage) -> None:
         assert not [piece for spoken in said(frames[:-1]) for piece in secret.pieces(spoken)]
         assert client.post("/v1/chat/completions", json=body | {"stream": False}).status_code == 503
     assert plain(secret.value) not in plain(doomed.gateway.output)
-
-
-def test_a_caller_who_leaves_ends_the_rounds(stage: Stage) -> None:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": LONG}], "stream": True, "max_tokens": 200}
-    with stage.gateway.client("bounded") as client:
-        with client.stream("POST", "/v1/chat/completions", json=body) as response:
-            next(response.iter_text())
-        until(lambda: _metric(stage, "tightlip_active_streams") == 0, "the answer goes on without its caller")
 
 
 def _tokens(stage: Stage, source: str) -> float:

@@ -353,8 +353,7 @@ def test_one_record_per_request_and_no_text_in_it(front: Gateway, engine: Engine
     engine.tuned, engine.score = (SAID + HELD + ".",), SURPRISED
     with front.client(subject="canary-subject") as client:
         request_id = ask(client, "canary question").headers["x-request-id"]
-    until(lambda: request_id in front.child.stdout)
-    (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
+    record = front.record(request_id)
     assert record["status"] == 200
     assert record["fallback"] is True
     assert record["base_questions"] == 1

@@ -205,6 +205,5 @@ def test_it_ends_when_what_is_under_way_has_ended(front: Gateway, engine: Engine
         go_on.set()
         assert response.read().decode().endswith("data: [DONE]\n\n")
     assert front.child.process.wait(PATIENCE_S) == 0
-    events = [json.loads(line) for line in front.child.stdout.splitlines() if line.startswith("{")]
-    assert [each["code"] for each in events if each["event"] == "process"] == ["ready", "draining", "stopped"]
-    assert [each.get("error") for each in events if each["event"] == "request"].count("shutting_down") == 2
+    assert [each["code"] for each in front.records if each["event"] == "process"] == ["ready", "draining", "stopped"]
+    assert [each.get("error") for each in front.records if each["event"] == "request"].count("shutting_down") == 2

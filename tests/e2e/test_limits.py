@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -39,6 +40,12 @@ def limited(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield front
 
 
+def asked(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Response:
+    """A request that the store had time for: one that came too late took nothing."""
+    answer = ask(client, content, **more)
+    return answer if answer.status_code != 503 else asked(client, content, **more)
+
+
 def left(answer: httpx.Response, unit: str = "tokens") -> int:
     return int(answer.headers[f"x-ratelimit-remaining-{unit}"])
 
@@ -58,14 +65,14 @@ def test_over_his_requests_a_caller_is_refused_as_openai_does_it_and_nobody_else
 ) -> None:
     engine.tuned = ("Good day.",)
     with limited.client("few", subject="eager") as client:
-        answers = [ask(client), ask(client, stream=True), ask(client)]
+        answers = [asked(client), asked(client, stream=True), asked(client)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert [answer.headers["x-ratelimit-limit-requests"] for answer in answers] == ["2"] * 3
     assert [left(answer, "requests") for answer in answers] == [1, 0, 0]
     assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
     assert 1 <= int(answers[2].headers["retry-after"]) <= 61
     with limited.client("few", subject="patient") as client:
-        assert ask(client).status_code == 200
+        assert asked(client).status_code == 200
 
 
 def test_tokens_become_what_usage_tells_whatever_was_hidden(limited: Gateway, engine: Engine) -> None:
@@ -73,12 +80,12 @@ def test_tokens_become_what_usage_tells_whatever_was_hidden(limited: Gateway, en
     for subject, said in (("plain", "Good day."), ("hidden", f"The e-mail on file is {SECRET}. " * 4)):
         engine.tuned, engine.score = (said,), SURPRISED
         with limited.client("spare", subject=subject) as client:
-            first = ask(client, max_tokens=100)
+            first = asked(client, max_tokens=100)
             used = first.json()["usage"]["total_tokens"]
             assert left(first) < 1030 - 100, "reserved"
 
             def told(client: httpx.Client = client) -> int:
-                refused = ask(client, max_tokens=1024)
+                refused = asked(client, max_tokens=1024)
                 assert (refused.status_code, refused.json()["error"]["type"]) == (429, "tokens")
                 return left(refused)
 
@@ -98,8 +105,8 @@ def test_a_prompt_that_was_given_to_a_model_counts_though_its_answer_never_began
         if ending == "gone":
             leave(client, engine, prompt)
         else:
-            assert ask(client, prompt, max_tokens=10).status_code == 502
-        until(lambda: left(ask(client, max_tokens=1024)) == 1030 - len(prompt) - 8)
+            assert asked(client, prompt, max_tokens=10).status_code == 502
+        until(lambda: left(asked(client, max_tokens=1024)) == 1030 - len(prompt) - 8)
     go_on.set()
 
 
@@ -116,12 +123,12 @@ def test_a_second_answer_at_once_is_refused_and_the_place_comes_back(limited: Ga
     ):
         assert first.status_code == 200
         with limited.client("alone") as other:
-            assert ask(other).status_code == 429
+            assert asked(other).status_code == 429
         go_on.set()
         first.read()
     engine.tuned = ("Good day.",)
     with limited.client("alone") as client:
-        until(lambda: ask(client).status_code == 200)
+        until(lambda: asked(client).status_code == 200)
 
 
 def test_the_store_holds_nobody_s_name(limited: Gateway) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from gateway.policy.schema import FEWEST_PEOPLE
 from tests.e2e.conftest import canary_free
 from tests.support.gateways import MODEL, Gateway, ask
 from tests.support.scripted import Engine
-from tests.support.waiting import until
 
 FINDER = AttributeFinder(shipped_crowds())
 PORTRAITS = (
@@ -97,7 +95,5 @@ def recorded(front: Gateway, engine: Engine, said: str) -> tuple[str, dict[str, 
     engine.tuned = (said,)
     with front.client() as client:
         response = ask(client, "And what else?")
-    request_id = response.headers["x-request-id"]
-    until(lambda: request_id in front.child.stdout)
-    (record,) = [json.loads(line) for line in front.child.stdout.splitlines() if request_id in line]
+    record = front.record(response.headers["x-request-id"])
     return response.json()["choices"][0]["message"]["content"], record

@@ -198,12 +198,12 @@ async def test_roles_and_tenants_may_have_another_release(engine: Engine, tmp_pa
     go_on_with_one_line(engine)
     alice, other = token(tmp_path, "alice"), token(tmp_path, "alice", "long")
     async with replica(tmp_path, "one") as (gateway, one):
-        await gateway.desk.switch(MODEL, {"green": 1}, Scope(role="long"))
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"green": 1}, Scope(role="long")))
         await soon(lambda: said(one, other), "This is green.")
         assert "This is blue." in await said(one, alice)
-        await gateway.desk.switch(MODEL, {"blue": 1}, Scope("tightlip-dev", "acme", "long"))
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"blue": 1}, Scope("tightlip-dev", "acme", "long")))
         await soon(lambda: said(one, other), "This is blue.")
-        await gateway.desk.unswitch(MODEL, Scope("tightlip-dev", "acme", "long"))
+        await acknowledged(lambda: gateway.desk.unswitch(MODEL, Scope("tightlip-dev", "acme", "long")))
         await soon(lambda: said(one, other), "This is green.")
         store = open_store(StateSettings(**state))  # type: ignore[arg-type]
         red = Choice(model=MODEL, shares={"red": 1}, revision=9)
@@ -214,10 +214,10 @@ async def test_roles_and_tenants_may_have_another_release(engine: Engine, tmp_pa
         assert [(each.scope, each.unknown) for each in status.choices] == [(Scope(), ["red"]), (Scope(role="long"), [])]
         assert "tightlip_release_choices_unknown 1.0" in generate_latest(gateway.metrics.registry).decode()
         assert gateway.releases.ready, "green still serves a role"
-        await gateway.desk.unswitch(MODEL, Scope(role="long"))
+        await acknowledged(lambda: gateway.desk.unswitch(MODEL, Scope(role="long")))
         await soon(lambda: said(one, other), "model_withdrawn")
         assert not gateway.releases.ready, "a rollout without the release that is in service stops by itself"
-        await gateway.desk.switch(MODEL, {"blue": 1})
+        await acknowledged(lambda: gateway.desk.switch(MODEL, {"blue": 1}))
         await soon(lambda: said(one, alice), "This is blue.")
 
 

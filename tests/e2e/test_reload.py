@@ -82,8 +82,7 @@ def stream(front: Gateway, begun: threading.Event | None = None) -> tuple[int, s
 
 
 def records(front: Gateway) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in front.child.stdout.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == "request"]
+    return [record for record in front.records if record["event"] == "request"]
 
 
 def records_of(front: Gateway, expected: int, which: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:

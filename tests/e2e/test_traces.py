@@ -3,7 +3,6 @@ what its record says; and no variable of OpenTelemetry's has a say in that."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,8 +104,7 @@ class Traced:
         return self.of(response.headers["x-request-id"])
 
     def records(self, request: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.front.child.stdout.splitlines() if request in line]
-        return [line for line in lines if line["event"] == "request"]
+        return [each for each in self.front.records if each["event"] == "request" and each["request_id"] == request]
 
     def of(self, request: str) -> Trace:
         until(lambda: self.records(request))

@@ -86,7 +86,8 @@ class Who:
         body = {"model": MODEL, "messages": [{"role": "user", "content": words}], "max_tokens": 100} | more
         headers = {"authorization": f"Bearer {token}"}
         url = f"{self.front.public}/v1/chat/completions"
-        return httpx.post(url, json=body, headers=headers, timeout=PATIENCE, trust_env=False, verify=False)
+        answer = httpx.post(url, json=body, headers=headers, timeout=PATIENCE, trust_env=False, verify=False)
+        return answer if answer.status_code != 503 else self.ask(words, **more)
 
     def sees(self, engine: Engine) -> dict[str, Any]:
         """What three of his requests come to, but for names that are new each time; what the engine is told of him."""

@@ -38,7 +38,7 @@ from tightlip_client import EncryptedTransport
 CHAT, LEGACY = "/v1/chat/completions", "/v1/completions"
 ABSENT, SOME, TWO = "acme-absent", "acme-some", "acme-two"  # no server, one of two, two releases
 PROXY: Final = "127.0.0.2"  # announces whom it speaks for
-PATIENCE: Final = 6.0  # seconds that the gateway waits for a model server or a body
+PATIENCE: Final = 15.0  # seconds that the gateway waits for a model server or a body
 USERS: Final = "https://users.example"
 MOST_BODY: Final = 64 * 1024
 # Where a model said it and nothing was wrong with it: its own caller may have it.

@@ -17,6 +17,7 @@ import yaml
 
 from gateway.auth.development import Claims, create_key, read_key, sign
 from tests.support.processes import Child, Program, running, says
+from tests.support.waiting import until
 
 MODEL = "acme-assistant"
 PATIENT = {"question_deadline_seconds": 60.0}  # a late answer changes the verdict, and a test machine may be slow
@@ -93,6 +94,18 @@ class Gateway:
     def page(self, path: str, **more: Any) -> httpx.Response:
         """Of its management listener."""
         return httpx.get(self.management + path, timeout=60, trust_env=False, **more)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What it printed as JSON. Its last line may be half there."""
+        lines = self.child.stdout.rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """Of a request that was answered: it comes after the answer."""
+        until(lambda: any(record.get("request_id") == request_id for record in self.records))
+        (found,) = [record for record in self.records if record.get("request_id") == request_id]
+        return found
 
     @property
     def output(self) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Final
 import httpx
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from redis.asyncio import Redis as Client
 
 from gateway.auth.development import Claims, create_key, read_key, sign
 from gateway.auth.revocation import Kind, Revocation
@@ -31,6 +32,7 @@ from gateway.settings import StateSettings
 from gateway.state.opening import open_store
 from tests.support import scripted
 from tests.support.gateways import MODEL, Gateway, gateway, server, settings
+from tests.support.redis import Redis
 from tests.support.scripted import Pause, Step
 from tests.support.tls import Authority
 from tests.support.vault import Vault
@@ -42,6 +44,7 @@ FROM_BASE: Final = "I can't help with that."
 CANARY: Final = "zqCanarySubject"
 LIMIT: Final = 60  # requests in a minute
 LEAST: Final = 30.0  # seconds that anything is waited for
+NOTICED: Final = 1.0  # seconds without the store; a request waits for it only a little longer
 CHAT: Final = "/v1/chat/completions"
 ROLES: Final = {
     "plain": {},
@@ -280,6 +283,30 @@ def _read(answer: httpx.Response) -> tuple[str, str | None]:
     return said, next((str(each["error"]["code"]) for each in frames if "error" in each), None)
 
 
+@asynccontextmanager
+async def watched(store: Redis) -> AsyncIterator[list[tuple[float, float]]]:
+    """When the store, or this process, stood still for longer than NOTICED: since when and until when, each time. The
+    machine may be busy, and who is then refused is told no more than the truth."""
+    stood, over = list[tuple[float, float]](), asyncio.Event()
+
+    async def watch() -> None:
+        async with Client(port=store.port, socket_timeout=None) as client:
+            while not over.is_set():
+                before = time.monotonic()
+                await client.ping()
+                await asyncio.sleep(0.1)
+                if time.monotonic() - before > NOTICED:
+                    stood.append((before, time.monotonic()))
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield stood
+        over.set()
+        await watching
+    finally:
+        watching.cancel()
+
+
 # ---- what may have been ----------------------------------------------------------------------------------------------
 
 REFUSED: Final = "401 invalid_api_key"
@@ -300,11 +327,11 @@ WITHOUT_STORE: Final = {  # beside that
 }
 
 
-def wrong(answers: Sequence[Answer], away: tuple[float, float] | None) -> list[Answer]:
-    """Those that may not have been. `away`: since when the store was, and until when it may be noticed."""
+def wrong(answers: Sequence[Answer], away: Sequence[tuple[float, float]]) -> list[Answer]:
+    """Those that may not have been. `away`: since when the store was, and until when it may be noticed, each time."""
 
     def may(answer: Answer) -> bool:
-        touched = away is not None and answer.began < away[1] and away[0] < answer.ended
+        touched = any(answer.began < end and begin < answer.ended for begin, end in away)
         kind = answer.caller.kind
         return answer.outcome in ALWAYS[kind] | (WITHOUT_STORE[kind] if touched else set())
 

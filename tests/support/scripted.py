@@ -77,7 +77,8 @@ class Say:
 
 
 Step = str | Piece | Say | Raw | Pause | Until | Reset | Close | Error | dict[str, Any]
-Replies = Callable[[dict[str, Any]], tuple[Sequence[Step], str]]  # the steps, and how the first choice ends
+Said = tuple[Sequence[Step], str]  # the steps, and how the first choice ends
+Replies = Callable[[dict[str, Any]], Said]
 
 
 @dataclass
@@ -211,11 +212,12 @@ async def _serve(state: Engine, reader: asyncio.StreamReader, writer: asyncio.St
                 0,
             )
             body = json.loads(await reader.readexactly(length) or b"{}")
+            said = _said(state, body)  # before a test is told of the request, and changes what comes next
             state.requests.append(body)
             state.headers.append(head.decode("latin-1"))
             state.answering.append((body, reader))
             try:
-                await _answer(state, head.split(b" ")[1].decode(), body, writer)
+                await _answer(state, head.split(b" ")[1].decode(), body, said, writer)
             finally:
                 state.answering.remove((body, reader))
                 if _is_gone(reader):
@@ -232,7 +234,15 @@ def _is_gone(reader: asyncio.StreamReader) -> bool:
     return reader.at_eof() or reader.exception() is not None
 
 
-async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+def _said(state: Engine, body: dict[str, Any]) -> Said:
+    if not body.get("stream"):
+        return (), ""
+    if state.replies:
+        return state.replies(body)
+    return (state.tuned if body.get("model") == "tuned" else state.base), state.finish
+
+
+async def _answer(state: Engine, path: str, body: dict[str, Any], said: Said, writer: asyncio.StreamWriter) -> None:
     if path == "/tokenize":
         await (_status(writer, state.tokens) if isinstance(state.tokens, Error) else _json(writer, state.tokens.data))
         return
@@ -242,9 +252,7 @@ async def _answer(state: Engine, path: str, body: dict[str, Any], writer: asynci
     if not body.get("stream"):
         await _opening(state.opening, writer)
         return
-    steps, finish = (state.tuned if body.get("model") == "tuned" else state.base), state.finish
-    if state.replies:
-        steps, finish = state.replies(body)
+    steps, finish = said
     if isinstance(steps[0], Error):
         await _status(writer, steps[0])
         return
