@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import canary_free
 from tests.support import gateways, scripted
-from tests.support.gateways import MODEL, Gateway, ask, gateway, server, settings
+from tests.support.gateways import MODEL, Gateway, ask, gateway, served, server, settings
 from tests.support.scripted import SURPRISED, Close, Engine, Error, Until
 from tests.support.waiting import until
 
@@ -41,9 +41,7 @@ def limited(_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def asked(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Response:
-    """A request that the store had time for: one that came too late took nothing."""
-    answer = ask(client, content, **more)
-    return answer if answer.status_code != 503 else asked(client, content, **more)
+    return served(lambda: ask(client, content, **more))
 
 
 def left(answer: httpx.Response, unit: str = "tokens") -> int:

@@ -29,7 +29,7 @@ from gateway.state import Store
 from gateway.state.opening import open_store
 from gateway.types import Principal
 from tests.support import gateways, scripted
-from tests.support.gateways import MODEL, Gateway, gateway, server, settings
+from tests.support.gateways import MODEL, Gateway, gateway, served, server, settings
 from tests.support.scripted import SURPRISED, Engine, Step, Until
 from tests.support.waiting import until
 
@@ -86,8 +86,8 @@ class Who:
         body = {"model": MODEL, "messages": [{"role": "user", "content": words}], "max_tokens": 100} | more
         headers = {"authorization": f"Bearer {token}"}
         url = f"{self.front.public}/v1/chat/completions"
-        answer = httpx.post(url, json=body, headers=headers, timeout=PATIENCE, trust_env=False, verify=False)
-        return answer if answer.status_code != 503 else self.ask(words, **more)
+        sent = {"json": body, "headers": headers, "timeout": PATIENCE, "trust_env": False, "verify": False}
+        return served(lambda: httpx.post(url, **sent))
 
     def sees(self, engine: Engine) -> dict[str, Any]:
         """What three of his requests come to, but for names that are new each time; what the engine is told of him."""

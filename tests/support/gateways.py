@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 
 from gateway.auth.development import Claims, create_key, read_key, sign
 from tests.support.processes import Child, Program, running, says
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, POLL_S, until
 
 MODEL = "acme-assistant"
 PATIENT = {"question_deadline_seconds": 60.0}  # a late answer changes the verdict, and a test machine may be slow
@@ -166,6 +167,15 @@ def ask(client: httpx.Client, content: str = "Hello?", **more: Any) -> httpx.Res
     """One chat request."""
     messages = [{"role": "user", "content": content}]
     return client.post("/v1/chat/completions", json={"model": MODEL, "messages": messages} | more)
+
+
+def served(asked: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer to a request that the store had time for: one that came too late took nothing."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := asked()).status_code == 503:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(POLL_S)
+    return answer
 
 
 def streamed(response: httpx.Response) -> list[dict[str, Any]]:
