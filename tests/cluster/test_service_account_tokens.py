@@ -23,6 +23,7 @@ from gateway.secrets.vault import Vault as VaultReader
 from gateway.settings import PodSettings, VaultSettings
 from tests.cluster.control_plane import ApiServer, api_server, missing
 from tests.support.vault import needs_vault, vault
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -43,6 +44,12 @@ issuers:
 roles:
   customer: {{models: [assistant], endpoints: [chat]}}
 """
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.auth.jwks.DEADLINE", PATIENCE_S)
+    monkeypatch.setattr("gateway.secrets.vault.TIMEOUT", PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from pydantic_core import from_json, to_json
 
 from tests.embedded import record_frames
+from tests.support.waiting import PATIENCE_S
 
 RECORDED = sorted(record_frames.VECTORS.glob("*.json"))
 TOLERANCE = 1e-4  # nats; the two differ in the order of float32 sums
@@ -39,7 +40,8 @@ def test_there_are_recordings_of_each_kind() -> None:
 
 def test_frames_are_written_byte_for_byte_as_pydantic_writes_them(server: str) -> None:
     asked = {"model": "tiny", "messages": [{"role": "user", "content": "é"}], "max_tokens": 60, "ignore_eos": True}
-    raw = httpx.post(f"{server}/v1/chat/completions", json={**asked, "stream": True, "logprobs": True}).content
+    body = {**asked, "stream": True, "logprobs": True}
+    raw = httpx.post(f"{server}/v1/chat/completions", json=body, timeout=PATIENCE_S).content
     *events, done, empty = raw.split(b"\n\n")
     assert (done, empty) == (b"data: [DONE]", b"")
     for event in events:

@@ -187,5 +187,5 @@ def test_serving_needs_nothing_that_building_needs() -> None:
         "import sys; import filters.index.lookup, filters.index.public, filters.denied;"
         "print([m for m in ('duckdb', 'dask', 'filters.index.counting', 'multiprocessing') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "[]\n"

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.health import main
 from tests.support.tls import Authority, https_server
+from tests.support.waiting import PATIENCE_S
 
 
 class Probe(BaseHTTPRequestHandler):
@@ -22,6 +23,11 @@ class Probe(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Nothing: a test's output is its own."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.health.SECONDS", PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

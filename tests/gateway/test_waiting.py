@@ -22,6 +22,7 @@ from gateway.secrets.store import AGAIN, Looked, VaultStore
 from gateway.secrets.trouble import Trouble, VaultTrouble
 from gateway.settings import Listener, Settings
 from tests.support.processes import free_port
+from tests.support.waiting import PATIENCE_S
 
 REF = VaultRef("roots", "log")
 CANARY = "canary-of-a-root"
@@ -113,7 +114,7 @@ async def test_probes_are_answered_meanwhile() -> None:
     listener = Listener(port=free_port())
     async with (
         waiting.not_ready(listener, Door(), CollectorRegistry()),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False, timeout=PATIENCE_S) as client,
     ):
         while True:
             try:

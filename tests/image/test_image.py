@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -18,7 +19,8 @@ from tests.e2e.test_release import BASE as BASE_MODEL
 from tests.e2e.test_release import DEMO, TUNED, configuration, upstream
 from tests.image.conftest import BASE, PATIENCE_S, PYTHON, SERVING, TIGHTLIP, TOOLS, Container, Store
 from tests.support.gateways import PATIENT, ask, gateway
-from tests.support.processes import free_port, is_answering
+from tests.support.processes import free_port
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.image
 
@@ -171,8 +173,9 @@ def test_the_gateway_serves_tells_its_health_and_drains(store: Store, volumes: l
         }
         check = [PYTHON, "-m", "gateway.health", f"http://127.0.0.1:{port}/healthz"]
         with gateway(folder, settings, program=container.command(TIGHTLIP)) as front:
-            assert is_answering(f"http://127.0.0.1:{port}/readyz")
-            assert container.run(*check).returncode == 0
+            ready = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S, trust_env=False)
+            assert ready.status_code == httpx.codes.OK
+            until(lambda: container.run(*check).returncode == 0)
             with front.client() as client:
                 answer = ask(client, "How long do I have to return a lamp?", temperature=0, max_tokens=80)
             assert "45 days" in answer.json()["choices"][0]["message"]["content"]

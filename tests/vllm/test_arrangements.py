@@ -3,14 +3,14 @@
 import httpx
 
 from tests.support.vllm_server import Arrangement
-from tests.vllm.wire import CHAT, ask, joined
+from tests.vllm.wire import CHAT, TIMEOUT_S, ask, joined
 
 GREEDY = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0, "max_tokens": 8, "logprobs": True}
 
 
 def test_every_name_is_served_where_the_arrangement_says(vllm: Arrangement) -> None:
     for endpoint in vllm.endpoints:
-        listed = httpx.get(endpoint.url + "/v1/models", trust_env=False).json()["data"]
+        listed = httpx.get(endpoint.url + "/v1/models", timeout=TIMEOUT_S, trust_env=False).json()["data"]
         assert endpoint.model in {entry["id"] for entry in listed}
 
 

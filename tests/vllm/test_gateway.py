@@ -24,7 +24,7 @@ from tests.support.scenarios import (
     a_dying_upstream_takes_what_is_held_with_it,
 )
 from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program, stretched
-from tests.support.waiting import until, until_async
+from tests.support.waiting import PATIENCE_S, until, until_async
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ async def _leave(front: Gateway, question: str, stream: bool, has_begun: Callabl
 
 def _count(url: str, name: str) -> float:
     """One of vLLM's metrics, all its models together."""
-    page = httpx.get(f"{url}/metrics", trust_env=False).text
+    page = httpx.get(f"{url}/metrics", timeout=PATIENCE_S, trust_env=False).text
     found = re.findall(rf"^vllm:{name}\{{[^\n]*\}} (\S+)$", page, re.M)
     assert found, f"vLLM has no {name}"
     return sum(map(float, found))

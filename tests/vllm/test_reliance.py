@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ EVIDENCE = {"logprobs": True, "return_token_ids": True}
 LONG_TOKENS, CHOICES = 900, 8  # some ten seconds, so that also a busy machine sees the client leave before the end
 LONG = {"messages": HELLO, "temperature": 1, "n": CHOICES, "max_tokens": LONG_TOKENS, "ignore_eos": True}
 CANARY = "kestrel-4711"
+PLAIN: dict[str, Any] = {"timeout": TIMEOUT_S, "trust_env": False}
 TRIES = 5
 CANCELLED_S = 20.0  # measured 0.03 s alone and 0.4 s on a busy machine
 
@@ -122,7 +124,7 @@ def turn_ids(endpoint: Endpoint, text: str) -> list[int]:
 
 def test_a_callers_request_id_becomes_the_answers_id(base: Endpoint) -> None:
     body = {"model": base.model, **GREEDY}
-    answer = httpx.post(base.url + CHAT, json=body, headers={"X-Request-Id": CANARY}, trust_env=False).json()
+    answer = httpx.post(base.url + CHAT, json=body, headers={"X-Request-Id": CANARY}, **PLAIN).json()
     assert CANARY in answer["id"]
 
 
@@ -131,12 +133,12 @@ def test_a_validation_error_quotes_the_request(base: Endpoint) -> None:
 
 
 def test_an_unknown_model_is_answered_with_the_names_of_the_known(base: Endpoint) -> None:
-    refused = httpx.post(base.url + CHAT, json={"model": "x", **GREEDY}, trust_env=False)
+    refused = httpx.post(base.url + CHAT, json={"model": "x", **GREEDY}, **PLAIN)
     assert base.model in refused.json()["error"]["message"]
 
 
 def test_the_list_of_models_shows_where_they_lie(vllm_lora: Arrangement) -> None:
-    listed = httpx.get(vllm_lora.base.url + "/v1/models", trust_env=False).json()["data"]
+    listed = httpx.get(vllm_lora.base.url + "/v1/models", **PLAIN).json()["data"]
     assert all(each["root"].startswith("/") for each in listed)
 
 
@@ -245,7 +247,7 @@ def waiting(endpoint: Endpoint) -> float:
 
 
 def metric(endpoint: Endpoint, name: str) -> float:
-    lines = httpx.get(endpoint.url + "/metrics", trust_env=False).text.splitlines()
+    lines = httpx.get(endpoint.url + "/metrics", **PLAIN).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{"))
 
 
@@ -253,7 +255,7 @@ def test_non_ascii_and_line_separators_are_raw_in_the_frames(base: Endpoint) -> 
     """Why frames are split by bytes and never by a text library's idea of a line."""
     said = "\u2028x"
     body = {"model": base.model, "prompt": said, "echo": True, "max_tokens": 1, "stream": True}
-    raw = httpx.post(base.url + LEGACY, json=body, trust_env=False).content
+    raw = httpx.post(base.url + LEGACY, json=body, **PLAIN).content
     first = raw.split(b"\n\n")[0].removeprefix(b"data: ")
     assert said.encode() in first
     assert json.loads(first)["choices"][0]["text"].startswith(said)

@@ -40,6 +40,7 @@ from tests.gateway.hostile_tokens import CASES, issuers_of, token_of
 from tests.gateway.http.surface import public, serving
 from tests.gateway.support import CANARY, NOW, POLICY, make_token
 from tests.support.releases import MODEL
+from tests.support.waiting import PATIENCE_S
 
 VECTORS = json.loads(Path("tests/vectors/administration.json").read_text(encoding="utf-8"))
 ALICE = {"subject": "alice"}
@@ -707,7 +708,7 @@ def test_no_minute_has_more_records_than_stated_and_every_refusal_is_told(calls:
 async def test_it_is_served_beside_the_probes(administered: Administered) -> None:
     async with (
         serving(administered.app) as address,
-        httpx.AsyncClient(base_url=address, trust_env=False) as client,
+        httpx.AsyncClient(base_url=address, trust_env=False, timeout=PATIENCE_S) as client,
     ):
         good = await client.get("/admin/v1/status", headers=headers("operations"))
         assert good.status_code == 200

@@ -22,6 +22,7 @@ from gateway.settings import TlsSettings
 from tests.gateway.http.surface import CHAT, Public, authorization, public
 from tests.gateway.support import POLICY, part
 from tests.support.tls import Authority, client_context, der
+from tests.support.waiting import PATIENCE_S
 
 CANARY = "zqCanaryWordxv"
 BOUND = POLICY.replace("  customer:\n", "  customer:\n    certificate_bound: true\n")
@@ -101,7 +102,10 @@ async def test_a_token_that_another_connection_made_good_is_not_good_on_this_one
         token = bound_to(mine)
         assert (await ask(surface, token)).status_code == 200
         thief = httpx.AsyncClient(
-            base_url=surface.client.base_url, verify=client_context(authority.ca_file), trust_env=False
+            base_url=surface.client.base_url,
+            verify=client_context(authority.ca_file),
+            trust_env=False,
+            timeout=PATIENCE_S,
         )
         async with thief:
             answer = await thief.post("/v1/chat/completions", json=CHAT, headers=token)

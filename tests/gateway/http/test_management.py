@@ -9,6 +9,7 @@ from gateway.http import management
 from gateway.http.lifecycle import Lifecycle
 from gateway.observe.metrics import Metrics
 from tests.gateway.http.surface import serving
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_probes_tell_the_processs_own_state() -> None:
@@ -16,7 +17,7 @@ async def test_probes_tell_the_processs_own_state() -> None:
     Metrics(registry).auth_failure("missing")
     async with (
         serving(management.create_app(registry, lambda: lifecycle.ready)) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
     ):
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503

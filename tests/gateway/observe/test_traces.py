@@ -31,7 +31,7 @@ from tests.gateway.support import CANARY
 from tests.support.clock import leap
 from tests.support.collector import Collected, check_trace, collector
 from tests.support.tls import Authority
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE_S, until_async
 
 EVERY = 1.0  # seconds, if nothing is said
 OURS, THEIRS = 0x0AF7651916CD43DD8448EB211C80319C, 0x00F067AA0BA902B7
@@ -284,7 +284,8 @@ async def test_a_request_s_steps_are_noted_from_its_arrival() -> None:
 async def delivered(settings: TraceSettings) -> CollectorRegistry:
     """One trace is made, and all of it said that can be until the process ends."""
     registry = CollectorRegistry()
-    made = open_traces(settings, Metrics(registry))
+    patient = settings.model_copy(update={"last_seconds": PATIENCE_S, "timeout_seconds": PATIENCE_S})
+    made = open_traces(patient, Metrics(registry))
     record = RequestRecord(RequestId("req_1"), 1_700_000_000.0, 5.0, duration=1.0)
     made.begin(record, [])
     made.end(record, {"request_id": record.request_id})

@@ -390,6 +390,7 @@ async def test_a_replica_that_hangs_keeps_neither_names_nor_other_replicas_waiti
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upstream_client, "HEALTH_EVERY", 0.01)
+    monkeypatch.setattr(upstream_client, "HEALTH_DEADLINE", PATIENCE_S)
     monkeypatch.setattr(upstream_client, "RESOLVE_EVERY", 0.01)
     looked = 0
 
