@@ -28,6 +28,7 @@ from tests.gateway.audit_log.support import call, folder
 
 path, count, fate = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 log = folder(path)
+files.LOCK_SECONDS = 60.0
 
 def torn(descriptor, raw):
     os.write(descriptor, raw[: len(raw) // 2])

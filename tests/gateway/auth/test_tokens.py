@@ -25,16 +25,19 @@ from tests.gateway.support import (
     private_key,
 )
 
-SLOW = 0.25  # seconds; a refusal takes a fraction of a thousandth, and garbage collection may fall into it
+SLOW = 0.25  # seconds; a refusal takes a fraction of a thousandth, and garbage collection may fall into one of three
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_hostile_tokens_are_refused_alike_and_quickly(case: Case) -> None:
     token, issuers = token_of(case), issuers_of(case)
-    started = time.process_time()
-    with pytest.raises(NotAuthenticated) as refused:
-        verify(token, issuers, NOW)
-    assert time.process_time() - started < SLOW
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        with pytest.raises(NotAuthenticated) as refused:
+            verify(token, issuers, NOW)
+        took.append(time.process_time() - started)
+    assert min(took) < SLOW
     assert refused.value.reason == Reason(case["reason"])
     assert refused.value.body() == NotAuthenticated().body()
 

@@ -40,7 +40,8 @@ def logs(sink: io.BytesIO) -> Logs:
 
 @contextmanager
 def taking_over(logs: Logs) -> Iterator[None]:
-    """The process's loggers and hooks, and back again."""
+    """The process's loggers and hooks, and back again. What other tests left behind is finalised before."""
+    gc.collect()
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.raiseExceptions
     factory = logging.getLogRecordFactory()
@@ -171,7 +172,10 @@ def test_what_nobody_can_raise_to_is_its_type(
 
     Finalised()
     gc.collect()
-    assert [(line["code"], line["detail"]) for line in lines(sink)] == [("BufferError", "finaliser")]
+    told = [
+        line["detail"] for line in lines(sink) if line["code"] == "BufferError"
+    ]  # others' garbage may be told of too
+    assert told == ["finaliser"]
     assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
 
 
@@ -202,7 +206,7 @@ def test_what_python_thinks_of_a_pattern_is_reduced(
         logging.captureWarnings(False)
         logging.captureWarnings(True)
         re.compile(pattern + CANARY)
-    assert [line["logger"] for line in lines(sink)] == ["py.warnings"]
+    assert sum(line["logger"] == "py.warnings" for line in lines(sink)) == 1
     assert CANARY not in sink.getvalue().decode() + "".join(capfd.readouterr())
 
 

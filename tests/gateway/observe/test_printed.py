@@ -109,7 +109,7 @@ def test_what_can_t_be_written_is_told_of(refuses: str, monkeypatch: pytest.Monk
         os.close(reader)
     out = Printed(descriptor)
     out.write(b"one\n")
-    until(lambda: out._waiting.empty())
+    until(lambda: out._since is not None)  # it is being written, and stays so
     monkeypatch.setattr("gateway.observe.printed.LATE_SECONDS", 0.0)
     with pytest.raises(BlockingIOError):
         out.write(b"two\n")
