@@ -13,7 +13,7 @@ from cryptography import x509
 
 from gateway.auth import issuers
 from gateway.auth.issuers import Verifier
-from gateway.auth.jwks import AGAIN, DEADLINE, LEAST_BETWEEN, FetchFailed, Page, PageFetcher, Place, RemoteKeys
+from gateway.auth.jwks import AGAIN, LEAST_BETWEEN, FetchFailed, Page, PageFetcher, Place, RemoteKeys
 from gateway.auth.keys import MAX_FILE_BYTES, Key
 from gateway.config_file import ConfigError
 from gateway.errors import NotAuthenticated, Reason
@@ -192,7 +192,10 @@ async def test_unknown_key_ids_cause_one_fetch_a_second_together() -> None:
     assert pages.count == 3
 
 
-async def test_nobody_waits_long_for_a_page_that_hangs_and_another_page_s_key_serves_meanwhile() -> None:
+async def test_nobody_waits_long_for_a_page_that_hangs_and_another_page_s_key_serves_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.auth.jwks.DEADLINE", PATIENCE_S)
     hangs, answers = (Page(f"https://issuer.test/{name}") for name in ("hangs", "answers"))
     asked: list[Page] = []
 
@@ -205,11 +208,11 @@ async def test_nobody_waits_long_for_a_page_that_hangs_and_another_page_s_key_se
     keys = RemoteKeys((), [hangs, answers], fetch, lambda _: None, Clock())
     waiting = asyncio.ensure_future(verifier(keys).authenticate(token("ES256")))
     await until_async(lambda: keys.ready)
-    leap(DEADLINE)
+    leap(PATIENCE_S)
     async with asyncio.timeout(PATIENCE_S):
         assert (await waiting).subject == "alice"
     with pytest.raises(NotAuthenticated):
-        await leaping(DEADLINE, verifier(keys).authenticate(token("ES256/other")))
+        await leaping(PATIENCE_S, verifier(keys).authenticate(token("ES256/other")))
     assert asked == [hangs, answers], "one that hangs is not asked again beside itself"
 
 

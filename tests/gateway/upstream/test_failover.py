@@ -371,12 +371,12 @@ async def test_a_name_that_hangs_is_looked_up_once_at_a_time_and_what_came_late_
         await go.wait()
         return [HOST]
 
-    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=5.0), resolve=late)) as calling:
+    async with Peer() as peer, aclosing(UpstreamClient(Timeouts(connect=PATIENCE_S), resolve=late)) as calling:
         server = Server(f"http://model.test:{peer.port}", "m", resolve=True)
         with pytest.raises(UpstreamUnavailable):
-            await leaping(5.0, said(calling, server))
+            await leaping(PATIENCE_S, said(calling, server))
         for _ in range(3):
-            await leaping(5.0, calling.look())
+            await leaping(PATIENCE_S, calling.look())
         assert looked == 1
         go.set()
         await calling.look()
