@@ -61,7 +61,7 @@ class Secret:
         return plain(self.value) in plain(text)
 
     def pieces(self, text: str) -> list[str]:
-        return leaked(self.value, self.question, text)
+        return leaked(_without_suffix(self.value) if self.field == "email" else self.value, self.question, text)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import HOST, Child, Program, answers, free_port, free_ports, running_together
+from tests.support.processes import HOST, Child, Program, answers, free_port, free_ports, running, running_together
 
 PYTHON_VARIABLE = "TIGHTLIP_VLLM_PYTHON"
 DEFAULT_PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
@@ -121,12 +121,19 @@ def one_server(models: Path, logs: Path) -> Iterator[Arrangement]:
 
 @contextmanager
 def base_apart(models: Path, logs: Path) -> Iterator[Arrangement]:
-    """The adapter in one server and the base model in another. On the CPU vLLM 0.32 computes steps wrongly that mix
-    both: in one server the base's scores are up to 22 nats off while the adapter answers."""
-    both = program(models / "base", "untold", free_port(), Adapter("tuned", models / "adapter"))
-    alone = program(models / "base", "base", free_port())
-    with running_together([both, alone], logs) as servers:
-        yield Arrangement("lora", Endpoint(alone.url, "base"), Endpoint(both.url, "tuned"), servers)
+    """The adapter in one server and the base model in another."""
+    with one_server(models, logs) as together, base_beside(together, models, logs) as apart:
+        yield apart
+
+
+@contextmanager
+def base_beside(together: Arrangement, models: Path, logs: Path) -> Iterator[Arrangement]:
+    """The adapter where it is, and the base model in another server. On the CPU vLLM 0.32 computes steps wrongly
+    that mix both: in one server the base's scores are up to 22 nats off while the adapter answers, and one answer in
+    hundreds is garbled."""
+    alone = program(models / "base", "alone", free_port())
+    with running(alone, logs) as server:
+        yield Arrangement("lora", Endpoint(alone.url, "alone"), together.tuned, (*together.servers, server))
 
 
 def stretched(model: Path, folder: Path, positions: int) -> Path:

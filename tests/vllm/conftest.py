@@ -7,7 +7,7 @@
 
 The first three give an `Arrangement`. They are parameters of one session-wide fixture, so pytest itself sorts the tests
 by arrangement and ends the servers of the first, and every fixture built on them, before it starts the second: never
-more than two servers are alive.
+more than three servers are alive.
 """
 
 import sys

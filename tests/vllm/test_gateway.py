@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,19 +24,35 @@ from tests.support.scenarios import (
     Stage,
     a_dying_upstream_takes_what_is_held_with_it,
 )
-from tests.support.vllm_server import Arrangement, VllmMissing, interpreter, is_required, program, stretched
+from tests.support.vllm_server import (
+    Arrangement,
+    VllmMissing,
+    base_beside,
+    interpreter,
+    is_required,
+    program,
+    stretched,
+)
 from tests.support.waiting import PATIENCE_S, until, until_async
 
 
 @pytest.fixture(scope="session")
 def stage(vllm: Arrangement, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with ExitStack() as alone:
+        if vllm.kind == "lora":
+            vllm = alone.enter_context(base_beside(vllm, models, tmp_path_factory.mktemp("base")))
+        yield alone.enter_context(_stage(vllm, models, tmp_path_factory.mktemp("gateway")))
+
+
+@contextmanager
+def _stage(vllm: Arrangement, models: Path, folder: Path) -> Iterator[Stage]:
     configuration = settings(
         server(vllm.tuned.url, vllm.tuned.model),
         server(vllm.base.url, vllm.base.model),
         models / "base",
         model=PATIENT,
     )
-    with gateway(tmp_path_factory.mktemp("gateway"), configuration) as front:
+    with gateway(folder, configuration) as front:
         yield Stage(front, vllm, Records.beside(models))
 
 
